@@ -1,1 +1,48 @@
-//! 
+//! Memory that several processes map, and how they wait on it.
+//!
+//! This is the ground floor of Procession. It knows nothing about messages, functions or pools, only about three things:
+//!
+//! * [`Segment`]: anonymous shared memory. It has no name, cannot be resized under its users, and is gone with its last
+//!   holder, so a crash leaves nothing behind.
+//! * [`wait()`]: the one function through which everything in Procession blocks, on one word or on many, with an absolute
+//!   deadline. [`wake_all`] is its counterpart.
+//! * [`Spin`]: how long to look at a word before sleeping on it, decided in one place.
+//!
+//! The atomics of every shared structure come from [`sync`], so that the same source runs on the real machine and, under
+//! `--cfg procession_loom`, in the loom model checker.
+//!
+//! ```
+//! use procession_shm::Segment;
+//!
+//! let segment = Segment::new(4096)?;
+//! let here = segment.map()?;
+//! let there = segment.map()?; // as another process would, from the same descriptor
+//! here.atomic_u32(0).store(7, std::sync::atomic::Ordering::Release);
+//! assert_eq!(there.atomic_u32(0).load(std::sync::atomic::Ordering::Acquire), 7);
+//! # Ok::<(), procession_shm::SegmentError>(())
+//! ```
+
+mod deadline;
+#[cfg(not(procession_loom))]
+mod futex;
+mod mapping;
+mod segment;
+mod spin;
+pub mod sync;
+mod wait;
+
+pub use deadline::Deadline;
+pub use mapping::Mapping;
+pub use segment::{Segment, SegmentError};
+pub use spin::Spin;
+pub use wait::{WAIT_WORDS_MAX, Wake, Watch, wait, wake_all};
+
+/// The size of a memory page in bytes; every mapping starts at a multiple of it.
+pub fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
+/// `len` rounded up to whole pages, or `None` when that overflows.
+pub fn page_align(len: usize) -> Option<usize> {
+    len.checked_next_multiple_of(page_size())
+}

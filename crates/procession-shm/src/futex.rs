@@ -1,0 +1,104 @@
+//! The kernel's futex calls, and what stands in for `futex_waitv` where a kernel or a seccomp filter does not have it.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering}; // tidy: raw atomic: the kernel's side of the shim
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::thread::futex::{self, Flags, WaitFlags, WaitPtr, WaitvFlags};
+use rustix::time::ClockId;
+
+use crate::deadline::Deadline;
+use crate::wait::{WAIT_WORDS_MAX, Wake, Watch};
+
+/// Set once the kernel has said that it has no `futex_waitv` (before 5.16) or will not let us use it.
+static WITHOUT_WAITV: AtomicBool = AtomicBool::new(false);
+
+/// How long one word is slept on in the fallback before the others are looked at again: first and longest.
+const SLICE_MIN: Duration = Duration::from_millis(1);
+const SLICE_MAX: Duration = Duration::from_millis(16);
+
+pub(crate) fn sleep(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
+    match words {
+        [] => sleep_on_one(&Watch::private(&AtomicU32::new(0), 0), deadline),
+        [word] => sleep_on_one(word, deadline),
+        many if WITHOUT_WAITV.load(Ordering::Relaxed) => sleep_in_slices(many, deadline),
+        many => sleep_on_many(many, deadline),
+    }
+}
+
+pub(crate) fn wake(word: &AtomicU32, count: u32, private: bool) -> usize {
+    // A wake fails only for a word that is not mapped, which a reference rules out.
+    futex::wake(word, flags(private), count).unwrap_or(0)
+}
+
+fn flags(private: bool) -> Flags {
+    if private { Flags::PRIVATE } else { Flags::empty() }
+}
+
+/// `FUTEX_WAIT_BITSET`, because its timeout is a point in time and not a duration.
+fn sleep_on_one(watch: &Watch<'_>, deadline: &Deadline) -> Wake {
+    let (all, timeout) = (NonZeroU32::MAX, deadline.as_timespec());
+    loop {
+        let flags = flags(watch.private);
+        match futex::wait_bitset(watch.word, flags, watch.expected, timeout, all) {
+            Err(Errno::INTR) => {}
+            Err(Errno::TIMEDOUT) => return Wake::TimedOut,
+            _ => return Wake::Woken,
+        }
+    }
+}
+
+fn sleep_on_many(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
+    let mut waiters = [const { futex::Wait::new() }; WAIT_WORDS_MAX];
+    for (waiter, watch) in waiters.iter_mut().zip(words) {
+        waiter.val = u64::from(watch.expected);
+        waiter.uaddr = WaitPtr::new(watch.word.as_ptr().cast());
+        waiter.flags = WaitFlags::SIZE_U32;
+        waiter.flags.set(WaitFlags::PRIVATE, watch.private);
+    }
+    let (waiters, timeout) = (&waiters[..words.len()], deadline.as_timespec());
+    loop {
+        match futex::waitv(waiters, WaitvFlags::empty(), timeout, ClockId::Monotonic) {
+            Err(Errno::INTR) => {}
+            Err(Errno::TIMEDOUT) => return Wake::TimedOut,
+            Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => {
+                WITHOUT_WAITV.store(true, Ordering::Relaxed);
+                return sleep_in_slices(words, deadline);
+            }
+            _ => return Wake::Woken,
+        }
+    }
+}
+
+/// Sleeps on the first word alone, a little longer each time, and looks at all of them in between.
+fn sleep_in_slices(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
+    let mut slice = SLICE_MIN;
+    while !words.iter().any(|watch| watch.word.load(Ordering::SeqCst) != watch.expected) {
+        if deadline.is_over() {
+            return Wake::TimedOut;
+        }
+        if sleep_on_one(&words[0], &deadline.min(Deadline::after(slice))) == Wake::Woken {
+            return Wake::Woken;
+        }
+        slice = SLICE_MAX.min(slice * 2);
+    }
+    Wake::Woken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_see_a_change_of_any_word_and_the_deadline() {
+        let (one, two) = (AtomicU32::new(0), AtomicU32::new(0));
+        let words = [Watch::private(&one, 0), Watch::private(&two, 0)];
+        let soon = Deadline::after(Duration::from_millis(5));
+        assert_eq!(sleep_in_slices(&words, &soon), Wake::TimedOut);
+        std::thread::scope(|scope| {
+            scope.spawn(|| two.store(1, Ordering::SeqCst)); // without a wake: slices look by themselves
+            assert_eq!(sleep_in_slices(&words, &Deadline::NEVER), Wake::Woken);
+        });
+    }
+}

@@ -1,0 +1,215 @@
+//! A piece of this process' address space that shows a segment.
+//!
+//! # Safety
+//!
+//! The bytes of a mapping may change at any time, written by another process. So a mapping never gives out a reference to
+//! plain bytes: only atomic words, raw pointers, and copies.
+//!
+//! * **M1** `base .. base + len` is mapped readable and writable from construction to drop, and nothing else unmaps it.
+//! * **M2** The memory behind it never shrinks (segment invariant S1), so touching it is never a fault.
+//! * **M3** `base` is page aligned.
+//!
+//! Mappings are not inherited by `fork` (`MADV_DONTFORK`: a forked process is not a party to any protocol in here) and are
+//! left out of core dumps, where they would be written once for every process that maps them.
+
+use std::os::fd::BorrowedFd;
+use std::ptr::{self, NonNull};
+
+use rustix::mm::{Advice, MapFlags, ProtFlags};
+
+use crate::segment::SegmentError;
+use crate::sync::atomic::{AtomicU32, AtomicU64};
+
+/// A segment in this process' address space, unmapped on drop. See [`Segment::map`](crate::Segment::map).
+///
+/// Other processes may write to it at any time: what it gives out are atomic words, pointers and copies.
+#[derive(Debug)]
+pub struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a mapping is an address and a length; what lies there is shared between processes, and all access to it goes
+// through atomics or raw pointers, whose users answer for their own synchronisation.
+unsafe impl Send for Mapping {}
+// SAFETY: as for Send; `&Mapping` gives no access that is not atomic or raw.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    pub(crate) fn plain(fd: BorrowedFd<'_>, len: usize) -> Result<Self, SegmentError> {
+        let this = Self::reserve(len)?;
+        this.place(fd, 0, 0, len)?;
+        this.advise();
+        Ok(this)
+    }
+
+    /// `head` bytes once, then the `body` bytes that follow them in the file twice.
+    pub(crate) fn mirrored(
+        fd: BorrowedFd<'_>,
+        head: usize,
+        body: usize,
+    ) -> Result<Self, SegmentError> {
+        let this = Self::reserve(head + 2 * body)?;
+        this.place(fd, 0, 0, head + body)?;
+        this.place(fd, head + body, head, body)?;
+        this.advise();
+        Ok(this)
+    }
+
+    /// Address space with nothing behind it yet, so that several pieces can be placed side by side.
+    fn reserve(len: usize) -> Result<Self, SegmentError> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: without MAP_FIXED the kernel picks addresses at which nothing is mapped.
+        let base =
+            unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), len, ProtFlags::empty(), flags) };
+        let base = base.map_err(|errno| SegmentError::from_errno("mmap", len, errno))?;
+        let base = NonNull::new(base.cast()).ok_or(SegmentError::OutOfMemory { len })?;
+        Ok(Self { base, len })
+    }
+
+    /// Shows `len` bytes of the file from `file_offset` on at `offset` of the reserved space.
+    fn place(
+        &self,
+        fd: BorrowedFd<'_>,
+        offset: usize,
+        file_offset: usize,
+        len: usize,
+    ) -> Result<(), SegmentError> {
+        assert!(offset + len <= self.len, "inside the reserved space");
+        let at = self.base.as_ptr().wrapping_add(offset).cast();
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::SHARED | MapFlags::FIXED;
+        // SAFETY: at .. at + len lies in the space that `reserve` took for this mapping alone, so nothing is overmapped.
+        let placed = unsafe { rustix::mm::mmap(at, len, prot, flags, fd, file_offset as u64) };
+        placed.map(drop).map_err(|errno| SegmentError::from_errno("mmap", len, errno))
+    }
+
+    /// Advice is about what others see of the mapping and about speed; a kernel without it is no reason to fail, except
+    /// for fork, for which users of the protocol check who they are by themselves.
+    fn advise(&self) {
+        for advice in [Advice::LinuxDontFork, Advice::LinuxDontDump, Advice::LinuxPopulateWrite] {
+            // SAFETY: by M1 the range is this mapping's own; none of the three changes what is stored in it.
+            let _ = unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), self.len, advice) };
+        }
+    }
+
+    /// The first byte, page aligned.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// The length in bytes; of a mirrored mapping, with the mirror image.
+    #[expect(clippy::len_without_is_empty, reason = "a mapping is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The 32-bit word at `offset` bytes.
+    ///
+    /// # Panics
+    ///
+    /// When the word does not lie inside the mapping or `offset` is no multiple of 4.
+    #[cfg(not(procession_loom))]
+    pub fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
+        let at = self.checked(offset, size_of::<AtomicU32>());
+        // SAFETY: the word is mapped for as long as `self` is borrowed (M1, M2), aligned (M3 and `checked`), and only
+        // ever accessed as an atomic or by a process outside of this program's memory model.
+        unsafe { AtomicU32::from_ptr(at.cast()) }
+    }
+
+    /// The 64-bit word at `offset` bytes.
+    ///
+    /// # Panics
+    ///
+    /// When the word does not lie inside the mapping or `offset` is no multiple of 8.
+    #[cfg(not(procession_loom))]
+    pub fn atomic_u64(&self, offset: usize) -> &AtomicU64 {
+        let at = self.checked(offset, size_of::<AtomicU64>());
+        // SAFETY: as in `atomic_u32`.
+        unsafe { AtomicU64::from_ptr(at.cast()) }
+    }
+
+    /// Under loom no word lives in a mapping: its atomics are not integers.
+    #[cfg(procession_loom)]
+    pub fn atomic_u32(&self, _offset: usize) -> &AtomicU32 {
+        unreachable!("models place their words on the heap")
+    }
+
+    /// Under loom no word lives in a mapping: its atomics are not integers.
+    #[cfg(procession_loom)]
+    pub fn atomic_u64(&self, _offset: usize) -> &AtomicU64 {
+        unreachable!("models place their words on the heap")
+    }
+
+    #[cfg(not(procession_loom))]
+    fn checked(&self, offset: usize, size: usize) -> *mut u8 {
+        assert!(offset.is_multiple_of(size), "a shared word must be aligned to its size");
+        assert!(
+            offset.checked_add(size).is_some_and(|end| end <= self.len),
+            "a shared word must lie inside its mapping"
+        );
+        self.base.as_ptr().wrapping_add(offset)
+    }
+
+    /// Copies `bytes` to `offset`.
+    ///
+    /// This is a plain copy: publish it with a release store to a word that the reader loads before he reads.
+    ///
+    /// # Panics
+    ///
+    /// When the range does not lie inside the mapping.
+    #[inline]
+    pub fn write(&self, offset: usize, bytes: &[u8]) {
+        let at = self.range(offset, bytes.len());
+        // SAFETY: the destination is mapped (M1, M2) and inside by `range`; the source is a private slice, which cannot
+        // overlap a mapping that never hands out references.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
+    }
+
+    /// Appends `len` bytes from `offset` on to `out`: one copy, after which the peer's memory is not looked at again.
+    ///
+    /// # Panics
+    ///
+    /// When the range does not lie inside the mapping.
+    #[inline]
+    pub fn read(&self, offset: usize, len: usize, out: &mut Vec<u8>) {
+        let at = self.range(offset, len);
+        out.reserve(len);
+        let end = out.spare_capacity_mut().as_mut_ptr().cast::<u8>();
+        // SAFETY: the source is mapped (M1, M2) and inside by `range`; `reserve` made room for `len` bytes of spare
+        // capacity, which is private and cannot overlap a mapping. The peer may write while we copy: what arrives is then
+        // a mixture of bytes, each of which is valid.
+        unsafe { ptr::copy_nonoverlapping(at, end, len) };
+        fetched_once(end);
+        let filled = out.len() + len;
+        // SAFETY: the first `out.len()` bytes were initialised before and the next `len` bytes by the copy above.
+        unsafe { out.set_len(filled) };
+    }
+
+    #[inline]
+    fn range(&self, offset: usize, len: usize) -> *mut u8 {
+        assert!(
+            offset.checked_add(len).is_some_and(|end| end <= self.len),
+            "a copy must lie inside its mapping"
+        );
+        self.base.as_ptr().wrapping_add(offset)
+    }
+}
+
+/// Forces the compiler to forget where the bytes at `copy` came from.
+///
+/// Without it the compiler may assume that nobody writes to the source of a plain copy and fetch a byte from there a
+/// second time, after it has been checked. The empty assembly could have changed the copy for all the compiler knows.
+#[inline]
+fn fetched_once(copy: *mut u8) {
+    // SAFETY: no instruction is executed; the operand only makes the pointer known to the block.
+    unsafe { std::arch::asm!("/* {0} */", in(reg) copy, options(nostack, preserves_flags)) };
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: by M1 the range belongs to this mapping, and no reference into it outlives `self`.
+        let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
+        debug_assert!(unmapped.is_ok(), "munmap of a whole mapping cannot fail: {unmapped:?}");
+    }
+}

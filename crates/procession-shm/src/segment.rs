@@ -1,0 +1,340 @@
+//! Anonymous shared memory of a fixed size.
+//!
+//! A segment is a sealed `memfd`. It was chosen over POSIX shared memory because it has no name: nothing can be left in
+//! `/dev/shm` by a crash, and nobody who was not handed the descriptor can open it.
+//!
+//! Invariants:
+//!
+//! * **S1** The size never changes: `F_SEAL_SHRINK | F_SEAL_GROW` are set before anybody else sees the descriptor, so a
+//!   mapping of it never faults because a peer cut the file. (A peer can still punch a hole, which reads as zeros; whoever
+//!   reads from an untrusted peer checks what he reads anyway.)
+//! * **S2** Every page is claimed when the segment is made, so a machine that is full says so with an error there and not
+//!   with a signal at the first touch.
+//! * **S3** A descriptor that came from another process is used only after S1 has been checked on it and its size is the
+//!   expected one.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use rustix::io::Errno;
+use rustix::process::Resource;
+
+use crate::mapping::Mapping;
+use crate::{page_align, page_size};
+
+/// The seals of every segment: its size is fixed (S1) and no seal can be taken back or added that would break a user.
+const FIXED_SIZE: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
+
+/// Anonymous shared memory of a fixed size: a sealed, close-on-exec `memfd`.
+///
+/// It lives until its last descriptor and its last mapping are gone, in whichever process they are, and never has a name.
+#[derive(Debug)]
+pub struct Segment {
+    fd: OwnedFd,
+    len: usize,
+}
+
+/// Why a segment could not be made, taken over or mapped.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SegmentError {
+    /// A segment of no bytes was asked for.
+    #[error("a shared memory segment cannot be empty: ask for at least 1 byte")]
+    Empty,
+    /// The size does not fit into the address space.
+    #[error("a shared memory segment of {len} bytes does not fit into the address space")]
+    TooLarge {
+        /// The size that was asked for, in bytes.
+        len: usize,
+    },
+    /// The size is over this process' file size limit, under which the kernel would answer with a deadly `SIGXFSZ`.
+    #[error(
+        "shared memory of {len} bytes is over this process' file size limit of {limit} bytes: raise RLIMIT_FSIZE (`ulimit -f`)"
+    )]
+    FileSizeLimit {
+        /// The size that was asked for, in bytes, rounded up to whole pages.
+        len: usize,
+        /// The soft limit in bytes.
+        limit: u64,
+    },
+    /// The machine, the container or this process has no memory left for it.
+    #[error(
+        "no memory left for {len} bytes of shared memory: free some, or raise the memory limit of the container"
+    )]
+    OutOfMemory {
+        /// The size that was asked for, in bytes, rounded up to whole pages.
+        len: usize,
+    },
+    /// This process, or the whole machine, has no file descriptor left.
+    #[error(
+        "no file descriptor left for shared memory: raise RLIMIT_NOFILE (`ulimit -n`) or close some"
+    )]
+    OutOfDescriptors,
+    /// The kernel does not let this process have anonymous shared memory.
+    #[error(
+        "the kernel refuses anonymous shared memory (memfd_create: {reason}): allow the memfd_create system call in the container's seccomp profile"
+    )]
+    Denied {
+        /// What the kernel answered.
+        reason: String,
+    },
+    /// A descriptor that another process sent is not a segment of the expected size.
+    #[error("a received descriptor is not a shared memory segment of Procession: {reason}")]
+    Foreign {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A system call failed in a way that has no variant of its own.
+    #[error("shared memory: {operation} failed: {reason}")]
+    System {
+        /// The system call.
+        operation: &'static str,
+        /// What the kernel answered.
+        reason: String,
+    },
+}
+
+impl SegmentError {
+    pub(crate) fn from_errno(operation: &'static str, len: usize, errno: Errno) -> Self {
+        match errno {
+            Errno::NOMEM | Errno::NOSPC => Self::OutOfMemory { len },
+            Errno::MFILE | Errno::NFILE => Self::OutOfDescriptors,
+            Errno::PERM | Errno::ACCESS | Errno::NOSYS if operation == "memfd_create" => {
+                Self::Denied { reason: errno.to_string() }
+            }
+            _ => Self::System { operation, reason: errno.to_string() },
+        }
+    }
+}
+
+impl Segment {
+    /// Makes a segment of at least `len` bytes, all zero, rounded up to whole pages.
+    ///
+    /// # Errors
+    ///
+    /// [`Empty`](SegmentError::Empty), [`TooLarge`](SegmentError::TooLarge) and
+    /// [`FileSizeLimit`](SegmentError::FileSizeLimit) for the size; [`OutOfMemory`](SegmentError::OutOfMemory) and
+    /// [`OutOfDescriptors`](SegmentError::OutOfDescriptors) for a full machine; [`Denied`](SegmentError::Denied) where a
+    /// seccomp filter forbids it.
+    pub fn new(len: usize) -> Result<Self, SegmentError> {
+        let len = checked_len(len)?;
+        check_file_size_limit(len)?;
+        check_memory_left(len)?;
+        let fd = create()?;
+        rustix::fs::ftruncate(&fd, len as u64)
+            .map_err(|errno| SegmentError::from_errno("ftruncate", len, errno))?;
+        claim_pages(fd.as_fd(), len)?;
+        rustix::fs::fcntl_add_seals(&fd, FIXED_SIZE)
+            .map_err(|errno| SegmentError::from_errno("fcntl(F_ADD_SEALS)", len, errno))?;
+        Ok(Self { fd, len })
+    }
+
+    /// Takes over a segment of `len` bytes (before rounding) whose descriptor another process sent.
+    ///
+    /// The sender need not be trusted: the descriptor is checked (S3) before anything is mapped from it.
+    ///
+    /// # Errors
+    ///
+    /// [`Foreign`](SegmentError::Foreign) when the descriptor has no seals, may still be resized, or has another size.
+    pub fn from_fd(fd: OwnedFd, len: usize) -> Result<Self, SegmentError> {
+        let len = checked_len(len)?;
+        let foreign = |reason: String| SegmentError::Foreign { reason };
+        let seals = rustix::fs::fcntl_get_seals(&fd).map_err(|errno| foreign(errno.to_string()))?;
+        if !seals.contains(FIXED_SIZE) {
+            return Err(foreign(format!("its size is not sealed ({seals:?})")));
+        }
+        let actual = rustix::fs::fstat(&fd).map_err(|errno| foreign(errno.to_string()))?.st_size;
+        if u64::try_from(actual) != Ok(len as u64) {
+            return Err(foreign(format!("it has {actual} bytes where {len} were announced")));
+        }
+        Ok(Self { fd, len })
+    }
+
+    /// The size in bytes, a multiple of the page size.
+    #[expect(clippy::len_without_is_empty, reason = "a segment is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Maps the whole segment for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`](SegmentError::OutOfMemory) when the address space or the number of mappings is used up.
+    pub fn map(&self) -> Result<Mapping, SegmentError> {
+        Mapping::plain(self.as_fd(), self.len)
+    }
+
+    /// Maps the first `head` bytes once and all that follows twice in a row, so that a ring which lies there never wraps:
+    /// the byte after its last one is its first one again.
+    ///
+    /// The mapping is `head + 2 * (len - head)` bytes long. `head` is a multiple of the page size.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`](SegmentError::OutOfMemory) when the address space or the number of mappings is used up.
+    ///
+    /// # Panics
+    ///
+    /// When `head` is no multiple of the page size or leaves nothing to mirror.
+    pub fn map_mirrored(&self, head: usize) -> Result<Mapping, SegmentError> {
+        assert!(head.is_multiple_of(page_size()), "the head must be whole pages");
+        assert!(head < self.len, "there must be something to mirror behind the head");
+        Mapping::mirrored(self.as_fd(), head, self.len - head)
+    }
+
+    /// The descriptor, to be sent to another process.
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+}
+
+impl AsFd for Segment {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl From<SegmentError> for io::Error {
+    fn from(error: SegmentError) -> Self {
+        let kind = match error {
+            SegmentError::OutOfMemory { .. } => io::ErrorKind::OutOfMemory,
+            SegmentError::Denied { .. } => io::ErrorKind::PermissionDenied,
+            SegmentError::Empty | SegmentError::TooLarge { .. } => io::ErrorKind::InvalidInput,
+            SegmentError::Foreign { .. } => io::ErrorKind::InvalidData,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+fn checked_len(len: usize) -> Result<usize, SegmentError> {
+    if len == 0 {
+        return Err(SegmentError::Empty);
+    }
+    // A mapping is addressed with isize offsets, and a mirrored one is up to twice as long as its segment.
+    page_align(len)
+        .filter(|&aligned| aligned <= (isize::MAX / 2).cast_unsigned())
+        .ok_or(SegmentError::TooLarge { len })
+}
+
+fn check_file_size_limit(len: usize) -> Result<(), SegmentError> {
+    match rustix::process::getrlimit(Resource::Fsize).current {
+        Some(limit) if limit < len as u64 => Err(SegmentError::FileSizeLimit { len, limit }),
+        _ => Ok(()),
+    }
+}
+
+/// From this size on a claim is worth a look at how much memory is left.
+const LARGE: usize = 16 << 20;
+
+/// The kernel claims pages for a memfd until none is left, and then kills somebody to get more: asked for more than there
+/// is, it must be refused beforehand. Where `/proc` does not say how much there is, the kernel's own judgement stands.
+fn check_memory_left(len: usize) -> Result<(), SegmentError> {
+    let enough = || memory_available().is_none_or(|available| len as u64 <= available);
+    if len < LARGE || enough() { Ok(()) } else { Err(SegmentError::OutOfMemory { len }) }
+}
+
+/// What the kernel believes it can give out without swapping, in bytes.
+fn memory_available() -> Option<u64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// `memfd_create`, not executable where the kernel (6.3) knows how to say so.
+fn create() -> Result<OwnedFd, SegmentError> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    rustix::fs::memfd_create(c"procession", flags | MemfdFlags::NOEXEC_SEAL)
+        .or_else(|errno| match errno {
+            Errno::INVAL => rustix::fs::memfd_create(c"procession", flags),
+            _ => Err(errno),
+        })
+        .map_err(|errno| SegmentError::from_errno("memfd_create", 0, errno))
+}
+
+/// S2. A signal handler may interrupt a long claim, which the kernel then undoes: it is simply made again.
+fn claim_pages(fd: BorrowedFd<'_>, len: usize) -> Result<(), SegmentError> {
+    rustix::io::retry_on_intr(|| rustix::fs::fallocate(fd, FallocateFlags::empty(), 0, len as u64))
+        .map_err(|errno| SegmentError::from_errno("fallocate", len, errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open_descriptors() -> usize {
+        std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+    }
+
+    #[test]
+    fn sizes_that_make_no_sense_are_errors() {
+        assert!(matches!(Segment::new(0), Err(SegmentError::Empty)));
+        assert!(matches!(Segment::new(usize::MAX), Err(SegmentError::TooLarge { .. })));
+        let huge = Segment::new(1 << 46);
+        assert!(matches!(huge, Err(SegmentError::OutOfMemory { .. })), "{huge:?}");
+    }
+
+    #[test]
+    fn sizes_are_rounded_up_to_pages() {
+        assert_eq!(Segment::new(1).unwrap().len(), page_size());
+        assert_eq!(Segment::new(page_size() + 1).unwrap().len(), 2 * page_size());
+    }
+
+    #[test]
+    fn nobody_can_resize_it_or_add_seals() {
+        let segment = Segment::new(1).unwrap();
+        assert_eq!(rustix::fs::ftruncate(&segment, 0), Err(Errno::PERM));
+        assert_eq!(rustix::fs::ftruncate(&segment, 1 << 20), Err(Errno::PERM));
+        let more = rustix::fs::fcntl_add_seals(&segment, SealFlags::WRITE);
+        assert_eq!(more, Err(Errno::PERM));
+    }
+
+    #[test]
+    fn a_received_descriptor_is_checked() {
+        let fd = || Segment::new(1).unwrap().into_fd();
+        assert!(Segment::from_fd(fd(), 1).is_ok());
+        let other_size = Segment::from_fd(fd(), 3 * page_size());
+        assert!(matches!(other_size, Err(SegmentError::Foreign { .. })));
+        let unsealed = create().unwrap();
+        rustix::fs::ftruncate(&unsealed, page_size() as u64).unwrap();
+        assert!(matches!(Segment::from_fd(unsealed, 1), Err(SegmentError::Foreign { .. })));
+        let no_memory = std::fs::File::open("/dev/null").unwrap().into();
+        assert!(matches!(Segment::from_fd(no_memory, 1), Err(SegmentError::Foreign { .. })));
+    }
+
+    #[test]
+    fn two_mappings_show_the_same_bytes_and_a_mirror_repeats_them() {
+        let page = page_size();
+        let segment = Segment::new(3 * page).unwrap();
+        let (plain, mirrored) = (segment.map().unwrap(), segment.map_mirrored(page).unwrap());
+        plain.write(3 * page - 2, b"ab");
+        plain.write(page, b"cd");
+        let mut seen = Vec::new();
+        mirrored.read(3 * page - 2, 4, &mut seen);
+        assert_eq!(seen, b"abcd");
+        mirrored.write(5 * page - 1, b"z");
+        seen.clear();
+        plain.read(3 * page - 1, 1, &mut seen);
+        assert_eq!(seen, b"z");
+    }
+
+    #[test]
+    fn dropping_gives_memory_and_descriptors_back() {
+        drop(Segment::new(1).unwrap().map().unwrap());
+        let before = open_descriptors();
+        for _ in 0..1000 {
+            drop(Segment::new(1 << 16).unwrap().map_mirrored(page_size()).unwrap());
+        }
+        assert!(open_descriptors() <= before + 8, "other tests of this binary may hold a few");
+    }
+
+    #[test]
+    #[should_panic(expected = "inside its mapping")]
+    fn a_copy_beyond_the_end_is_refused() {
+        let mapping = Segment::new(1).unwrap().map().unwrap();
+        mapping.write(page_size() - 1, b"xy");
+    }
+}

@@ -1,0 +1,77 @@
+//! The model: loom's atomics, and a futex with the kernel's semantics.
+//!
+//! The kernel's promise that a futex sleeps only if its word still has the expected value *at the moment it is queued* is
+//! modelled by one lock around the whole kernel: a sleeper compares and queues under it, a waker dequeues under it. A sleep
+//! on several words (`futex_waitv`) is one entry with several addresses in the same queue, so one condition covers all.
+
+use loom::sync::{Condvar, Mutex};
+
+pub mod atomic {
+    //! loom's atomics.
+    pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+}
+
+pub mod hint {
+    //! A spinning thread must let others run, or the model never ends.
+    pub use loom::thread::yield_now as spin_loop;
+}
+
+pub mod thread {
+    //! loom's threads.
+    pub use loom::thread::yield_now;
+}
+
+struct Sleeper {
+    ticket: usize,
+    addresses: Vec<usize>,
+}
+
+#[derive(Default)]
+struct Queue {
+    next_ticket: usize,
+    sleepers: Vec<Sleeper>,
+}
+
+struct Kernel {
+    queue: Mutex<Queue>,
+    woken: Condvar,
+}
+
+loom::lazy_static! {
+    static ref KERNEL: Kernel = Kernel { queue: Mutex::new(Queue::default()), woken: Condvar::new() };
+}
+
+/// Sleeps until one of the words is woken, unless one of them has not its expected value any more.
+pub(crate) fn sleep(words: &[(&atomic::AtomicU32, u32)]) {
+    let mut queue = KERNEL.queue.lock().expect("no model panics in the kernel");
+    let changed = |&(word, expected): &(&atomic::AtomicU32, u32)| {
+        word.load(atomic::Ordering::SeqCst) != expected
+    };
+    if words.iter().any(changed) {
+        return;
+    }
+    let ticket = queue.next_ticket;
+    queue.next_ticket += 1;
+    let addresses = words.iter().map(|(word, _)| address(word)).collect();
+    queue.sleepers.push(Sleeper { ticket, addresses });
+    while queue.sleepers.iter().any(|sleeper| sleeper.ticket == ticket) {
+        queue = KERNEL.woken.wait(queue).expect("no model panics in the kernel");
+    }
+}
+
+/// Wakes up to `count` sleepers of this word, the longest sleeping first, and says how many it woke.
+pub(crate) fn wake(word: &atomic::AtomicU32, count: usize) -> usize {
+    let mut queue = KERNEL.queue.lock().expect("no model panics in the kernel");
+    let mut woken = 0;
+    queue.sleepers.retain(|sleeper| {
+        let hit = woken < count && sleeper.addresses.contains(&address(word));
+        woken += usize::from(hit);
+        !hit
+    });
+    KERNEL.woken.notify_all();
+    woken
+}
+
+fn address(word: &atomic::AtomicU32) -> usize {
+    std::ptr::from_ref(word).addr()
+}

@@ -1,0 +1,144 @@
+//! The one wait.
+//!
+//! Everything in Procession that blocks does it here: it names the words whose change it waits for, with the values it has
+//! seen in them, and a deadline. The kernel puts it to sleep only if all of them still have these values (`futex_waitv`,
+//! Linux 5.16; sleeps in slices where that is missing), so a change between looking and sleeping is never missed.
+//!
+//! The contract with whoever changes a word:
+//!
+//! * **W1** Change the word first (at least a release store), then [`wake_all`]. A waker that skips the wake because nobody
+//!   seems to sleep must rule out a sleeper that is just about to, with a fence between his change and his look (and the
+//!   sleeper one between announcing himself and his last look).
+//! * **W2** Whoever comes back from [`wait`] looks again at everything: a return may have no reason at all. A word that an
+//!   untrusted process can write may make [`wait`] return as often as that process likes; callers count such returns.
+//!
+//! Why not condition variables in shared memory: they need a lock, and a lock's owner may die.
+
+use crate::deadline::Deadline;
+use crate::sync::atomic::AtomicU32;
+
+/// The most words that one [`wait`] can watch: what `futex_waitv` takes.
+pub const WAIT_WORDS_MAX: usize = 128;
+
+/// A word to wait on, and the value it must still have for the wait to begin.
+#[derive(Debug, Clone, Copy)]
+pub struct Watch<'a> {
+    pub(crate) word: &'a AtomicU32,
+    pub(crate) expected: u32,
+    pub(crate) private: bool,
+}
+
+impl<'a> Watch<'a> {
+    /// Watches a word that several processes may map.
+    pub fn shared(word: &'a AtomicU32, expected: u32) -> Self {
+        Self { word, expected, private: false }
+    }
+
+    /// Watches a word that only the threads of this process use, which the kernel finds faster.
+    pub fn private(word: &'a AtomicU32, expected: u32) -> Self {
+        Self { word, expected, private: true }
+    }
+}
+
+/// Why [`wait`] came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// A word may have changed: look again.
+    Woken,
+    /// The deadline came.
+    TimedOut,
+}
+
+/// Blocks until one of the words is woken or has not its expected value any more, or the deadline comes.
+///
+/// Signal handlers that run meanwhile do not end it. It may return [`Wake::Woken`] without a reason.
+///
+/// # Panics
+///
+/// When there are more than [`WAIT_WORDS_MAX`] words.
+pub fn wait(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
+    assert!(words.len() <= WAIT_WORDS_MAX, "one wait watches at most {WAIT_WORDS_MAX} words");
+    sleep(words, deadline)
+}
+
+#[cfg(not(procession_loom))]
+fn sleep(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
+    crate::futex::sleep(words, deadline)
+}
+
+/// In the model no time passes: a wait with a deadline is one that never times out.
+#[cfg(procession_loom)]
+fn sleep(words: &[Watch<'_>], _deadline: &Deadline) -> Wake {
+    let words: Vec<_> = words.iter().map(|watch| (watch.word, watch.expected)).collect();
+    crate::sync::sleep(&words);
+    Wake::Woken
+}
+
+/// Wakes everybody who waits on `word`, and says how many that were.
+///
+/// `private` must be what the waiters said: a word watched with [`Watch::private`] is not found with `false`.
+pub fn wake_all(word: &AtomicU32, private: bool) -> usize {
+    #[cfg(not(procession_loom))]
+    return crate::futex::wake(word, i32::MAX.cast_unsigned(), private);
+    #[cfg(procession_loom)]
+    {
+        let _ = private;
+        crate::sync::wake(word, usize::MAX)
+    }
+}
+
+#[cfg(all(test, not(procession_loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sync::atomic::Ordering;
+
+    fn words(count: usize) -> Vec<AtomicU32> {
+        (0..count).map(|_| AtomicU32::new(0)).collect()
+    }
+
+    fn watches(words: &[AtomicU32]) -> Vec<Watch<'_>> {
+        words.iter().map(|word| Watch::shared(word, 0)).collect()
+    }
+
+    #[test]
+    fn a_word_that_has_changed_already_does_not_block() {
+        let words = words(3);
+        words[2].store(1, Ordering::Release);
+        assert_eq!(wait(&watches(&words), &Deadline::NEVER), Wake::Woken);
+        assert_eq!(wait(&watches(&words[2..]), &Deadline::NEVER), Wake::Woken);
+    }
+
+    #[test]
+    fn the_deadline_ends_a_wait_on_none_one_and_many_words() {
+        for count in [0, 1, 2, WAIT_WORDS_MAX] {
+            let words = words(count);
+            let soon = Deadline::after(Duration::from_millis(2));
+            assert_eq!(wait(&watches(&words), &soon), Wake::TimedOut, "{count} words");
+            assert!(soon.is_over());
+        }
+    }
+
+    #[test]
+    fn a_change_of_any_word_wakes() {
+        for changed in [0, 1, WAIT_WORDS_MAX - 1] {
+            let words = words(WAIT_WORDS_MAX);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    words[changed].store(1, Ordering::Release);
+                    wake_all(&words[changed], false);
+                });
+                while words[changed].load(Ordering::Acquire) == 0 {
+                    assert_eq!(wait(&watches(&words), &Deadline::NEVER), Wake::Woken);
+                }
+            });
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "at most 128 words")]
+    fn more_words_than_the_kernel_takes_are_refused() {
+        wait(&watches(&words(WAIT_WORDS_MAX + 1)), &Deadline::NEVER);
+    }
+}
