@@ -1,1 +1,74 @@
-fn main() {}
+//! Every command of the project, as `cargo xtask <verb>`.
+//!
+//! One file per verb; this one only lists them and hands over. A verb prints the commands it runs and
+//! how long each took, so that everything here can also be typed by hand.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "talking to a terminal is its job")]
+
+mod board;
+mod command;
+mod loom;
+mod matrix;
+mod msrv;
+mod skips;
+mod tally;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+/// What a verb ends with: the exit code, or an error that kept it from doing its work.
+type Verdict = Result<ExitCode, Box<dyn Error>>;
+
+/// A command of the project.
+struct Verb {
+    usage: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Verdict,
+}
+
+impl Verb {
+    fn name(&self) -> &str {
+        self.usage.split(' ').next().unwrap_or(self.usage)
+    }
+}
+
+const VERBS: &[Verb] = &[
+    Verb {
+        usage: "test [--matrix]",
+        about: "every check and test; --matrix adds each crate alone and the loom models",
+        run: test::run,
+    },
+    Verb {
+        usage: "loom [crate] [filter]",
+        about: "model-check the lock-free algorithms (LOOM_MAX_PREEMPTIONS, default 3)",
+        run: loom::run,
+    },
+    Verb { usage: "tidy", about: "the house rules that no compiler knows", run: tidy::run },
+    Verb {
+        usage: "msrv",
+        about: "build with the oldest supported Rust, where it is installed",
+        run: msrv::run,
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, rest)) = arguments.split_first() else {
+        print!("{}", list());
+        return ExitCode::SUCCESS;
+    };
+    let Some(verb) = VERBS.iter().find(|verb| verb.name() == name) else {
+        eprint!("there is no verb `{name}`; these exist:\n{}", list());
+        return ExitCode::from(2);
+    };
+    (verb.run)(rest).unwrap_or_else(|error| {
+        eprintln!("cargo xtask {name}: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn list() -> String {
+    VERBS.iter().map(|verb| format!("cargo xtask {:<22} {}\n", verb.usage, verb.about)).collect()
+}
