@@ -1,1 +1,12 @@
-//! 
+//! Bytes between two processes.
+//!
+//! * [`ring`]: a ring of bytes in sealed shared memory, one producer, one consumer, one store that makes a message real.
+//! * [`bell`]: how a side sleeps and the other wakes it, without a system call while both are awake.
+//! * [`codec`]: values to bytes, and back from bytes that may be hostile. [`Message`] says which values.
+
+pub mod bell;
+pub mod ring;
+
+pub mod codec;
+mod message;
+pub use message::{IntoArg, Message};

@@ -22,20 +22,33 @@
 //! # Ok::<(), procession_shm::SegmentError>(())
 //! ```
 
+mod backing;
 mod deadline;
+mod elements;
+pub mod family;
 #[cfg(not(procession_loom))]
 mod futex;
 mod mapping;
 mod segment;
+mod shareable;
+mod shared;
+mod shared_buf;
+mod shared_slice;
 mod spin;
 pub mod sync;
+pub mod transfer;
 mod wait;
+mod window;
 
 pub use deadline::Deadline;
 pub use mapping::Mapping;
 pub use segment::{Segment, SegmentError};
+pub use shareable::Shareable;
+pub use shared::Shared;
+pub use shared_buf::{FreezeError, FreezeErrorKind, SharedBuf, UnsplitError, UnsplitErrorKind};
+pub use shared_slice::SharedSlice;
 pub use spin::Spin;
-pub use wait::{WAIT_WORDS_MAX, Wake, Watch, wait, wake_all};
+pub use wait::{WAIT_WORDS_MAX, Wake, Watch, wait, wake_all, wake_one};
 
 /// The size of a memory page in bytes; every mapping starts at a multiple of it.
 pub fn page_size() -> usize {

@@ -24,7 +24,8 @@ use crate::mapping::Mapping;
 use crate::{page_align, page_size};
 
 /// The seals of every segment: its size is fixed (S1) and no seal can be taken back or added that would break a user.
-const FIXED_SIZE: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
+pub(crate) const FIXED_SIZE: SealFlags =
+    SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
 /// Anonymous shared memory of a fixed size: a sealed, close-on-exec `memfd`.
 ///
@@ -209,7 +210,7 @@ impl From<SegmentError> for io::Error {
     }
 }
 
-fn checked_len(len: usize) -> Result<usize, SegmentError> {
+pub(crate) fn checked_len(len: usize) -> Result<usize, SegmentError> {
     if len == 0 {
         return Err(SegmentError::Empty);
     }
@@ -219,7 +220,7 @@ fn checked_len(len: usize) -> Result<usize, SegmentError> {
         .ok_or(SegmentError::TooLarge { len })
 }
 
-fn check_file_size_limit(len: usize) -> Result<(), SegmentError> {
+pub(crate) fn check_file_size_limit(len: usize) -> Result<(), SegmentError> {
     match rustix::process::getrlimit(Resource::Fsize).current {
         Some(limit) if limit < len as u64 => Err(SegmentError::FileSizeLimit { len, limit }),
         _ => Ok(()),
@@ -231,7 +232,7 @@ const LARGE: usize = 16 << 20;
 
 /// The kernel claims pages for a memfd until none is left, and then kills somebody to get more: asked for more than there
 /// is, it must be refused beforehand. Where `/proc` does not say how much there is, the kernel's own judgement stands.
-fn check_memory_left(len: usize) -> Result<(), SegmentError> {
+pub(crate) fn check_memory_left(len: usize) -> Result<(), SegmentError> {
     let enough = || memory_available().is_none_or(|available| len as u64 <= available);
     if len < LARGE || enough() { Ok(()) } else { Err(SegmentError::OutOfMemory { len }) }
 }
@@ -245,7 +246,7 @@ fn memory_available() -> Option<u64> {
 }
 
 /// `memfd_create`, not executable where the kernel (6.3) knows how to say so.
-fn create() -> Result<OwnedFd, SegmentError> {
+pub(crate) fn create() -> Result<OwnedFd, SegmentError> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     rustix::fs::memfd_create(c"procession", flags | MemfdFlags::NOEXEC_SEAL)
         .or_else(|errno| match errno {
@@ -256,7 +257,7 @@ fn create() -> Result<OwnedFd, SegmentError> {
 }
 
 /// S2. A signal handler may interrupt a long claim, which the kernel then undoes: it is simply made again.
-fn claim_pages(fd: BorrowedFd<'_>, len: usize) -> Result<(), SegmentError> {
+pub(crate) fn claim_pages(fd: BorrowedFd<'_>, len: usize) -> Result<(), SegmentError> {
     rustix::io::retry_on_intr(|| rustix::fs::fallocate(fd, FallocateFlags::empty(), 0, len as u64))
         .map_err(|errno| SegmentError::from_errno("fallocate", len, errno))
 }

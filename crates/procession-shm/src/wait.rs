@@ -78,12 +78,24 @@ fn sleep(words: &[Watch<'_>], _deadline: &Deadline) -> Wake {
 ///
 /// `private` must be what the waiters said: a word watched with [`Watch::private`] is not found with `false`.
 pub fn wake_all(word: &AtomicU32, private: bool) -> usize {
+    wake(word, i32::MAX.cast_unsigned(), private)
+}
+
+/// Wakes one of those who wait on `word`, and says whether there was one.
+///
+/// Whoever is woken may be killed before it does anything, or be about to give up because its deadline has come. So this is
+/// only for words whose waiters are all woken by the death of any of them, and pass a wake-up on that they do not use.
+pub fn wake_one(word: &AtomicU32, private: bool) -> bool {
+    wake(word, 1, private) != 0
+}
+
+fn wake(word: &AtomicU32, count: u32, private: bool) -> usize {
     #[cfg(not(procession_loom))]
-    return crate::futex::wake(word, i32::MAX.cast_unsigned(), private);
+    return crate::futex::wake(word, count, private);
     #[cfg(procession_loom)]
     {
         let _ = private;
-        crate::sync::wake(word, usize::MAX)
+        crate::sync::wake(word, count as usize)
     }
 }
 

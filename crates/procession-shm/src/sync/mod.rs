@@ -8,6 +8,8 @@
 
 #[cfg(procession_loom)]
 mod model;
+#[cfg(procession_loom)]
+pub mod mortal;
 #[cfg(not(procession_loom))]
 mod real;
 

@@ -3,12 +3,100 @@
 //! The kernel's promise that a futex sleeps only if its word still has the expected value *at the moment it is queued* is
 //! modelled by one lock around the whole kernel: a sleeper compares and queues under it, a waker dequeues under it. A sleep
 //! on several words (`futex_waitv`) is one entry with several addresses in the same queue, so one condition covers all.
+//!
+//! Every store and every call of the kernel is a place where a thread that stands for a process can be killed: see
+//! [`mortal`](super::mortal).
 
 use loom::sync::{Condvar, Mutex};
 
+use super::mortal;
+
 pub mod atomic {
-    //! loom's atomics.
-    pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+    //! loom's atomics, whose stores a mortal thread may not live to see.
+    pub use loom::sync::atomic::{Ordering, fence};
+
+    use super::mortal::step;
+
+    macro_rules! mortal_atomic {
+        ($(#[$doc:meta])* $name:ident, $value:ty) => {
+            $(#[$doc])*
+            #[derive(Debug)]
+            pub struct $name(loom::sync::atomic::$name);
+
+            impl $name {
+                /// A new word; in a model it cannot be made at compile time.
+                #[track_caller]
+                pub fn new(value: $value) -> Self {
+                    Self(loom::sync::atomic::$name::new(value))
+                }
+
+                /// As in std.
+                #[track_caller]
+                pub fn load(&self, order: Ordering) -> $value {
+                    self.0.load(order)
+                }
+
+                /// As in std.
+                #[track_caller]
+                pub fn store(&self, value: $value, order: Ordering) {
+                    step();
+                    self.0.store(value, order);
+                }
+
+                /// As in std.
+                ///
+                /// # Errors
+                ///
+                /// The value that was there instead.
+                #[track_caller]
+                pub fn compare_exchange(
+                    &self,
+                    current: $value,
+                    new: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    step();
+                    self.0.compare_exchange(current, new, success, failure)
+                }
+
+                /// As in std; in the model it never fails without a reason.
+                ///
+                /// # Errors
+                ///
+                /// The value that was there instead.
+                #[track_caller]
+                pub fn compare_exchange_weak(
+                    &self,
+                    current: $value,
+                    new: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    self.compare_exchange(current, new, success, failure)
+                }
+
+                mortal_atomic!(@change $value: swap fetch_add fetch_sub fetch_or fetch_and fetch_max);
+            }
+        };
+        (@change $value:ty: $($change:ident)+) => { $(
+            /// As in std.
+            #[track_caller]
+            pub fn $change(&self, value: $value, order: Ordering) -> $value {
+                step();
+                self.0.$change(value, order)
+            }
+        )+ };
+    }
+
+    mortal_atomic!(
+        /// A shared word of 32 bits.
+        AtomicU32, u32
+    );
+    mortal_atomic!(
+        /// A shared word of 64 bits.
+        AtomicU64, u64
+    );
 }
 
 pub mod hint {
@@ -43,6 +131,7 @@ loom::lazy_static! {
 
 /// Sleeps until one of the words is woken, unless one of them has not its expected value any more.
 pub(crate) fn sleep(words: &[(&atomic::AtomicU32, u32)]) {
+    mortal::step();
     let mut queue = KERNEL.queue.lock().expect("no model panics in the kernel");
     let changed = |&(word, expected): &(&atomic::AtomicU32, u32)| {
         word.load(atomic::Ordering::SeqCst) != expected
@@ -61,6 +150,7 @@ pub(crate) fn sleep(words: &[(&atomic::AtomicU32, u32)]) {
 
 /// Wakes up to `count` sleepers of this word, the longest sleeping first, and says how many it woke.
 pub(crate) fn wake(word: &atomic::AtomicU32, count: usize) -> usize {
+    mortal::step();
     let mut queue = KERNEL.queue.lock().expect("no model panics in the kernel");
     let mut woken = 0;
     queue.sleepers.retain(|sleeper| {

@@ -1,0 +1,93 @@
+//! How one side of a channel sleeps and the other wakes it, without a system call while both are awake.
+//!
+//! A bell is one word. Its sleeper writes down how much news it wants to be woken for, looks once more, and sleeps on the
+//! word; whoever has news looks at the word and, only if somebody sleeps, clears it and wakes.
+//!
+//! | value | meaning |
+//! |---|---|
+//! | 0 | awake: no wake-up is wanted |
+//! | 1 ([`AT_REST`]) | asleep: wake me when you have done all that you had to do |
+//! | 2 ([`AT_ONCE`]) | asleep: wake me for each piece of news |
+//!
+//! # Ordering
+//!
+//! * **E3** The sleeper stores the word, *fence*, then looks for news; the ringer stores the news, *fence*, then looks at the
+//!   word. Both fences are sequentially consistent, so at least one of the two looks sees the other's store: no wake-up is
+//!   lost. (This is the store-buffering pattern; anything weaker than two full fences fails it.)
+//!
+//! # Crash points
+//!
+//! A sleeper killed while it is announced leaves a non-zero word: the next ring is one useless system call. A ringer killed
+//! between its news and its wake leaves a sleeper asleep on news: everybody who sleeps on a bell is also woken by the death
+//! of whoever rings it (the pool's private death word, the parent-death signal), and looks again.
+
+use procession_shm::Watch;
+use procession_shm::sync::atomic::{AtomicU32, Ordering, fence};
+
+const AWAKE: u32 = 0;
+/// Wake the sleeper when all is done that there was to do.
+pub const AT_REST: u32 = 1;
+/// Wake the sleeper for each piece of news.
+pub const AT_ONCE: u32 = 2;
+
+/// A word on which one process sleeps until another has news.
+#[derive(Debug, Clone, Copy)]
+pub struct Bell<'a> {
+    word: &'a AtomicU32,
+}
+
+impl<'a> Bell<'a> {
+    /// The bell in this word.
+    pub fn new(word: &'a AtomicU32) -> Self {
+        Self { word }
+    }
+
+    /// The sleeper says that it is about to sleep and what it wants to be woken for, [`AT_REST`] or [`AT_ONCE`]. After this
+    /// it must look for news once more before it sleeps.
+    #[inline]
+    pub fn announce(self, wanted: u32) {
+        self.word.store(wanted, Ordering::Relaxed);
+        fence(Ordering::SeqCst); // E3
+    }
+
+    /// The sleeper is awake again and needs no waking.
+    #[inline]
+    pub fn retract(self) {
+        self.word.store(AWAKE, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has rung since the sleeper announced `wanted`.
+    #[inline]
+    pub fn is_rung(self, wanted: u32) -> bool {
+        self.word.load(Ordering::Relaxed) != wanted
+    }
+
+    /// What the sleeper sleeps on, having announced `wanted`.
+    #[inline]
+    pub fn watch(self, wanted: u32) -> Watch<'a> {
+        Watch::shared(self.word, wanted)
+    }
+
+    /// Wakes the sleeper if it sleeps and wants to be woken for news of this `kind`. The news must be stored before.
+    #[inline]
+    pub fn ring(self, kind: u32) {
+        fence(Ordering::SeqCst); // E3
+        self.ring_after_fence(kind);
+    }
+
+    /// [`ring`](Self::ring) for a caller whose last access was a sequentially consistent read-modify-write of a word that
+    /// the sleeper also looks at, sequentially consistently, between announcing and sleeping.
+    #[inline]
+    pub fn ring_after_fence(self, kind: u32) {
+        if self.word.load(Ordering::SeqCst) >= kind {
+            self.wake();
+        }
+    }
+
+    #[cold]
+    fn wake(self) {
+        if self.word.swap(AWAKE, Ordering::SeqCst) != AWAKE {
+            procession_shm::wake_all(self.word, false);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Options of a pool.
+
+use std::time::Duration;
+
+use crate::core::call::Options;
+use crate::core::{Config, Core};
+use crate::error::PoolError;
+use crate::pool::Pool;
+
+/// How many bytes each of a worker's two rings holds.
+const RING_LEN: usize = 256 << 10;
+
+/// How many bytes a result may have unless the builder says otherwise.
+const RESULT_LEN_MAX: usize = 1 << 30;
+
+/// Options of a pool that is about to be made. See [`Pool::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use procession_pool::Pool;
+///
+/// let pool = Pool::builder().workers(2).name("decoder").task_timeout(Duration::from_secs(5)).build()?;
+/// assert_eq!(pool.workers(), 2);
+/// # Ok::<(), procession_pool::PoolError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct PoolBuilder {
+    config: Config,
+}
+
+impl PoolBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            config: Config {
+                workers: procession_process::cpu_count(),
+                name: "worker".to_owned(),
+                options: Options::default(),
+                backlog: None,
+                ring_len: RING_LEN,
+                result_len_max: RESULT_LEN_MAX,
+            },
+        }
+    }
+
+    /// How many workers; by default one for each core that this process may use.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.config.workers = workers;
+        self
+    }
+
+    /// The name of the workers, which `ps` shows with a number behind it (the kernel keeps 15 bytes of it in all).
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.config.name = name.into();
+        self
+    }
+
+    /// The timeout of every item that has none from its job. See [`Job::timeout`](crate::Job::timeout).
+    pub fn task_timeout(mut self, timeout: Duration) -> Self {
+        self.config.options.timeout = Some(timeout);
+        self
+    }
+
+    /// The retries of every item that has none from its job. See [`Job::retries`](crate::Job::retries).
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.config.options.retries = retries;
+        self
+    }
+
+    /// How many items may be unfinished before [`submit`](Pool::submit) is an `Err(Full)`; by default there is no limit.
+    pub fn backlog(mut self, items: usize) -> Self {
+        self.config.backlog = Some(items);
+        self
+    }
+
+    /// How many bytes a result may have, by default 1 GiB. A worker that announces more is killed and its item fails.
+    pub fn result_len_max(mut self, bytes: usize) -> Self {
+        self.config.result_len_max = bytes;
+        self
+    }
+
+    /// Makes the pool and starts its workers.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::NoWorkers`], [`PoolError::Spawn`], [`PoolError::Memory`]. No worker is left behind then.
+    pub fn build(self) -> Result<Pool, PoolError> {
+        Ok(Pool::start(Core::new(self.config)?))
+    }
+}

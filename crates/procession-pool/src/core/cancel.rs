@@ -1,0 +1,63 @@
+//! Cancelling tasks, and asking after them.
+
+use super::call::Consumer;
+use super::chunk::{CallId, Chunk};
+use super::lane::Sentence;
+use super::state::State;
+use crate::error::TaskError;
+
+impl State {
+    /// Ends all unfinished items of a call as cancelled; kills workers that are on one. Says whether there were any.
+    pub(crate) fn cancel_items(&mut self, id: CallId) -> bool {
+        let unfinished = |state: &Self| state.calls.get(&id).map_or(0, |call| call.unfinished);
+        for index in 0..self.lanes.len() {
+            self.receive_from(index);
+        }
+        if unfinished(self) == 0 {
+            return false;
+        }
+        let waiting = self.queue.remove_call(id);
+        self.drop_chunks(waiting);
+        self.take_back_unstarted(id);
+        for index in 0..self.lanes.len() {
+            let Some(lane) = self.lane(index) else { continue };
+            if lane.in_flight.front().is_some_and(|chunk| chunk.call == id) {
+                self.condemn(index, Sentence::Cancelled);
+            }
+        }
+        self.dispatch();
+        true
+    }
+
+    /// Ends all items of these chunks as cancelled.
+    pub(crate) fn drop_chunks(&mut self, chunks: Vec<Chunk>) {
+        for chunk in chunks {
+            for item in chunk.next_item()..chunk.first + chunk.frame.count() {
+                self.fail(chunk.call, item, TaskError::Cancelled { item });
+            }
+        }
+    }
+
+    /// Registers who is told when outcomes arrive.
+    pub(crate) fn await_call(&mut self, id: CallId, consumer: Consumer) {
+        self.is_awaited = true;
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.consumer = consumer;
+        }
+    }
+
+    /// Whether the outcome of a call of `items` items is known, of which `fetched` have been fetched.
+    pub(crate) fn has_outcome(&self, id: CallId, fetched: usize, items: usize) -> bool {
+        let Some(call) = self.calls.get(&id) else { return true };
+        let failed = |delivery: &_| matches!(delivery, super::chunk::Delivery::Failed { .. });
+        let arrived: usize = call.deliveries.iter().map(super::chunk::Delivery::count).sum();
+        fetched + arrived >= items || call.deliveries.iter().any(failed)
+    }
+
+    /// Whether a worker is on an item of this call.
+    pub(crate) fn is_running(&self, id: CallId) -> bool {
+        self.lanes.iter().flatten().any(|lane| {
+            lane.begun() > 0 && lane.in_flight.front().is_some_and(|chunk| chunk.call == id)
+        })
+    }
+}

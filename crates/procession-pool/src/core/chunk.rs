@@ -1,0 +1,85 @@
+//! What is in flight: chunks of items, and what comes back for them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use procession_process::link::Frame;
+
+use crate::error::TaskError;
+
+/// Identifies a call of the pool: one `map`, one `imap`, one submitted task.
+pub(crate) type CallId = u64;
+
+/// Neighbouring items of one call, encoded, on their way to a worker or there.
+///
+/// The pool keeps it until each of its items has an outcome, so that what a dead worker had not started goes to another.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) call: CallId,
+    /// Index in the input of the first item of the frame.
+    pub(crate) first: usize,
+    /// How many items have an outcome.
+    pub(crate) done: usize,
+    pub(crate) frame: Arc<Frame>,
+    /// The errors of earlier tries; a chunk that has any has one item.
+    pub(crate) attempts: Vec<TaskError>,
+}
+
+impl Chunk {
+    pub(crate) fn new(call: CallId, first: usize, frame: Frame) -> Self {
+        Self { call, first, done: 0, frame: Arc::new(frame), attempts: Vec::new() }
+    }
+
+    /// How many items have no outcome yet.
+    pub(crate) fn left(&self) -> usize {
+        self.frame.count() - self.done
+    }
+
+    /// Index in the input of the first item without an outcome.
+    pub(crate) fn next_item(&self) -> usize {
+        self.first + self.done
+    }
+
+    /// Those of the items in `range` (counted from the first item of the frame) as a chunk of their own.
+    pub(crate) fn part(&self, range: Range<usize>) -> Self {
+        Self {
+            call: self.call,
+            first: self.first + range.start,
+            done: 0,
+            frame: Arc::new(self.frame.part(range.start, range.end)),
+            attempts: self.attempts.clone(),
+        }
+    }
+
+    /// The first item without an outcome alone, to be tried again after `error`.
+    pub(crate) fn retry_of_next(&self, error: TaskError) -> Self {
+        let mut retry = self.part(self.done..self.done + 1);
+        retry.attempts.push(error);
+        retry
+    }
+}
+
+/// Outcomes on their way to whoever made the call.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    /// Items `first .. first + count` have results: for each a head and its bytes, one after the other.
+    Results { first: usize, count: usize, bytes: Vec<u8> },
+    /// One item has none, finally.
+    Failed { item: usize, error: TaskError },
+}
+
+impl Delivery {
+    pub(crate) fn first(&self) -> usize {
+        match self {
+            Self::Results { first, .. } => *first,
+            Self::Failed { item, .. } => *item,
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Results { count, .. } => *count,
+            Self::Failed { .. } => 1,
+        }
+    }
+}

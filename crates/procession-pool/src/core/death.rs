@@ -1,0 +1,120 @@
+//! Workers that end: what their death costs, and deadlines that bring it about.
+//!
+//! The reaper thread only writes the death down and rings the pool's own bell. Whoever drives the pool then takes every
+//! result that the worker committed, gives the one item that it was on its reason, and puts the rest back into the queue.
+
+use std::time::{Duration, Instant};
+
+use procession_process::Exit;
+
+use super::chunk::Chunk;
+use super::lane::{Lane, Sentence};
+use super::state::State;
+use crate::error::{Attempts, PoolError, TaskError};
+
+/// Workers in a row that may die before they are ready.
+const FAILED_STARTS_MAX: u32 = 4;
+
+/// How long a worker may take to get ready.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A worker's death, as the reaper wrote it down.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Death {
+    pub(crate) index: usize,
+    pub(crate) id: u64,
+    pub(crate) exit: Exit,
+}
+
+impl State {
+    /// Deals with a death.
+    pub(crate) fn bury(&mut self, death: Death) {
+        if self.lane(death.index).is_none_or(|lane| lane.id != death.id) {
+            return;
+        }
+        self.progress += 1;
+        self.receive_from(death.index);
+        let Some(mut lane) = self.lanes[death.index].take() else { return };
+        if !self.retiring {
+            self.staffing.vacancies.push(death.index);
+        }
+        self.settle_in_flight(&mut lane, death.exit);
+        if !lane.ready && !self.retiring {
+            self.count_failed_start(lane.child.pid(), death.exit);
+        }
+    }
+
+    /// The item it was on gets its reason; what it had not begun goes back.
+    fn settle_in_flight(&mut self, lane: &mut Lane, exit: Exit) {
+        let has_victim = lane.begun() > 0 || lane.sentence.is_some();
+        let mut chunks = std::mem::take(&mut lane.in_flight);
+        let victim = if has_victim { chunks.pop_front() } else { None };
+        let rest = victim.as_ref().filter(|chunk| chunk.left() > 1);
+        let rest = rest.map(|chunk| chunk.part(chunk.done + 1..chunk.frame.count()));
+        self.requeue(rest.into_iter().chain(chunks).collect(), 1);
+        if let Some(chunk) = victim {
+            self.blame(&chunk, reason(lane, &chunk, exit));
+        }
+    }
+
+    /// The first unfinished item of `chunk` ended with `error`.
+    fn blame(&mut self, chunk: &Chunk, error: TaskError) {
+        let retry = chunk.retry_of_next(error.clone());
+        self.retry_or_fail(chunk.call, chunk.next_item(), error, chunk.attempts.clone(), retry);
+    }
+
+    /// A worker died before it was ready. After some in a row there is no point in going on.
+    fn count_failed_start(&mut self, pid: u32, exit: Exit) {
+        self.staffing.failures += 1;
+        let starts = self.staffing.failures;
+        if starts >= FAILED_STARTS_MAX {
+            return self.break_down(PoolError::TooManyRestarts { starts, pid, exit });
+        }
+        self.delay_start();
+    }
+
+    /// Waits a little longer before each start that follows a failed one.
+    pub(crate) fn delay_start(&mut self) {
+        let delay = Duration::from_millis(1 << (2 * self.staffing.failures.min(5)));
+        self.staffing.not_before = Some(Instant::now() + delay);
+    }
+
+    /// Kills workers that are over their time.
+    pub(crate) fn enforce_timeouts(&mut self) {
+        for index in 0..self.lanes.len() {
+            let Some(lane) = self.lanes[index].as_ref() else { continue };
+            let Some(alarm) = self.alarm_of(lane) else { continue };
+            if alarm <= Instant::now() {
+                let sentence =
+                    self.timeout_of(lane).map_or(Sentence::NeverReady, Sentence::TimedOut);
+                self.condemn(index, sentence);
+            }
+        }
+    }
+
+    /// When the worker will be over its time, if nothing happens.
+    pub(crate) fn alarm_of(&self, lane: &Lane) -> Option<Instant> {
+        if lane.sentence.is_some() {
+            return None;
+        }
+        if !lane.ready {
+            return Some(lane.hired + START_TIMEOUT);
+        }
+        lane.item_since.checked_add(self.timeout_of(lane)?)
+    }
+
+    /// The timeout of the item that the worker is on.
+    fn timeout_of(&self, lane: &Lane) -> Option<Duration> {
+        let chunk = lane.in_flight.front()?;
+        self.calls.get(&chunk.call)?.options.timeout
+    }
+}
+
+fn reason(lane: &Lane, chunk: &Chunk, exit: Exit) -> TaskError {
+    let (item, pid, attempts) = (chunk.next_item(), lane.child.pid(), Attempts::default());
+    match lane.sentence {
+        Some(Sentence::TimedOut(after)) => TaskError::TimedOut { item, pid, after, attempts },
+        Some(Sentence::Cancelled) => TaskError::Cancelled { item },
+        _ => TaskError::Died { item, pid, exit, attempts },
+    }
+}

@@ -1,0 +1,259 @@
+//! Driving the pool: whoever waits does it.
+//!
+//! One thread at a time is the *driver*: it looks at the workers' words for a moment and then sleeps on all of them at once,
+//! together with the pool's own bell. Other threads that wait are parked and told when there is something for them. A driver
+//! that has what it came for leaves, and one of the parked takes over.
+//!
+//! # Why no wake-up is lost
+//!
+//! * Results: the driver announces itself on the bell of every worker that has something to do, looks once more, and sleeps
+//!   ([`bell`](procession_channel::bell), E3, and [`link`](procession_process::link), E4).
+//! * Everything else changes the pool's own bell, whose value the driver read before it looked at anything.
+//! * A thread that gives something to a worker while the driver sleeps announces the driver on that worker's bell. The driver
+//!   sleeps on that word already; if it is just about to, the pool's bell has changed and it does not.
+//!
+//! # What a hostile worker can do here
+//!
+//! Wake the driver as often as it likes, up to [`Lane::was_woken_by`](super::lane::Lane::was_woken_by)'s limit. It cannot
+//! keep it asleep longer than the other words and the next alarm allow.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use procession_channel::bell::{AT_ONCE, AT_REST};
+use procession_process::link::Watcher;
+use procession_shm::sync::atomic::Ordering;
+use procession_shm::{Deadline, Spin, WAIT_WORDS_MAX, Wake, Watch, wait};
+
+use super::Core;
+use super::call::Consumer;
+use super::chunk::CallId;
+use super::lane::Sentence;
+use super::state::{Driver, Notice, State, Unseen, until};
+
+/// How long a driver sleeps at first when a worker is in the middle of a chunk: results in there do not ring.
+const NAP: Duration = Duration::from_millis(1);
+
+impl Core {
+    /// Waits until `ready` finds what it looks for, and drives the pool meanwhile if nobody else does. `call` is the one whose
+    /// outcomes are waited for, if it is one.
+    pub(crate) fn wait_until<T>(
+        self: &Arc<Self>,
+        call: Option<CallId>,
+        deadline: &Deadline,
+        mut ready: impl FnMut(&mut State) -> Option<T>,
+    ) -> Option<T> {
+        let mut state = self.lock();
+        loop {
+            // Before anything is looked at: what changes after this changes the bell and is not slept over.
+            let bell = self.bell.load(Ordering::SeqCst);
+            state = self.turn(state);
+            let found = ready(&mut state);
+            if found.is_some() || deadline.is_over() {
+                self.leave(state, call);
+                return found;
+            }
+            state = match state.driver {
+                Driver::Nobody => self.drive(state, bell, deadline),
+                _ => self.park(state, call, deadline),
+            };
+        }
+    }
+
+    /// Moves everything on as far as it goes without waiting.
+    pub(crate) fn turn<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        let deaths =
+            std::mem::take(&mut *self.deaths.lock().unwrap_or_else(PoisonError::into_inner));
+        for death in deaths {
+            state.bury(death);
+        }
+        state.advance();
+        self.fill_vacancies(state)
+    }
+
+    /// Goes away, and lets one of those who are parked take over.
+    fn leave(&self, mut state: MutexGuard<'_, State>, call: Option<CallId>) {
+        if let Some(call) = call.and_then(|id| state.calls.get_mut(&id)) {
+            call.consumer = Consumer::Nobody;
+        }
+        if state.driver == Driver::Nobody && !state.parked.is_empty() {
+            let next = state.parked.remove(0);
+            state.notices.push(Notice::Thread(next));
+        }
+        self.unlock(state);
+    }
+
+    /// Waits while somebody else drives.
+    fn park<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        call: Option<CallId>,
+        deadline: &Deadline,
+    ) -> MutexGuard<'a, State> {
+        let me = thread::current();
+        if let Some(call) = call.and_then(|id| state.calls.get_mut(&id)) {
+            call.consumer = Consumer::Thread(me.clone());
+        }
+        state.parked.push(me.clone());
+        let background_drives = state.background_drives;
+        self.unlock(state);
+        if background_drives {
+            // It stands back for a thread that waits.
+            self.ring();
+        }
+        match deadline.remaining() {
+            Some(left) => thread::park_timeout(left),
+            None => thread::park(),
+        }
+        let mut state = self.lock();
+        state.parked.retain(|thread| thread.id() != me.id());
+        state
+    }
+
+    /// Looks at the workers' words for a moment, then sleeps on them until there is news.
+    fn drive<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        bell: u32,
+        deadline: &Deadline,
+    ) -> MutexGuard<'a, State> {
+        state.driver = Driver::Awake;
+        // Who drives has just looked at everything.
+        state.unseen = Unseen::Nothing;
+        let spin = Spin::for_parties(state.busy() + 1, self.cores);
+        let mut news = false;
+        if spin != Spin::NONE {
+            let watchers = state.watchers_of_busy();
+            self.unlock(state);
+            news = spin.until(|| {
+                watchers.iter().any(Watcher::has_results)
+                    || self.bell.load(Ordering::Relaxed) != bell
+            });
+            state = self.lock();
+        }
+        if !news && self.bell.load(Ordering::SeqCst) == bell {
+            state = self.sleep(state, bell, deadline);
+        }
+        state.driver = Driver::Nobody;
+        state
+    }
+
+    /// Sleeps on every worker's bell and the pool's own.
+    fn sleep<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        bell: u32,
+        deadline: &Deadline,
+    ) -> MutexGuard<'a, State> {
+        let (wanted, nap) = state.nap_mode();
+        let announced = state.announce(wanted);
+        if !announced.is_empty() && announced.iter().any(|sleep| sleep.has_news) {
+            state.retract(wanted, &announced);
+            return state;
+        }
+        let deadline = state
+            .next_alarm()
+            .map_or(*deadline, |alarm| deadline.min(Deadline::after(until(alarm))));
+        let deadline = nap.map_or(deadline, |nap| deadline.min(Deadline::after(nap)));
+        let progress = state.progress;
+        state.driver = Driver::Asleep;
+        self.unlock(state);
+        let woken = wait(&words(&self.bell, bell, &announced), &deadline);
+        let mut state = self.lock();
+        state.retract(wanted, &announced);
+        state.slept_in_vain = woken == Wake::TimedOut && state.progress == progress;
+        state
+    }
+}
+
+/// The pool's bell and as many workers' as one wait takes.
+fn words<'a>(
+    own: &'a procession_shm::sync::atomic::AtomicU32,
+    seen: u32,
+    announced: &'a [Announced],
+) -> Vec<Watch<'a>> {
+    let mut words = vec![Watch::private(own, seen)];
+    for sleep in announced {
+        words.push(sleep.watcher.watch(sleep.bell));
+        if sleep.needs_room {
+            words.push(sleep.watcher.watch_room(AT_REST));
+        }
+    }
+    words.truncate(WAIT_WORDS_MAX);
+    words
+}
+
+/// A worker on whose bell the driver is about to sleep.
+#[derive(Debug)]
+pub(crate) struct Announced {
+    index: usize,
+    id: u64,
+    watcher: Watcher,
+    /// The value of its bell: what was announced, or that nothing was.
+    bell: u32,
+    needs_room: bool,
+    has_news: bool,
+}
+
+impl State {
+    fn watchers_of_busy(&self) -> Vec<Watcher> {
+        let busy = self.lanes.iter().flatten().filter(|lane| lane.is_busy());
+        busy.map(|lane| lane.link.watcher()).collect()
+    }
+
+    /// What workers shall ring for, and how long to sleep at most if they do not.
+    ///
+    /// Results in the middle of a chunk come too fast to be rung for, as a rule. If none came for a whole nap, they do not.
+    fn nap_mode(&self) -> (u32, Option<Duration>) {
+        let too_many = self.lanes.len() >= WAIT_WORDS_MAX / 2;
+        match (self.has_long_chunks(), self.slept_in_vain) {
+            (true, true) => (AT_ONCE, None),
+            (true, false) => (AT_REST, Some(NAP)),
+            // One wait cannot watch them all: what it leaves out is looked at in between.
+            (false, _) => (AT_REST, too_many.then_some(4 * NAP)),
+        }
+    }
+
+    /// Tells every worker that has something to do that the driver is about to sleep, and looks for news once more.
+    fn announce(&mut self, wanted: u32) -> Vec<Announced> {
+        let mut announced = Vec::new();
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            let Some(lane) = lane.as_mut().filter(|lane| lane.is_credible()) else { continue };
+            let (busy, needs_room) = (lane.is_busy(), lane.has_outbox());
+            if busy {
+                lane.link.bell().announce(wanted);
+            }
+            if needs_room {
+                lane.link.room_bell().announce(AT_REST);
+            }
+            let has_news =
+                busy && lane.link.has_news() || needs_room && lane.link.has_room().unwrap_or(true);
+            let bell = if busy { wanted } else { 0 };
+            let (id, watcher) = (lane.id, lane.link.watcher());
+            announced.push(Announced { index, id, watcher, bell, needs_room, has_news });
+        }
+        // Busy ones first: they are what one wait must not leave out.
+        announced.sort_by_key(|sleep| sleep.bell == 0);
+        announced
+    }
+
+    /// The driver is awake again: nobody needs to ring. Workers that ring without news are found here.
+    fn retract(&mut self, wanted: u32, announced: &[Announced]) {
+        for sleep in announced {
+            let Some(lane) = self.lane(sleep.index).filter(|lane| lane.id == sleep.id) else {
+                continue;
+            };
+            let rung = sleep.has_news || (sleep.bell == wanted && lane.link.bell().is_rung(wanted));
+            lane.link.bell().retract();
+            lane.link.room_bell().retract();
+            let has_results = lane.link.has_results() || sleep.needs_room;
+            if rung && !lane.was_woken_by(has_results) {
+                self.condemn(sleep.index, Sentence::Nonsense);
+            }
+        }
+    }
+}

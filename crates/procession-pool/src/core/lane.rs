@@ -1,0 +1,201 @@
+//! One worker as the pool sees it: its process, its link, and what it was given.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use procession_process::Child;
+use procession_process::link::{Frame, LinkError, ParentLink};
+
+use super::chunk::{CallId, Chunk};
+
+/// How many wake-ups in a row may come with nothing. An honest worker's are one after each chunk at most.
+const FALSE_ALARMS_MAX: u32 = 64;
+
+/// What the pool decided about a worker before it died: the reason that its current item is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sentence {
+    /// Its current item was over its timeout.
+    TimedOut(Duration),
+    /// Its current item was cancelled.
+    Cancelled,
+    /// It wrote what cannot be: positions, lengths.
+    Corrupt(LinkError),
+    /// It wrote what no worker writes: an unknown tag, a result that nobody asked for, wake-ups without news.
+    Nonsense,
+    /// It was not ready in time.
+    NeverReady,
+}
+
+/// A worker process and what it was given.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    /// Tells this worker from those that had its place before.
+    pub(crate) id: u64,
+    pub(crate) child: Child,
+    pub(crate) link: ParentLink,
+    /// It has said hello.
+    pub(crate) ready: bool,
+    /// Why it was killed by the pool, if it was. It gets nothing more to do.
+    pub(crate) sentence: Option<Sentence>,
+    /// What it was given, oldest first; it works on the first.
+    pub(crate) in_flight: VecDeque<Chunk>,
+    /// Frames that are not sent in full yet, oldest first, and how much of the first one is.
+    outbox: VecDeque<Arc<Frame>>,
+    sent_of_first: usize,
+    /// Results of the first chunk in flight that have not been delivered, and how many.
+    pub(crate) inbox: Vec<u8>,
+    pub(crate) inbox_count: usize,
+    /// How many bytes of the inbox are whole results.
+    pub(crate) inbox_whole: usize,
+    /// Items that have an outcome, since the worker started.
+    pub(crate) done: u64,
+    /// Since when its current item can have been running at most.
+    pub(crate) item_since: Instant,
+    /// Since when its current chunk can have been running at most.
+    pub(crate) chunk_since: Instant,
+    /// When its process was started.
+    pub(crate) hired: Instant,
+    /// Wake-ups in a row that came with nothing.
+    false_alarms: u32,
+    /// Calls whose context it was sent.
+    pub(crate) contexts: Vec<CallId>,
+}
+
+impl Lane {
+    pub(crate) fn new(id: u64, child: Child, link: ParentLink) -> Self {
+        let now = Instant::now();
+        Self {
+            id,
+            child,
+            link,
+            hired: now,
+            false_alarms: 0,
+            ready: false,
+            sentence: None,
+            in_flight: VecDeque::new(),
+            outbox: VecDeque::new(),
+            sent_of_first: 0,
+            inbox: Vec::new(),
+            inbox_count: 0,
+            inbox_whole: 0,
+            done: 0,
+            item_since: now,
+            chunk_since: now,
+            contexts: Vec::new(),
+        }
+    }
+
+    /// Whether it can be given something to do.
+    pub(crate) fn is_available(&self) -> bool {
+        self.ready && self.sentence.is_none()
+    }
+
+    /// Whether anything is expected from it.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.in_flight.is_empty() || !self.ready
+    }
+
+    pub(crate) fn has_outbox(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// Whether what it writes is still believed.
+    pub(crate) fn is_credible(&self) -> bool {
+        !matches!(self.sentence, Some(Sentence::Corrupt(_) | Sentence::Nonsense))
+    }
+
+    /// Takes note of a wake-up; false when there were too many with nothing behind them.
+    ///
+    /// A worker that only ever wakes its parent could otherwise keep it from ever sleeping.
+    pub(crate) fn was_woken_by(&mut self, has_results: bool) -> bool {
+        self.false_alarms = if has_results { 0 } else { self.false_alarms + 1 };
+        self.false_alarms <= FALSE_ALARMS_MAX
+    }
+
+    /// Takes note that it has finished something.
+    pub(crate) fn made_progress(&mut self) {
+        self.false_alarms = 0;
+        self.item_since = Instant::now();
+    }
+
+    /// Items that it was given and that have no outcome.
+    pub(crate) fn items_in_flight(&self) -> usize {
+        self.in_flight.iter().map(Chunk::left).sum()
+    }
+
+    /// Gives it a chunk, and before that the context of its call if it has not got it yet.
+    pub(crate) fn give(&mut self, chunk: Chunk, context: Option<&[u8]>) -> Result<(), LinkError> {
+        if let Some(context) = context.filter(|_| !self.contexts.contains(&chunk.call)) {
+            self.contexts.push(chunk.call);
+            self.send(Arc::new(Frame::context(chunk.call, context)))?;
+        }
+        if self.in_flight.is_empty() {
+            let now = Instant::now();
+            (self.item_since, self.chunk_since) = (now, now);
+        }
+        let frame = Arc::clone(&chunk.frame);
+        self.in_flight.push_back(chunk);
+        self.send(frame)
+    }
+
+    /// Sends a frame behind all that was sent before.
+    pub(crate) fn send(&mut self, frame: Arc<Frame>) -> Result<(), LinkError> {
+        self.outbox.push_back(frame);
+        self.pump()
+    }
+
+    /// Sends as much of the outbox as there is room for.
+    pub(crate) fn pump(&mut self) -> Result<(), LinkError> {
+        while let Some(frame) = self.outbox.front() {
+            self.sent_of_first += self.link.send(frame, self.sent_of_first)?;
+            if self.sent_of_first < frame.len() {
+                break;
+            }
+            self.outbox.pop_front();
+            self.sent_of_first = 0;
+        }
+        Ok(())
+    }
+
+    /// How many of the items in flight the worker has begun: all whose results are in the ring, and the one it is on.
+    ///
+    /// That is the worker's own account, which counts only as far as it is possible.
+    pub(crate) fn begun(&self) -> usize {
+        let claimed = self.link.started().saturating_sub(self.done);
+        usize::try_from(claimed).unwrap_or(usize::MAX).min(self.items_in_flight())
+    }
+
+    /// Whether items could be taken back from it now.
+    pub(crate) fn can_be_revoked(&self) -> bool {
+        self.is_available()
+            && self.outbox.is_empty()
+            && self.items_in_flight() > 1
+            && !self.link.is_revoked()
+    }
+
+    /// Takes back everything that it has not begun, oldest first.
+    pub(crate) fn revoke(&mut self) -> Result<Vec<Chunk>, LinkError> {
+        self.link.revoke();
+        // Decided by the exchange: from here on the worker cannot begin another item.
+        let mut begun = self.begun();
+        let mut kept = VecDeque::new();
+        let mut taken = Vec::new();
+        for chunk in std::mem::take(&mut self.in_flight) {
+            let stays = begun.min(chunk.left());
+            begun -= stays;
+            if stays == 0 {
+                taken.push(chunk);
+                continue;
+            }
+            let (cut, end) = (chunk.done + stays, chunk.frame.count());
+            if cut < end {
+                taken.push(chunk.part(cut..end));
+            }
+            kept.push_back(Chunk { frame: Arc::new(chunk.frame.part(0, cut)), ..chunk });
+        }
+        self.in_flight = kept;
+        self.send(Arc::new(Frame::resume()))?;
+        Ok(taken)
+    }
+}

@@ -1,0 +1,153 @@
+//! The engine of the pool: what it knows ([`state`]), and how it is driven ([`drive`]).
+
+mod background;
+pub(crate) mod call;
+mod cancel;
+pub(crate) mod chunk;
+mod death;
+mod drive;
+mod lane;
+mod queue;
+mod receive;
+mod schedule;
+mod staff;
+mod state;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use call::Options;
+use chunk::{CallId, Chunk, Delivery};
+use death::Death;
+pub(crate) use state::State;
+use state::{Driver, Notice, Unseen};
+
+use crate::error::{PoolError, SubmitError};
+
+/// What a pool was built with.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) workers: usize,
+    pub(crate) name: String,
+    pub(crate) options: Options,
+    pub(crate) backlog: Option<usize>,
+    /// How many bytes each of a worker's two rings holds.
+    pub(crate) ring_len: usize,
+    /// How many bytes a result may have.
+    pub(crate) result_len_max: usize,
+}
+
+/// A pool without its types: shared by its handle, its tasks and its threads.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    state: Mutex<State>,
+    /// Changes with everything that a driver must not sleep over and that no worker rings for. It is in this process' own
+    /// memory: no worker can touch it.
+    bell: AtomicU32,
+    deaths: Mutex<Vec<Death>>,
+    next_lane: AtomicU64,
+    /// Rung when the background thread may have something to do.
+    duty: Condvar,
+    cores: usize,
+}
+
+impl Core {
+    /// A pool with all its workers started.
+    pub(crate) fn new(config: Config) -> Result<Arc<Self>, PoolError> {
+        let core = Arc::new(Self {
+            config,
+            state: Mutex::default(),
+            bell: AtomicU32::new(0),
+            deaths: Mutex::default(),
+            next_lane: AtomicU64::new(0),
+            duty: Condvar::new(),
+            cores: procession_process::cpu_count(),
+        });
+        core.staff_up()?;
+        Ok(core)
+    }
+
+    /// The state. A panic while it was locked can only be a failed assertion of ours: the state is then as good as the last
+    /// step that was completed, and others go on with it.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the state back and then tells everybody who has to be told something.
+    pub(crate) fn unlock(&self, mut state: MutexGuard<'_, State>) {
+        let notices = std::mem::take(&mut state.notices);
+        let unseen = std::mem::take(&mut state.unseen);
+        let is_driven = state.driver != Driver::Nobody;
+        if is_driven && unseen > Unseen::Nothing {
+            self.bell.fetch_add(1, Ordering::SeqCst);
+        }
+        drop(state);
+        if is_driven && unseen == Unseen::Alarm {
+            procession_shm::wake_all(&self.bell, true);
+        }
+        for notice in notices {
+            match notice {
+                Notice::Thread(thread) => thread.unpark(),
+                Notice::Waker(waker) => waker.wake(),
+            }
+        }
+    }
+
+    /// Moves the pool on without waiting, as a driver would.
+    pub(crate) fn poll(self: &Arc<Self>) {
+        let state = self.lock();
+        let state = self.turn(state);
+        self.unlock(state);
+    }
+
+    /// Hands over a call whose items are all there, unless the backlog is full.
+    pub(crate) fn submit_all(&self, chunks: Vec<Chunk>, items: usize) -> Result<(), SubmitError> {
+        self.with(|state| {
+            if let Some(limit) = self.config.backlog
+                && state.unfinished + items > limit
+            {
+                return Err(state.refusal().unwrap_or(SubmitError::Full { limit }));
+            }
+            chunks.into_iter().try_for_each(|chunk| state.submit(chunk))
+        })
+    }
+
+    /// Does something with the state.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let done = work(&mut state);
+        self.unlock(state);
+        done
+    }
+
+    /// The reaper's part: writes the death down and wakes whoever drives.
+    fn mourn(&self, death: Death) {
+        self.deaths.lock().unwrap_or_else(PoisonError::into_inner).push(death);
+        self.ring();
+    }
+
+    /// Makes whoever drives look at everything again.
+    pub(crate) fn ring(&self) {
+        self.bell.fetch_add(1, Ordering::SeqCst);
+        procession_shm::wake_all(&self.bell, true);
+    }
+}
+
+impl State {
+    /// What has arrived for a call, if anything has.
+    pub(crate) fn fetch(&mut self, id: CallId) -> Option<VecDeque<Delivery>> {
+        let call = self.calls.get_mut(&id)?;
+        (!call.deliveries.is_empty()).then(|| std::mem::take(&mut call.deliveries))
+    }
+
+    /// Why nothing can be submitted, if nothing can.
+    pub(crate) fn refusal(&self) -> Option<SubmitError> {
+        if let Some(error) = &self.broken {
+            return Some(SubmitError::Broken(Arc::clone(error)));
+        }
+        self.closed.then_some(SubmitError::Closed)
+    }
+}

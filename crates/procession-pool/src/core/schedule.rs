@@ -1,0 +1,174 @@
+//! Which worker gets what.
+//!
+//! A worker is given a chunk when it has none, and a second one behind it while items are known to be short, so that it never
+//! waits for the parent between two of them. What waits behind a slow item is taken back as soon as another worker has
+//! nothing to do, so a worker that hangs holds up the item it is on and nothing else.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use procession_channel::bell::AT_REST;
+use procession_process::link::{Frame, LinkError};
+
+use super::chunk::{CallId, Chunk};
+use super::lane::{Lane, Sentence};
+use super::state::{Driver, State, Unseen};
+
+/// Items known to take longer than this are never queued behind another one.
+const SHORT: Duration = Duration::from_millis(10);
+
+/// How long a worker may be on one item before what waits behind it is given to an idle one.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// How many chunks of short items a worker is given at a time: one to work on and one to go on with.
+const DEPTH: usize = 2;
+
+impl State {
+    /// Gives what waits to workers that can take it.
+    pub(crate) fn dispatch(&mut self) {
+        while let Some(index) = self.queue.peek().and_then(|chunk| self.taker_of(chunk)) {
+            let Some(chunk) = self.queue.pop() else { return };
+            self.give(index, chunk);
+        }
+    }
+
+    /// A worker that has nothing to do, the one that finished last before all others; else one that can have a second chunk.
+    fn taker_of(&self, chunk: &Chunk) -> Option<usize> {
+        let room = |index: usize, depth: usize| {
+            let lane = self.lanes[index].as_ref();
+            lane.is_some_and(|lane| lane.is_available() && lane.in_flight.len() < depth)
+        };
+        if room(self.hot, 1) {
+            return Some(self.hot);
+        }
+        let all = 0..self.lanes.len();
+        let idle = all.clone().find(|&index| room(index, 1));
+        idle.or_else(|| {
+            let mut rest = all.filter(|&index| room(index, DEPTH));
+            self.is_short(chunk.call).then(|| rest.find(|&index| self.is_on_short(index)))?
+        })
+    }
+
+    fn is_short(&self, call: CallId) -> bool {
+        let pace = self.calls.get(&call).and_then(|call| call.pace.item());
+        pace.is_some_and(|item| item <= SHORT)
+    }
+
+    fn is_on_short(&self, index: usize) -> bool {
+        let front = self.lanes[index].as_ref().and_then(|lane| lane.in_flight.front());
+        front.is_some_and(|chunk| self.is_short(chunk.call))
+    }
+
+    fn give(&mut self, index: usize, chunk: Chunk) {
+        self.progress += 1;
+        let parties = self.busy() + 2;
+        let call = self.calls.get(&chunk.call);
+        let timed = call.is_some_and(|call| call.options.timeout.is_some());
+        let context = call.and_then(|call| call.context.clone());
+        let driver = self.driver;
+        let Some(lane) = self.lane(index) else { return };
+        lane.link.set_parties(parties);
+        if driver == Driver::Asleep {
+            // The driver sleeps on this worker's bell, too, but has not asked it to ring.
+            lane.link.bell().announce(AT_REST);
+        }
+        let given = lane.give(chunk, context.as_deref());
+        let unseen = if timed || lane.has_outbox() { Unseen::Alarm } else { Unseen::Work };
+        self.unseen = self.unseen.max(unseen);
+        if let Err(error) = given {
+            self.condemn(index, Sentence::Corrupt(error));
+        }
+    }
+
+    /// Kills a worker for a reason. Its death is noticed and dealt with like any other.
+    pub(crate) fn condemn(&mut self, index: usize, sentence: Sentence) {
+        let Some(lane) = self.lane(index) else { return };
+        if lane.sentence.is_none() {
+            lane.sentence = Some(sentence);
+            // A process that cannot be killed is dead already: the notice of it is on its way.
+            let _ = lane.child.kill();
+        }
+    }
+
+    /// Gives idle workers what waits behind a slow item.
+    pub(crate) fn rebalance(&mut self) {
+        let idle = self.idle();
+        if idle == 0 || self.queue.len() > 0 {
+            return;
+        }
+        let slow = |lane: &Lane| lane.can_be_revoked() && lane.item_since.elapsed() >= PATIENCE;
+        let found = (0..self.lanes.len()).find(|&i| self.lanes[i].as_ref().is_some_and(slow));
+        if let Some(index) = found {
+            self.take_back(index, idle);
+            self.dispatch();
+        }
+    }
+
+    /// When a worker runs out of patience, if an idle one could take over.
+    pub(crate) fn rebalance_alarm(&self) -> Option<Instant> {
+        if self.idle() == 0 || self.queue.len() > 0 {
+            return None;
+        }
+        let loaded = self.lanes.iter().flatten().filter(|lane| lane.can_be_revoked());
+        loaded.map(|lane| lane.item_since + PATIENCE).min()
+    }
+
+    fn idle(&self) -> usize {
+        let idle = |lane: &&Lane| lane.is_available() && lane.in_flight.is_empty();
+        self.lanes.iter().flatten().filter(idle).count()
+    }
+
+    /// Takes back what a worker has not begun, in pieces for `idle` others.
+    fn take_back(&mut self, index: usize, idle: usize) {
+        let Some(lane) = self.lane(index) else { return };
+        match lane.revoke() {
+            Ok(taken) => self.requeue(taken, idle + 1),
+            Err(error) => self.condemn(index, Sentence::Corrupt(error)),
+        }
+    }
+
+    /// Puts chunks back in front of what waits, in their order, each cut into at most `pieces`.
+    pub(crate) fn requeue(&mut self, chunks: Vec<Chunk>, pieces: usize) {
+        for chunk in chunks.into_iter().rev() {
+            let Some(call) = self.calls.get(&chunk.call) else { continue };
+            let priority = call.options.priority;
+            let (start, end) = (chunk.done, chunk.frame.count());
+            let size = (end - start).div_ceil(pieces.max(1)).max(1);
+            let cuts: Vec<usize> = (start..end).step_by(size).collect();
+            for &cut in cuts.iter().rev() {
+                self.queue.push_front(priority, chunk.part(cut..end.min(cut + size)));
+            }
+        }
+    }
+
+    /// Takes everything of a cancelled call back that no worker has begun.
+    pub(crate) fn take_back_unstarted(&mut self, id: CallId) {
+        for index in 0..self.lanes.len() {
+            let Some(lane) = self.lane(index) else { continue };
+            if !lane.in_flight.iter().any(|chunk| chunk.call == id) || !lane.can_be_revoked() {
+                continue;
+            }
+            match lane.revoke() {
+                Ok(taken) => {
+                    let (cancelled, others) = taken.into_iter().partition(|chunk| chunk.call == id);
+                    self.requeue(others, 1);
+                    self.drop_chunks(cancelled);
+                }
+                Err(error) => self.condemn(index, Sentence::Corrupt(error)),
+            }
+        }
+    }
+
+    /// Tells every worker that has the context of a call that it is not needed any more.
+    pub(crate) fn forget_contexts(&mut self, id: CallId) {
+        for index in 0..self.lanes.len() {
+            let Some(lane) = self.lane(index) else { continue };
+            let Some(at) = lane.contexts.iter().position(|&call| call == id) else { continue };
+            lane.contexts.swap_remove(at);
+            let sent: Result<(), LinkError> = lane.send(Arc::new(Frame::forget(id)));
+            if let Err(error) = sent {
+                self.condemn(index, Sentence::Corrupt(error));
+            }
+        }
+    }
+}

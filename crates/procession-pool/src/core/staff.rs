@@ -1,0 +1,171 @@
+//! Hiring workers and letting them go.
+
+use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
+
+use procession_process::link::{Frame, ParentLink};
+use procession_process::{Exit, Launcher};
+use procession_shm::Deadline;
+use procession_shm::sync::atomic::Ordering;
+
+use super::Core;
+use super::death::Death;
+use super::lane::{Lane, Sentence};
+use super::state::State;
+use crate::error::{PoolError, TaskError};
+use crate::worker;
+
+/// How long workers may take to leave by themselves before they are killed.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Attempts in a row to start a process that the system may refuse.
+const REFUSALS_MAX: u32 = 5;
+
+impl Core {
+    /// Starts all workers. If one cannot be started, those that were are killed.
+    pub(super) fn staff_up(self: &Arc<Self>) -> Result<(), PoolError> {
+        if self.config.workers == 0 {
+            return Err(PoolError::NoWorkers);
+        }
+        for index in 0..self.config.workers {
+            match self.hire(index) {
+                Ok(lane) => self.lock().lanes.push(Some(lane)),
+                Err(error) => {
+                    self.terminate();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a worker for the place `index`.
+    fn hire(self: &Arc<Self>, index: usize) -> Result<Lane, PoolError> {
+        let (link, fds) = ParentLink::new(self.config.ring_len, self.config.result_len_max)?;
+        let id = self.next_lane.fetch_add(1, Ordering::Relaxed);
+        let core = Arc::downgrade(self);
+        let mourn = move |exit: Exit| {
+            if let Some(core) = core.upgrade() {
+                core.mourn(Death { index, id, exit });
+            }
+        };
+        let child = Launcher::new(worker::main)
+            .name(&format!("{}-{index}", self.config.name))
+            .payload(worker::payload(self.config.ring_len))
+            .fds(fds)
+            .stdin_null(true)
+            .ignore_interrupt(true)
+            .on_exit(mourn)
+            .launch()?;
+        Ok(Lane::new(id, child, link))
+    }
+
+    /// Fills the places of workers that died. The lock is free while a process is being started.
+    pub(super) fn fill_vacancies<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        while let Some(index) = state.next_vacancy() {
+            self.unlock(state);
+            let hired = self.hire(index);
+            state = self.lock();
+            match hired {
+                Ok(lane) if state.retiring => drop(lane.child.kill()),
+                Ok(lane) => state.lanes[index] = Some(lane),
+                Err(error) => state.refused(index, error),
+            }
+        }
+        state
+    }
+
+    /// Takes no more tasks.
+    pub(crate) fn close(&self) {
+        self.with(|state| state.closed = true);
+    }
+
+    /// Closes, waits until all is done, and lets the workers go.
+    pub(crate) fn join(self: &Arc<Self>) {
+        self.close();
+        let over = |state: &mut State| (state.unfinished == 0).then_some(());
+        self.wait_until(None, &Deadline::NEVER, over);
+        self.dismiss();
+    }
+
+    /// As [`join`](Self::join), but what is not done by the deadline is cancelled. Says whether all was done.
+    pub(crate) fn shutdown(self: &Arc<Self>, deadline: &Deadline) -> bool {
+        self.close();
+        let over = |state: &mut State| (state.unfinished == 0).then_some(());
+        let done = self.wait_until(None, deadline, over).is_some();
+        if done {
+            self.dismiss()
+        } else {
+            self.terminate()
+        }
+        done
+    }
+
+    /// Cancels everything and kills the workers. Does not wait for any task.
+    pub(crate) fn terminate(self: &Arc<Self>) {
+        self.with(|state| {
+            state.closed = true;
+            state.retiring = true;
+            state.fail_everything(|item| TaskError::Cancelled { item });
+            for index in 0..state.lanes.len() {
+                state.condemn(index, Sentence::Cancelled);
+            }
+        });
+        self.see_off();
+    }
+
+    /// Lets workers that have nothing to do go, and kills those that do not.
+    fn dismiss(self: &Arc<Self>) {
+        self.with(|state| {
+            state.retiring = true;
+            for index in 0..state.lanes.len() {
+                let sent = state.lane(index).map(|lane| lane.send(Arc::new(Frame::quit())));
+                if let Some(Err(error)) = sent {
+                    state.condemn(index, Sentence::Corrupt(error));
+                }
+            }
+        });
+        if !self.see_off() {
+            self.terminate();
+        }
+    }
+
+    /// Waits until no worker is left, for a bounded time.
+    fn see_off(self: &Arc<Self>) -> bool {
+        let gone = |state: &mut State| {
+            let gone = state.lanes.iter().all(Option::is_none);
+            gone.then_some(())
+        };
+        let gone = self.wait_until(None, &Deadline::after(FAREWELL), gone).is_some();
+        self.duty.notify_all();
+        gone
+    }
+}
+
+impl State {
+    /// A place to be filled now.
+    fn next_vacancy(&mut self) -> Option<usize> {
+        let staffing = &mut self.staffing;
+        let idle = self.broken.is_some() || self.retiring;
+        let too_early = staffing.not_before.is_some_and(|instant| instant > Instant::now());
+        if idle || too_early {
+            return None;
+        }
+        staffing.not_before = None;
+        staffing.vacancies.pop()
+    }
+
+    /// The system would not start a worker: try again a little later, but not for ever.
+    fn refused(&mut self, index: usize, error: PoolError) {
+        self.staffing.vacancies.push(index);
+        self.staffing.failures += 1;
+        if self.staffing.failures >= REFUSALS_MAX && self.lanes.iter().all(Option::is_none) {
+            self.break_down(error);
+        } else {
+            self.delay_start();
+        }
+    }
+}

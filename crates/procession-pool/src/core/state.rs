@@ -1,0 +1,255 @@
+//! Everything the pool knows, behind one lock, and the steps that move it on.
+//!
+//! The pool has no scheduler thread. Whoever waits for a result takes the lock, moves the state on as far as it goes
+//! ([`State::advance`]), and sleeps on the workers' words until there is news. This module has the steps that belong to the
+//! state as a whole; [`schedule`](super::schedule) hands chunks to workers, [`receive`](super::receive) takes results,
+//! [`death`](super::death) deals with workers that end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::task::Waker;
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use super::call::{Call, Consumer, Options};
+use super::chunk::{CallId, Chunk, Delivery};
+use super::lane::Lane;
+use super::queue::Queue;
+use crate::error::{PoolError, SubmitError, TaskError};
+
+/// Everything the pool knows.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// The places for workers; an empty one is filled as soon as somebody has the time.
+    pub(crate) lanes: Vec<Option<Lane>>,
+    pub(crate) queue: Queue,
+    pub(crate) calls: HashMap<CallId, Call>,
+    next_call: CallId,
+    /// Items that were handed to the pool and have no outcome yet.
+    pub(crate) unfinished: usize,
+    /// Those of them that need a driver also while their owner does not wait.
+    pub(crate) unattended: usize,
+    pub(crate) driver: Driver,
+    /// Threads that wait while somebody else drives, oldest first.
+    pub(crate) parked: Vec<Thread>,
+    /// Who must be told something as soon as the lock is free.
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) closed: bool,
+    pub(crate) broken: Option<Arc<PoolError>>,
+    pub(crate) staffing: Staffing,
+    /// The worker that finished last: the one most likely to be awake.
+    pub(crate) hot: usize,
+    /// Counts everything that moves, so that a sleeper can tell whether anything did.
+    pub(crate) progress: u64,
+    /// Something changed that a driver must not sleep over: look again before the next sleep.
+    pub(crate) unseen: Unseen,
+    /// The last sleep of a driver ended with its nap, and nothing had moved.
+    pub(crate) slept_in_vain: bool,
+    /// The background thread drives or is about to.
+    pub(crate) background_drives: bool,
+    /// The background thread waits to be told that there is something for it.
+    pub(crate) background_rests: bool,
+    /// A future was polled and not ready: somebody must drive at once.
+    pub(crate) is_awaited: bool,
+    /// The background thread was started.
+    pub(crate) has_background: bool,
+    /// The pool is being taken down: nobody is hired any more.
+    pub(crate) retiring: bool,
+}
+
+/// What has changed since the driver last looked.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Unseen {
+    #[default]
+    Nothing,
+    /// A worker was given something: a driver that does not sleep yet must look again. One that sleeps is woken by the worker.
+    Work,
+    /// Something that no worker wakes for: a sleeping driver must be woken.
+    Alarm,
+}
+
+/// Who drives the pool.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Driver {
+    #[default]
+    Nobody,
+    /// A thread that looks at the workers' words.
+    Awake,
+    /// A thread that sleeps on them.
+    Asleep,
+}
+
+/// Somebody to be told that there is something for him.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    Thread(Thread),
+    Waker(Waker),
+}
+
+/// How starting workers goes.
+#[derive(Debug, Default)]
+pub(crate) struct Staffing {
+    /// Places that are empty and that nobody is filling yet.
+    pub(crate) vacancies: Vec<usize>,
+    /// Workers in a row that did not get ready.
+    pub(crate) failures: u32,
+    /// No worker is started before this.
+    pub(crate) not_before: Option<Instant>,
+}
+
+impl State {
+    /// Begins a call.
+    pub(crate) fn open_call(
+        &mut self,
+        options: Options,
+        context: Option<Arc<[u8]>>,
+        unattended: bool,
+    ) -> CallId {
+        let id = self.next_call;
+        self.next_call += 1;
+        let unattended = unattended || options.timeout.is_some();
+        self.calls.insert(id, Call { options, context, unattended, ..Call::default() });
+        id
+    }
+
+    /// Hands a chunk of a call to the pool.
+    pub(crate) fn submit(&mut self, chunk: Chunk) -> Result<(), SubmitError> {
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
+        let count = chunk.left();
+        let Some(call) = self.calls.get_mut(&chunk.call) else { return Ok(()) };
+        call.unfinished += count;
+        self.unfinished += count;
+        self.unattended += if call.unattended { count } else { 0 };
+        self.queue.push(call.options.priority, chunk);
+        self.dispatch();
+        Ok(())
+    }
+
+    /// Ends a call: what waits is forgotten, what runs is not waited for.
+    pub(crate) fn cancel_call(&mut self, id: CallId) {
+        for chunk in self.queue.remove_call(id) {
+            self.settle(id, chunk.left());
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.deliveries.clear();
+        call.detached = true;
+        self.take_back_unstarted(id);
+        self.forget_if_over(id);
+        self.dispatch();
+    }
+
+    /// Lets a call go on without anybody who fetches its outcomes.
+    pub(crate) fn detach_call(&mut self, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.deliveries.clear();
+        call.detached = true;
+        call.consumer = Consumer::Nobody;
+        self.forget_if_over(id);
+    }
+
+    /// Gives outcomes to a call and tells its consumer.
+    pub(crate) fn deliver(&mut self, id: CallId, delivery: Delivery) {
+        self.progress += 1;
+        self.settle(id, delivery.count());
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.detached {
+            self.forget_if_over(id);
+            return;
+        }
+        call.deliveries.push_back(delivery);
+        match std::mem::take(&mut call.consumer) {
+            Consumer::Nobody => {}
+            Consumer::Thread(thread) => self.notices.push(Notice::Thread(thread)),
+            Consumer::Waker(waker) => self.notices.push(Notice::Waker(waker)),
+        }
+    }
+
+    /// `count` items of a call have an outcome now.
+    fn settle(&mut self, id: CallId, count: usize) {
+        self.unfinished -= count;
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.unfinished -= count;
+            self.unattended -= if call.unattended { count } else { 0 };
+        }
+    }
+
+    fn forget_if_over(&mut self, id: CallId) {
+        if self.calls.get(&id).is_some_and(|call| call.detached && call.unfinished == 0) {
+            self.close_call(id);
+        }
+    }
+
+    /// Forgets a call that has no unfinished items.
+    pub(crate) fn close_call(&mut self, id: CallId) {
+        if let Some(call) = self.calls.remove(&id) {
+            debug_assert_eq!(call.unfinished, 0, "a call ends after its last item");
+            self.forget_contexts(id);
+        }
+    }
+
+    /// An item will not be tried again: its owner gets the error.
+    pub(crate) fn fail(&mut self, id: CallId, item: usize, error: TaskError) {
+        self.deliver(id, Delivery::Failed { item, error });
+    }
+
+    /// All that is unfinished ends with the error that `why` makes for an item.
+    pub(crate) fn fail_everything(&mut self, why: impl Fn(usize) -> TaskError) {
+        let mut chunks: Vec<Chunk> = std::iter::from_fn(|| self.queue.pop()).collect();
+        for lane in self.lanes.iter_mut().flatten() {
+            chunks.extend(std::mem::take(&mut lane.in_flight));
+        }
+        for chunk in chunks {
+            for item in chunk.next_item()..chunk.first + chunk.frame.count() {
+                self.fail(chunk.call, item, why(item));
+            }
+        }
+    }
+
+    /// The pool cannot go on: everything that waits is told why.
+    pub(crate) fn break_down(&mut self, error: PoolError) {
+        let error = Arc::new(error);
+        self.broken = Some(Arc::clone(&error));
+        self.fail_everything(|_| TaskError::Broken(Arc::clone(&error)));
+        self.notices.extend(self.parked.drain(..).map(Notice::Thread));
+    }
+
+    /// Moves everything on as far as it goes without waiting.
+    pub(crate) fn advance(&mut self) {
+        for index in 0..self.lanes.len() {
+            self.receive_from(index);
+        }
+        self.enforce_timeouts();
+        self.dispatch();
+        self.rebalance();
+    }
+
+    /// When something must be looked at although no worker has news.
+    pub(crate) fn next_alarm(&self) -> Option<Instant> {
+        let timeouts = self.lanes.iter().flatten().filter_map(|lane| self.alarm_of(lane));
+        let staffing = (!self.staffing.vacancies.is_empty()).then_some(self.staffing.not_before);
+        timeouts.chain(staffing.flatten()).chain(self.rebalance_alarm()).min()
+    }
+
+    /// How many workers have something to do.
+    pub(crate) fn busy(&self) -> usize {
+        self.lanes.iter().flatten().filter(|lane| !lane.in_flight.is_empty()).count()
+    }
+
+    /// Whether a result that comes in the middle of a chunk would otherwise not be noticed before its end.
+    pub(crate) fn has_long_chunks(&self) -> bool {
+        let front = |lane: &Lane| lane.in_flight.front().is_some_and(|chunk| chunk.left() > 1);
+        self.lanes.iter().flatten().any(front)
+    }
+
+    /// The lane at `index`, if somebody works there.
+    pub(crate) fn lane(&mut self, index: usize) -> Option<&mut Lane> {
+        self.lanes.get_mut(index)?.as_mut()
+    }
+}
+
+/// How long `instant` is from now, zero if it has passed.
+pub(crate) fn until(instant: Instant) -> Duration {
+    instant.saturating_duration_since(Instant::now())
+}

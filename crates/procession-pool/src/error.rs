@@ -1,0 +1,285 @@
+//! What can go wrong with a task, and with the pool itself.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use procession_channel::codec::{DecodeError, EncodeError};
+use procession_process::link::ItemTooLarge;
+use procession_process::{Exit, Report, SpawnError};
+use procession_shm::SegmentError;
+
+/// Why one item of a call, or one submitted task, has no result. All other items are untouched by it.
+///
+/// `item` is the index of the item in the input, from 0; of a submitted task it is 0. Errors are data: match on them.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// The function returned a [`Failure`](procession_process::Failure).
+    #[non_exhaustive]
+    Failed {
+        /// Index of the item.
+        item: usize,
+        /// What the function reported.
+        report: Report,
+        /// What happened in earlier tries.
+        attempts: Attempts,
+    },
+    /// The function panicked. The worker lives on.
+    #[non_exhaustive]
+    Panicked {
+        /// Index of the item.
+        item: usize,
+        /// What happened.
+        panic: Arc<Panic>,
+        /// What happened in earlier tries.
+        attempts: Attempts,
+    },
+    /// The worker died while it was on this item: a signal, an exit, the memory killer. It was replaced.
+    #[non_exhaustive]
+    Died {
+        /// Index of the item.
+        item: usize,
+        /// The worker that died.
+        pid: u32,
+        /// How it died.
+        exit: Exit,
+        /// What happened in earlier tries.
+        attempts: Attempts,
+    },
+    /// The item took longer than its timeout. The worker was killed and replaced.
+    #[non_exhaustive]
+    TimedOut {
+        /// Index of the item.
+        item: usize,
+        /// The worker that was killed.
+        pid: u32,
+        /// The timeout.
+        after: Duration,
+        /// What happened in earlier tries.
+        attempts: Attempts,
+    },
+    /// The task was cancelled, or its pool was terminated.
+    #[non_exhaustive]
+    Cancelled {
+        /// Index of the item.
+        item: usize,
+    },
+    /// The argument could not be encoded in the caller, or the result in the worker.
+    #[non_exhaustive]
+    Encode {
+        /// Index of the item.
+        item: usize,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// The argument could not be decoded in the worker, or the result in the caller.
+    #[non_exhaustive]
+    Decode {
+        /// Index of the item.
+        item: usize,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// The pool was closed before the item got in.
+    Closed,
+    /// The pool cannot work any more.
+    Broken(Arc<PoolError>),
+}
+
+/// A panic in another process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Panic {
+    /// The panic message.
+    pub message: String,
+    /// File, line and column, when known.
+    pub location: String,
+    /// The backtrace, when `RUST_BACKTRACE` asks for one.
+    pub backtrace: String,
+}
+
+/// The errors of the earlier tries of an item that was retried, oldest first.
+pub type Attempts = Arc<[TaskError]>;
+
+impl TaskError {
+    /// The index of the item in the input, unless the error is about the pool as a whole.
+    pub fn item(&self) -> Option<usize> {
+        match self {
+            Self::Failed { item, .. }
+            | Self::Panicked { item, .. }
+            | Self::Died { item, .. }
+            | Self::TimedOut { item, .. }
+            | Self::Cancelled { item }
+            | Self::Encode { item, .. }
+            | Self::Decode { item, .. } => Some(*item),
+            Self::Closed | Self::Broken(_) => None,
+        }
+    }
+
+    /// The errors of the earlier tries, oldest first; empty when there was only one.
+    pub fn attempts(&self) -> &[Self] {
+        match self {
+            Self::Failed { attempts, .. }
+            | Self::Panicked { attempts, .. }
+            | Self::Died { attempts, .. }
+            | Self::TimedOut { attempts, .. } => attempts,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn with_attempts(mut self, earlier: Vec<Self>) -> Self {
+        if let Self::Failed { attempts, .. }
+        | Self::Panicked { attempts, .. }
+        | Self::Died { attempts, .. }
+        | Self::TimedOut { attempts, .. } = &mut self
+        {
+            *attempts = earlier.into();
+        }
+        self
+    }
+
+    /// Whether another try may end differently: what cannot be encoded or decoded never can.
+    pub(crate) fn is_worth_a_retry(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed { .. } | Self::Panicked { .. } | Self::Died { .. } | Self::TimedOut { .. }
+        )
+    }
+}
+
+impl std::error::Error for TaskError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Failed { report, .. } => Some(report),
+            Self::Broken(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { item, report, .. } => write!(f, "item {item} failed: {report:#}")?,
+            Self::Panicked { item, panic, .. } => write!(f, "item {item} panicked: {panic}")?,
+            Self::Died { item, pid, exit, .. } => {
+                write!(f, "item {item}: worker {pid} died: {exit}")?;
+            }
+            Self::TimedOut { item, pid, after, .. } => {
+                write!(f, "item {item} took longer than {after:?}; worker {pid} was killed")?;
+            }
+            Self::Cancelled { item } => write!(f, "item {item} was cancelled")?,
+            Self::Encode { item, reason } => write!(f, "item {item} cannot be encoded: {reason}")?,
+            Self::Decode { item, reason } => write!(f, "item {item} cannot be decoded: {reason}")?,
+            Self::Closed => f.write_str("the pool is closed and takes no more tasks")?,
+            Self::Broken(error) => write!(f, "the pool cannot work any more: {error}")?,
+        }
+        match self.attempts().len() {
+            0 => Ok(()),
+            earlier => write!(f, " (try {} of {0})", earlier + 1),
+        }
+    }
+}
+
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if self.location.is_empty() { Ok(()) } else { write!(f, " at {}", self.location) }
+    }
+}
+
+/// Why a pool could not be made, or cannot go on.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// A pool without workers was asked for.
+    #[error(
+        "a pool needs at least 1 worker: ask for 1 or more, or use `Pool::new` for one per core"
+    )]
+    NoWorkers,
+    /// A worker process could not be started.
+    #[error("a worker process could not be started: {0}")]
+    Spawn(#[from] SpawnError),
+    /// There is no shared memory for a worker.
+    #[error("no shared memory for a worker: {0}")]
+    Memory(#[from] SegmentError),
+    /// Workers were started and died before they were ready, again and again.
+    #[error(
+        "{starts} workers in a row died before they were ready, the last one (process {pid}): {exit}; look at what runs before `main` (constructors, statics) and at the limits of this process"
+    )]
+    #[non_exhaustive]
+    TooManyRestarts {
+        /// How many in a row.
+        starts: u32,
+        /// The last one.
+        pid: u32,
+        /// How it ended.
+        exit: Exit,
+    },
+    /// The background thread that finishes submitted tasks could not be started.
+    #[error("the background thread of the pool could not be started: {0}")]
+    Thread(Arc<std::io::Error>),
+    /// The pool was inherited through `fork`: it and its workers belong to the parent process.
+    #[error("this pool belongs to process {owner}, which forked this one: make a pool here")]
+    #[non_exhaustive]
+    Forked {
+        /// The process that made the pool.
+        owner: u32,
+    },
+}
+
+/// Why a task was not submitted.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The argument cannot be encoded.
+    #[error("the argument cannot be encoded: {0}")]
+    Encode(#[source] EncodeError),
+    /// The encoded argument is too long.
+    #[error(transparent)]
+    TooLarge(#[from] ItemTooLarge),
+    /// As many tasks wait as [`backlog`](crate::PoolBuilder::backlog) allows.
+    #[error(
+        "the pool's backlog of {limit} tasks is full: wait for some of them, or raise `PoolBuilder::backlog`"
+    )]
+    #[non_exhaustive]
+    Full {
+        /// The limit.
+        limit: usize,
+    },
+    /// The pool was closed.
+    #[error("the pool is closed and takes no more tasks")]
+    Closed,
+    /// The pool cannot work any more.
+    #[error("the pool cannot work any more: {0}")]
+    Broken(#[source] Arc<PoolError>),
+}
+
+impl SubmitError {
+    pub(crate) fn too_large(len: usize) -> Self {
+        Self::TooLarge(ItemTooLarge { len })
+    }
+}
+
+impl From<EncodeError> for SubmitError {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error)
+    }
+}
+
+impl TaskError {
+    /// Why the item with this index did not get into the pool.
+    pub(crate) fn refused(item: usize, error: SubmitError) -> Self {
+        match error {
+            SubmitError::Closed => Self::Closed,
+            SubmitError::Broken(error) => Self::Broken(error),
+            SubmitError::Encode(error) => Self::Encode { item, reason: error.to_string().into() },
+            other => Self::Encode { item, reason: other.to_string().into() },
+        }
+    }
+
+    pub(crate) fn decode(item: usize, error: &DecodeError) -> Self {
+        Self::Decode { item, reason: error.to_string().into() }
+    }
+}

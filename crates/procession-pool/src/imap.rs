@@ -1,0 +1,285 @@
+//! Results as a stream: input is pulled as results are taken.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::iter::{Fuse, FusedIterator};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use procession_channel::Message;
+use procession_channel::codec::{Limits, decode};
+use procession_process::function::Function;
+use procession_process::link::{Frame, RESULT_HEAD_LEN};
+use procession_shm::Deadline;
+
+use crate::core::Core;
+use crate::core::call::Options;
+use crate::core::chunk::{CallId, Chunk, Delivery};
+use crate::error::{SubmitError, TaskError};
+use crate::pool::Pool;
+use crate::run::Encode;
+use crate::tag;
+
+/// How long a chunk shall keep a worker busy: long enough that sending it does not count, short enough to share the work.
+const CHUNK_SPAN: Duration = Duration::from_micros(500);
+
+/// The most items in a chunk.
+const CHUNK_ITEMS_MAX: usize = 4096;
+
+/// A chunk is not filled any further once it has this many bytes, so that it fits into a worker's ring with room to spare.
+const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+/// How much larger a chunk may be than the one before it: the first measurements are rough.
+const CHUNK_GROWTH: usize = 8;
+
+/// How many chunks may be in flight for each worker: two with the worker, the others on their way to it or to you.
+const CHUNKS_PER_WORKER: usize = 4;
+
+/// The results of a call, one by one.
+///
+/// Made by [`Pool::imap`](crate::Pool::imap) and its siblings. It owns the input and pulls it, inside [`next`](Iterator::next),
+/// only as far as results are taken, so an endless input works and a slow consumer stops the producer. At most the window
+/// ([`Job::window`](crate::Job::window)) is in flight.
+///
+/// [`next`](Iterator::next) blocks until there is a result. An item that fails is an `Err` in its place and does not end the
+/// iterator; after the pool broke or was closed there is one last `Err`. A panic in the input iterator passes through `next`
+/// and leaves the pool intact.
+///
+/// Dropping it cancels what is left: items that no worker has begun are not run, results of the others are discarded.
+#[must_use = "it pulls its input, and so does its work, only as results are taken"]
+pub struct Imap<'p, I: Iterator, R> {
+    core: Arc<Core>,
+    call: CallId,
+    function: Option<Function>,
+    encode: Encode<I::Item>,
+    input: Option<Fuse<I>>,
+    is_ordered: bool,
+    options: Options,
+    /// How many items the next chunk shall have.
+    chunk: usize,
+    /// Items pulled from the input.
+    pulled: usize,
+    /// Items yielded.
+    yielded: usize,
+    /// Outcomes that have arrived, by the index of their first item.
+    arrived: BTreeMap<usize, Delivery>,
+    current: Option<Batch>,
+    /// Why nothing more will come, once known.
+    end: Option<TaskError>,
+    pool: PhantomData<&'p Pool>,
+    result: PhantomData<fn() -> R>,
+}
+
+/// Results of neighbouring items that are being yielded.
+struct Batch {
+    next: usize,
+    left: usize,
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+/// How an [`Imap`] is made.
+pub(crate) struct Setup<X> {
+    /// Or why the call cannot even begin.
+    pub(crate) function: Result<Function, SubmitError>,
+    pub(crate) context: Option<Arc<[u8]>>,
+    pub(crate) encode: Encode<X>,
+    pub(crate) options: Options,
+    pub(crate) is_ordered: bool,
+}
+
+impl<I: Iterator, R> Imap<'_, I, R> {
+    pub(crate) fn new(core: &Arc<Core>, input: I, setup: Setup<I::Item>) -> Self {
+        let (options, context) = (setup.options.clone(), setup.context);
+        let call = core.with(|state| state.open_call(options, context, false));
+        let (function, end) = match setup.function {
+            Ok(function) => (Some(function), None),
+            Err(error) => (None, Some(TaskError::refused(0, error))),
+        };
+        Self {
+            core: Arc::clone(core),
+            call,
+            input: function.is_some().then(|| input.fuse()),
+            function,
+            encode: setup.encode,
+            is_ordered: setup.is_ordered,
+            chunk: setup.options.chunk.unwrap_or(1),
+            options: setup.options,
+            pulled: 0,
+            yielded: 0,
+            arrived: BTreeMap::new(),
+            current: None,
+            end,
+            pool: PhantomData,
+            result: PhantomData,
+        }
+    }
+
+    fn stop(&mut self, end: TaskError) {
+        self.input = None;
+        self.end = Some(end);
+    }
+
+    fn outstanding(&self) -> usize {
+        self.pulled - self.yielded
+    }
+
+    fn window(&self) -> usize {
+        let automatic = self.core.config.workers * CHUNKS_PER_WORKER * self.chunk;
+        self.options.window.unwrap_or(automatic).max(1)
+    }
+
+    /// Pulls input while the window has room for a chunk.
+    fn feed(&mut self) {
+        while self.input.is_some() {
+            let window = self.window();
+            let chunk = self.chunk.min(window.div_ceil(2 * self.core.config.workers)).max(1);
+            if self.outstanding() + chunk > window {
+                return;
+            }
+            self.feed_chunk(chunk);
+        }
+    }
+
+    /// Pulls up to `size` items and hands them to the pool.
+    fn feed_chunk(&mut self, size: usize) {
+        let Some(function) = self.function else { return };
+        let first = self.pulled;
+        let mut frame = Frame::call(function, self.call);
+        while frame.count() < size && frame.len() < CHUNK_BYTES_MAX {
+            let Some(item) = self.input.as_mut().and_then(Iterator::next) else {
+                self.input = None;
+                break;
+            };
+            let pushed = frame.push(|out| (self.encode)(&item, out));
+            self.pulled += 1;
+            if let Err(error) = pushed {
+                let item = self.pulled - 1;
+                let error = TaskError::refused(item, error);
+                self.arrived.insert(item, Delivery::Failed { item, error });
+                break;
+            }
+        }
+        if frame.count() > 0 {
+            self.submit(Chunk::new(self.call, first, frame.sealed()));
+        }
+    }
+
+    fn submit(&mut self, chunk: Chunk) {
+        let (call, first) = (self.call, chunk.first);
+        let submitted = self.core.with(|state| {
+            state.submit(chunk)?;
+            Ok(state.calls.get(&call).map(|call| call.pace))
+        });
+        match submitted {
+            Ok(pace) => self.adapt(pace.unwrap_or_default().items_in(CHUNK_SPAN)),
+            Err(error) => {
+                self.arrived.split_off(&first);
+                self.pulled = first;
+                self.stop(TaskError::refused(first, error));
+            }
+        }
+    }
+
+    /// Sets the size of the next chunk.
+    fn adapt(&mut self, wanted: usize) {
+        if let Some(fixed) = self.options.chunk {
+            self.chunk = fixed;
+            return;
+        }
+        if self.options.timeout.is_some() {
+            // A deadline is counted from the moment that the item before it was done, which is noticed after each chunk.
+            self.chunk = 1;
+            return;
+        }
+        let left = self.input.as_ref().map_or(0, |input| input.size_hint().1.unwrap_or(usize::MAX));
+        let share = left / (2 * self.core.config.workers);
+        let grown = self.chunk.saturating_mul(CHUNK_GROWTH);
+        self.chunk = wanted.min(grown).min(share).clamp(1, CHUNK_ITEMS_MAX);
+    }
+
+    /// Waits for outcomes.
+    fn fetch(&mut self) {
+        let (call, core) = (self.call, Arc::clone(&self.core));
+        let arrived = core.wait_until(Some(call), &Deadline::NEVER, |state| state.fetch(call));
+        for delivery in arrived.unwrap_or_default() {
+            self.arrived.insert(delivery.first(), delivery);
+        }
+    }
+
+    /// The next outcomes to yield, if they have arrived.
+    fn next_delivery(&mut self) -> Option<Delivery> {
+        let entry = self.arrived.first_entry()?;
+        (!self.is_ordered || *entry.key() == self.yielded).then(|| entry.remove())
+    }
+}
+
+impl<I: Iterator, R: Message> Imap<'_, I, R> {
+    /// The next result of the current batch.
+    fn next_of_current(&mut self) -> Option<Result<R, TaskError>> {
+        let batch = self.current.as_mut()?;
+        let head = batch.at + RESULT_HEAD_LEN;
+        let end = head + tag::len_at(&batch.bytes, batch.at);
+        let bytes = batch.bytes.get(head..end).unwrap_or_default();
+        let decoded = decode::<R>(bytes, &Limits::DEFAULT);
+        let result = decoded.map_err(|error| TaskError::decode(batch.next, &error));
+        (batch.at, batch.next, batch.left) = (end, batch.next + 1, batch.left - 1);
+        if batch.left == 0 {
+            self.current = None;
+        }
+        self.yielded += 1;
+        Some(result)
+    }
+}
+
+impl<I: Iterator, R: Message> Iterator for Imap<'_, I, R> {
+    type Item = Result<R, TaskError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            self.feed();
+            if let Some(result) = self.next_of_current() {
+                return Some(result);
+            }
+            match self.next_delivery() {
+                Some(Delivery::Results { first, count, bytes }) => {
+                    self.current = Some(Batch { next: first, left: count, bytes, at: 0 });
+                }
+                Some(Delivery::Failed { error, .. }) => {
+                    self.yielded += 1;
+                    return Some(Err(error));
+                }
+                None if self.outstanding() == 0 => return self.end.take().map(Err),
+                None => self.fetch(),
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let (low, high) = self.input.as_ref().map_or((0, Some(0)), Iterator::size_hint);
+        let outstanding = self.outstanding();
+        let high = high.and_then(|high| high.checked_add(outstanding));
+        (low.saturating_add(outstanding), high)
+    }
+}
+
+impl<I: ExactSizeIterator, R: Message> ExactSizeIterator for Imap<'_, I, R> {}
+
+impl<I: Iterator, R: Message> FusedIterator for Imap<'_, I, R> {}
+
+impl<I: Iterator, R> Drop for Imap<'_, I, R> {
+    fn drop(&mut self) {
+        self.core.with(|state| state.cancel_call(self.call));
+    }
+}
+
+impl<I: Iterator, R> fmt::Debug for Imap<'_, I, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Imap")
+            .field("is_ordered", &self.is_ordered)
+            .field("pulled", &self.pulled)
+            .field("yielded", &self.yielded)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,415 @@
+//! The verbs of a pool, with options.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use procession_channel::codec::encode;
+use procession_channel::{IntoArg, Message};
+use procession_process::function::Function;
+use procession_process::link::Frame;
+use procession_process::{Outcome, SpawnError};
+
+use crate::core::call::Options;
+use crate::core::chunk::Chunk;
+use crate::error::{PoolError, SubmitError, TaskError};
+use crate::imap::{Imap, Setup};
+use crate::pool::Pool;
+use crate::run::{Encode, One, Two, With, encode_one, encode_two};
+use crate::task::{self, Task};
+
+/// A call in the making: options first, then one of the verbs. Made by [`Pool::job`].
+///
+/// ```
+/// use std::time::Duration;
+/// use procession_pool::Pool;
+///
+/// fn careful(n: u64) -> u64 { n + 1 }
+///
+/// let pool = Pool::with_workers(2)?;
+/// let job = pool.job().timeout(Duration::from_secs(5)).retries(2);
+/// assert_eq!(job.map(careful, [1, 2, 3])?, [2, 3, 4]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "options do nothing by themselves: call a verb, like `map`"]
+pub struct Job<'p> {
+    pool: &'p Pool,
+    options: Options,
+}
+
+impl<'p> Job<'p> {
+    pub(crate) fn new(pool: &'p Pool) -> Self {
+        Self { pool, options: pool.core().config.options.clone() }
+    }
+
+    /// How long an item may take. One that takes longer is stopped by killing its worker, and is a
+    /// [`TaskError::TimedOut`] or tried again. The time does not count before the item begins. Never stops an item early.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// How many times an item is tried again after its worker died, or it timed out, failed or panicked. An item that is
+    /// tried again runs at least once: what it did before it failed is not undone. The default is 0.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.options.retries = retries;
+        self
+    }
+
+    /// Items of a higher priority go first. The default is 0.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.options.priority = priority;
+        self
+    }
+
+    /// How many items of a stream may be pulled from the input before their results are taken, at least 1. By default it
+    /// follows the number of workers and the size of the chunks.
+    pub fn window(mut self, items: usize) -> Self {
+        self.options.window = Some(items.max(1));
+        self
+    }
+
+    /// How many items travel together, at least 1. By default that follows from how long they take; with a timeout it is 1.
+    pub fn chunk(mut self, items: usize) -> Self {
+        self.options.chunk = Some(items.max(1));
+        self
+    }
+
+    /// See [`Pool::map`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn map<T, R, I, K>(&self, function: fn(T) -> R, items: I) -> Result<Vec<R::Ok>, TaskError>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.imap(function, items).collect()
+    }
+
+    /// See [`Pool::starmap`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn starmap<A, B, X, Y, R, I, K>(
+        &self,
+        function: fn(A, B) -> R,
+        items: I,
+    ) -> Result<Vec<R::Ok>, TaskError>
+    where
+        I: IntoIterator<Item = (X, Y)>,
+        X: IntoArg<A>,
+        Y: IntoArg<B>,
+        A: Message,
+        B: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.istarmap(function, items).collect()
+    }
+
+    /// See [`Pool::map_with`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn map_with<C, T, R, I, K>(
+        &self,
+        context: &C,
+        function: fn(&C, T) -> R,
+        items: I,
+    ) -> Result<Vec<R::Ok>, TaskError>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        C: Message,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.imap_with(context, function, items).collect()
+    }
+
+    /// See [`Pool::for_each`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn for_each<T, R, I, K>(&self, function: fn(T) -> R, items: I) -> Result<(), TaskError>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.imap_unordered(function, items).try_for_each(|result| result.map(drop))
+    }
+
+    /// See [`Pool::imap`].
+    pub fn imap<T, R, I, K>(&self, function: fn(T) -> R, items: I) -> Imap<'p, I::IntoIter, R::Ok>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        let function = Function::unary::<One<K>, T, R>(function);
+        self.stream(function, None, encode_one::<T, I::Item>, items.into_iter(), true)
+    }
+
+    /// See [`Pool::imap_unordered`].
+    pub fn imap_unordered<T, R, I, K>(
+        &self,
+        function: fn(T) -> R,
+        items: I,
+    ) -> Imap<'p, I::IntoIter, R::Ok>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        let function = Function::unary::<One<K>, T, R>(function);
+        self.stream(function, None, encode_one::<T, I::Item>, items.into_iter(), false)
+    }
+
+    /// See [`Pool::istarmap`].
+    pub fn istarmap<A, B, X, Y, R, I, K>(
+        &self,
+        function: fn(A, B) -> R,
+        items: I,
+    ) -> Imap<'p, I::IntoIter, R::Ok>
+    where
+        I: IntoIterator<Item = (X, Y)>,
+        X: IntoArg<A>,
+        Y: IntoArg<B>,
+        A: Message,
+        B: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        let function = Function::binary::<Two<K>, A, B, R>(function);
+        self.stream(function, None, encode_two::<A, B, X, Y>, items.into_iter(), true)
+    }
+
+    /// See [`Pool::istarmap_unordered`].
+    pub fn istarmap_unordered<A, B, X, Y, R, I, K>(
+        &self,
+        function: fn(A, B) -> R,
+        items: I,
+    ) -> Imap<'p, I::IntoIter, R::Ok>
+    where
+        I: IntoIterator<Item = (X, Y)>,
+        X: IntoArg<A>,
+        Y: IntoArg<B>,
+        A: Message,
+        B: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        let function = Function::binary::<Two<K>, A, B, R>(function);
+        self.stream(function, None, encode_two::<A, B, X, Y>, items.into_iter(), false)
+    }
+
+    /// See [`Pool::imap_with`].
+    pub fn imap_with<C, T, R, I, K>(
+        &self,
+        context: &C,
+        function: fn(&C, T) -> R,
+        items: I,
+    ) -> Imap<'p, I::IntoIter, R::Ok>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        C: Message,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        let function = Function::with_context::<With<K>, C, T, R>(function);
+        let context = Some(encode_context(context));
+        self.stream(function, context, encode_one::<T, I::Item>, items.into_iter(), true)
+    }
+
+    /// See [`Pool::imap_unordered_with`].
+    pub fn imap_unordered_with<C, T, R, I, K>(
+        &self,
+        context: &C,
+        function: fn(&C, T) -> R,
+        items: I,
+    ) -> Imap<'p, I::IntoIter, R::Ok>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        C: Message,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        let function = Function::with_context::<With<K>, C, T, R>(function);
+        let context = Some(encode_context(context));
+        self.stream(function, context, encode_one::<T, I::Item>, items.into_iter(), false)
+    }
+
+    fn stream<I: Iterator, R>(
+        &self,
+        function: Result<Function, SpawnError>,
+        context: Option<Result<Arc<[u8]>, SubmitError>>,
+        encode: Encode<I::Item>,
+        input: I,
+        is_ordered: bool,
+    ) -> Imap<'p, I, R> {
+        let (function, context) = match (function, context.transpose()) {
+            (Ok(function), Ok(context)) => (Ok(function), context),
+            (Err(error), _) => (Err(broken(error)), None),
+            (_, Err(error)) => (Err(error), None),
+        };
+        let options = self.options.clone();
+        let setup = Setup { function, context, encode, options, is_ordered };
+        Imap::new(self.pool.core(), input, setup)
+    }
+
+    /// See [`Pool::apply`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn apply<T, R, X, K>(&self, function: fn(T) -> R, argument: X) -> Result<R::Ok, TaskError>
+    where
+        X: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        let task = self.submit(function, argument);
+        task.map_err(|error| TaskError::refused(0, error))?.get()
+    }
+
+    /// See [`Pool::submit`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn submit<T, R, X, K>(
+        &self,
+        function: fn(T) -> R,
+        argument: X,
+    ) -> Result<Task<R::Ok>, SubmitError>
+    where
+        X: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.submit_all(function, [argument], task::only::<R::Ok>)
+    }
+
+    /// See [`Pool::map_async`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn map_async<T, R, I, K>(
+        &self,
+        function: fn(T) -> R,
+        items: I,
+    ) -> Result<Task<Vec<R::Ok>>, SubmitError>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.submit_all(function, items, task::all::<R::Ok>)
+    }
+
+    fn submit_all<T, R, I, Q, K>(
+        &self,
+        function: fn(T) -> R,
+        items: I,
+        assemble: task::Assemble<Q>,
+    ) -> Result<Task<Q>, SubmitError>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        let function = Function::unary::<One<K>, T, R>(function).map_err(broken)?;
+        let core = self.pool.core();
+        core.ensure_background().map_err(|error| SubmitError::Broken(Arc::new(error)))?;
+        let call = core.with(|state| state.open_call(self.options.clone(), None, true));
+        let mut task = Task::new(Arc::clone(core), call, assemble);
+        let mut frames = Frames::new(function, call, self.options.chunk.unwrap_or(1));
+        for item in items {
+            frames.push(|out| encode_one::<T, I::Item>(&item, out))?;
+        }
+        let (chunks, count) = frames.finish();
+        task.expect(count);
+        core.submit_all(chunks, count)?;
+        Ok(task)
+    }
+}
+
+/// The frames of a call whose items are all there from the beginning.
+struct Frames {
+    function: Function,
+    call: u64,
+    size: usize,
+    chunks: Vec<Chunk>,
+    open: Frame,
+    count: usize,
+}
+
+impl Frames {
+    fn new(function: Function, call: u64, size: usize) -> Self {
+        let open = Frame::call(function, call);
+        Self { function, call, size, chunks: Vec::new(), open, count: 0 }
+    }
+
+    fn push(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), SubmitError>,
+    ) -> Result<(), SubmitError> {
+        self.open.push(encode)?;
+        self.count += 1;
+        if self.open.count() == self.size {
+            self.seal();
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self) {
+        let fresh = Frame::call(self.function, self.call);
+        let full = std::mem::replace(&mut self.open, fresh).sealed();
+        self.chunks.push(Chunk::new(self.call, self.count - full.count(), full));
+    }
+
+    fn finish(mut self) -> (Vec<Chunk>, usize) {
+        if self.open.count() > 0 {
+            self.seal();
+        }
+        (self.chunks, self.count)
+    }
+}
+
+fn encode_context<C: Message>(context: &C) -> Result<Arc<[u8]>, SubmitError> {
+    let mut encoded = Vec::new();
+    encode(context, &mut encoded)?;
+    Ok(encoded.into())
+}
+
+/// A function that cannot travel: no task of it will ever run.
+fn broken(error: SpawnError) -> SubmitError {
+    SubmitError::Broken(Arc::new(PoolError::Spawn(error)))
+}

@@ -1,0 +1,377 @@
+//! The pool's handle: its verbs without options, and its end.
+
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use procession_channel::{IntoArg, Message};
+use procession_process::Outcome;
+use procession_shm::Deadline;
+
+use crate::builder::PoolBuilder;
+use crate::core::Core;
+use crate::error::{PoolError, SubmitError, TaskError};
+use crate::imap::Imap;
+use crate::job::Job;
+use crate::task::Task;
+
+/// Worker processes that run functions of this program.
+///
+/// A worker's death costs the one item it was on, and nothing else: the item fails with signal, pid and index
+/// ([`TaskError::Died`]) or is tried again ([`Job::retries`]), the worker is replaced, every other item runs exactly once.
+///
+/// Any thread may use a pool at any time, also a task, of a pool of its own. Functions are `fn` items, or closures that
+/// capture nothing; arguments and results are everything that serde can serialize. All tasks of a worker run on one thread of
+/// it, one after the other, so a `static LazyLock` or a `thread_local!` in the task's module is one per worker.
+///
+/// Dropping a pool waits for all that was submitted and then lets the workers go; while panicking, it kills them instead. When
+/// this process dies, however it dies, its workers die with it.
+///
+/// ```
+/// use procession_pool::Pool;
+///
+/// fn square(n: u64) -> u64 { n * n }
+///
+/// let pool = Pool::new()?; // one worker process per core
+/// assert_eq!(pool.map(square, 0..5)?, [0, 1, 4, 9, 16]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Pool {
+    core: Arc<Core>,
+}
+
+impl Pool {
+    /// A pool with one worker for each core that this process may use (affinity and cgroup quota are respected).
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Spawn`] and [`PoolError::Memory`] when a worker cannot be started. None is left behind then.
+    pub fn new() -> Result<Self, PoolError> {
+        Self::builder().build()
+    }
+
+    /// A pool with this many workers.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), and [`PoolError::NoWorkers`] for 0.
+    pub fn with_workers(workers: usize) -> Result<Self, PoolError> {
+        Self::builder().workers(workers).build()
+    }
+
+    /// A pool with options.
+    pub fn builder() -> PoolBuilder {
+        PoolBuilder::new()
+    }
+
+    /// The pool that all libraries of this program share, with one worker per core, made at the first call.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new). A pool that could not be made is tried again at the next call.
+    pub fn global() -> Result<&'static Self, PoolError> {
+        static GLOBAL: OnceLock<Pool> = OnceLock::new();
+        if let Some(pool) = GLOBAL.get() {
+            return Ok(pool);
+        }
+        let pool = Self::new()?;
+        // Whoever was slower drops a pool that nobody has used.
+        Ok(GLOBAL.get_or_init(|| pool))
+    }
+
+    pub(crate) fn start(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// A call with options: `pool.job().timeout(t).retries(2).map(f, items)`.
+    pub fn job(&self) -> Job<'_> {
+        Job::new(self)
+    }
+
+    /// How many workers the pool has. One that died counts: its place is filled at once.
+    pub fn workers(&self) -> usize {
+        self.core.config.workers
+    }
+
+    /// The process ids of the workers that live right now, in no particular order.
+    pub fn worker_pids(&self) -> Vec<u32> {
+        self.core.poll();
+        self.core.with(|state| {
+            let lanes = state.lanes.iter().flatten();
+            lanes.filter(|lane| lane.is_available()).map(|lane| lane.child.pid()).collect()
+        })
+    }
+
+    /// Applies `function` to all items on the workers and returns the results in the order of the input.
+    ///
+    /// Blocks until all are there. Input is pulled as results arrive. For results one by one, or to go on after an item has
+    /// failed, use [`imap`](Self::imap), which is as fast.
+    ///
+    /// # Errors
+    ///
+    /// The error of the first item, in order, that failed. Items that no worker has begun by then are not run; those that run
+    /// are not waited for and their results are discarded.
+    pub fn map<T, R, I, K>(&self, function: fn(T) -> R, items: I) -> Result<Vec<R::Ok>, TaskError>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.job().map(function, items)
+    }
+
+    /// As [`map`](Self::map), for a function of two arguments and pairs of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`map`](Self::map).
+    pub fn starmap<A, B, X, Y, R, I, K>(
+        &self,
+        function: fn(A, B) -> R,
+        items: I,
+    ) -> Result<Vec<R::Ok>, TaskError>
+    where
+        I: IntoIterator<Item = (X, Y)>,
+        X: IntoArg<A>,
+        Y: IntoArg<B>,
+        A: Message,
+        B: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.job().starmap(function, items)
+    }
+
+    /// As [`map`](Self::map), for a function of a context, which all items share, and an item. (rayon's method of the same name
+    /// gives each thread a context of its own; this one is shared and read only.)
+    ///
+    /// The context is encoded once, and decoded once by each worker.
+    ///
+    /// # Errors
+    ///
+    /// As [`map`](Self::map).
+    pub fn map_with<C, T, R, I, K>(
+        &self,
+        context: &C,
+        function: fn(&C, T) -> R,
+        items: I,
+    ) -> Result<Vec<R::Ok>, TaskError>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        C: Message,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.job().map_with(context, function, items)
+    }
+
+    /// Applies `function` to all items on the workers, in any order, for what it does.
+    ///
+    /// # Errors
+    ///
+    /// The error of the first item, in time, that failed; otherwise as [`map`](Self::map).
+    pub fn for_each<T, R, I, K>(&self, function: fn(T) -> R, items: I) -> Result<(), TaskError>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.job().for_each(function, items)
+    }
+
+    /// Results one by one, in the order of the input. See [`Imap`].
+    pub fn imap<T, R, I, K>(&self, function: fn(T) -> R, items: I) -> Imap<'_, I::IntoIter, R::Ok>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.job().imap(function, items)
+    }
+
+    /// Results one by one, as they arrive. See [`Imap`].
+    pub fn imap_unordered<T, R, I, K>(
+        &self,
+        function: fn(T) -> R,
+        items: I,
+    ) -> Imap<'_, I::IntoIter, R::Ok>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.job().imap_unordered(function, items)
+    }
+
+    /// As [`imap`](Self::imap), for a function of two arguments and pairs of them.
+    pub fn istarmap<A, B, X, Y, R, I, K>(
+        &self,
+        function: fn(A, B) -> R,
+        items: I,
+    ) -> Imap<'_, I::IntoIter, R::Ok>
+    where
+        I: IntoIterator<Item = (X, Y)>,
+        X: IntoArg<A>,
+        Y: IntoArg<B>,
+        A: Message,
+        B: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.job().istarmap(function, items)
+    }
+
+    /// As [`imap_unordered`](Self::imap_unordered), for a function of two arguments and pairs of them.
+    pub fn istarmap_unordered<A, B, X, Y, R, I, K>(
+        &self,
+        function: fn(A, B) -> R,
+        items: I,
+    ) -> Imap<'_, I::IntoIter, R::Ok>
+    where
+        I: IntoIterator<Item = (X, Y)>,
+        X: IntoArg<A>,
+        Y: IntoArg<B>,
+        A: Message,
+        B: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.job().istarmap_unordered(function, items)
+    }
+
+    /// As [`map_with`](Self::map_with), results one by one in the order of the input.
+    pub fn imap_with<C, T, R, I, K>(
+        &self,
+        context: &C,
+        function: fn(&C, T) -> R,
+        items: I,
+    ) -> Imap<'_, I::IntoIter, R::Ok>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        C: Message,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.job().imap_with(context, function, items)
+    }
+
+    /// As [`map_with`](Self::map_with), results one by one as they arrive.
+    pub fn imap_unordered_with<C, T, R, I, K>(
+        &self,
+        context: &C,
+        function: fn(&C, T) -> R,
+        items: I,
+    ) -> Imap<'_, I::IntoIter, R::Ok>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        C: Message,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.job().imap_unordered_with(context, function, items)
+    }
+
+    /// Runs one task and waits for its result: [`submit`](Self::submit) and [`get`](Task::get).
+    ///
+    /// # Errors
+    ///
+    /// What went wrong with the task, which is item 0.
+    pub fn apply<T, R, X, K>(&self, function: fn(T) -> R, argument: X) -> Result<R::Ok, TaskError>
+    where
+        X: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.job().apply(function, argument)
+    }
+
+    /// Hands one task to the pool. Never blocks: what no worker can take yet waits.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError::Encode`] when the argument cannot be encoded, [`SubmitError::Full`] when a
+    /// [`backlog`](PoolBuilder::backlog) was set and is full, [`SubmitError::Closed`], [`SubmitError::Broken`].
+    pub fn submit<T, R, X, K>(
+        &self,
+        function: fn(T) -> R,
+        argument: X,
+    ) -> Result<Task<R::Ok>, SubmitError>
+    where
+        X: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.job().submit(function, argument)
+    }
+
+    /// Hands all items to the pool at once, as one task whose result is a vector in the order of the input.
+    ///
+    /// The first error, in order, of those that are known wins.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit).
+    pub fn map_async<T, R, I, K>(
+        &self,
+        function: fn(T) -> R,
+        items: I,
+    ) -> Result<Task<Vec<R::Ok>>, SubmitError>
+    where
+        I: IntoIterator,
+        I::Item: IntoArg<T>,
+        T: Message,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        self.job().map_async(function, items)
+    }
+
+    /// Takes no more tasks. Those that were submitted go on; streams that are being read end with [`TaskError::Closed`] after
+    /// what was pulled from their input.
+    pub fn close(&self) {
+        self.core.close();
+    }
+
+    /// Closes the pool, waits until all is done, and lets the workers go.
+    pub fn join(&self) {
+        self.core.join();
+    }
+
+    /// Cancels everything and kills the workers. Does not wait for any task.
+    pub fn terminate(&self) {
+        self.core.terminate();
+    }
+
+    /// Closes the pool and waits until all is done, but at most for `timeout`; what is not done then is cancelled. Says whether
+    /// all was done.
+    pub fn shutdown(&self, timeout: Duration) -> bool {
+        self.core.shutdown(&Deadline::after(timeout))
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if thread::panicking() { self.core.terminate() } else { self.core.join() }
+    }
+}

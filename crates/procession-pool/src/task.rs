@@ -1,0 +1,288 @@
+//! A submitted task: a result that will be there later.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use procession_channel::Message;
+use procession_channel::codec::{Limits, decode};
+use procession_process::link::RESULT_HEAD_LEN;
+use procession_shm::Deadline;
+
+use crate::core::Core;
+use crate::core::call::Consumer;
+use crate::core::chunk::{CallId, Delivery};
+use crate::error::TaskError;
+use crate::tag;
+
+/// Makes a task's result from what arrived, in the order of the items.
+pub(crate) type Assemble<R> = fn(Vec<Delivery>) -> Result<R, TaskError>;
+
+/// A task that was handed to a pool with [`submit`](crate::Pool::submit) or [`map_async`](crate::Pool::map_async): a result
+/// that will be there later.
+///
+/// It can be waited for with [`get`](Self::get), looked at with [`try_get`](Self::try_get), or awaited: it is a [`Future`] that
+/// works on any executor. It does not borrow the pool. Dropping it lets the task go on and discards its result; to stop the
+/// task instead, use [`cancel`](Self::cancel) or [`cancel_on_drop`](Self::cancel_on_drop).
+#[must_use = "dropping a task discards its result; call `get` or await it"]
+pub struct Task<R> {
+    canceller: Canceller,
+    /// How many items it has.
+    items: usize,
+    arrived: Vec<Delivery>,
+    arrived_items: usize,
+    assemble: Assemble<R>,
+    cancels_on_drop: bool,
+    result: PhantomData<fn() -> R>,
+}
+
+/// Cancels a task from anywhere. Made by [`Task::canceller`].
+#[derive(Debug, Clone)]
+pub struct Canceller {
+    core: Arc<Core>,
+    call: CallId,
+}
+
+impl Canceller {
+    /// Cancels the task and says whether that stopped it: `false` when it was done already.
+    ///
+    /// A task that no worker has begun is not run. One that is running is stopped by killing its worker, which is replaced.
+    /// [`Task::get`] then returns [`TaskError::Cancelled`]. Returns at once; never waits for the worker.
+    pub fn cancel(&self) -> bool {
+        self.core.with(|state| state.cancel_items(self.call))
+    }
+}
+
+impl<R> Task<R> {
+    pub(crate) fn new(core: Arc<Core>, call: CallId, assemble: Assemble<R>) -> Self {
+        Self {
+            canceller: Canceller { core, call },
+            items: 0,
+            arrived: Vec::new(),
+            arrived_items: 0,
+            assemble,
+            cancels_on_drop: false,
+            result: PhantomData,
+        }
+    }
+
+    /// Says how many items it has.
+    pub(crate) fn expect(&mut self, items: usize) {
+        self.items = items;
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.canceller.core
+    }
+
+    /// Waits for the result.
+    ///
+    /// Blocks until the task is done, has failed for good, or was cancelled.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong with the task: see [`TaskError`].
+    pub fn get(mut self) -> Result<R, TaskError> {
+        loop {
+            if let Some(result) = self.wait(&Deadline::NEVER)? {
+                return Ok(result);
+            }
+        }
+    }
+
+    /// The result if the task is done; `None` if it is not. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong with the task: see [`TaskError`].
+    pub fn try_get(&mut self) -> Result<Option<R>, TaskError> {
+        self.wait(&Deadline::after(Duration::ZERO))
+    }
+
+    /// Waits for the result for at most `timeout`; `None` if the task is not done by then. It goes on.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong with the task: see [`TaskError`].
+    pub fn get_timeout(&mut self, timeout: Duration) -> Result<Option<R>, TaskError> {
+        self.wait(&Deadline::after(timeout))
+    }
+
+    fn wait(&mut self, deadline: &Deadline) -> Result<Option<R>, TaskError> {
+        let call = self.canceller.call;
+        while !self.is_complete() {
+            let core = Arc::clone(self.core());
+            let Some(deliveries) = core.wait_until(Some(call), deadline, |state| state.fetch(call))
+            else {
+                return Ok(None);
+            };
+            self.take_in(deliveries);
+        }
+        self.finish().map(Some)
+    }
+
+    fn take_in(&mut self, deliveries: impl IntoIterator<Item = Delivery>) {
+        for delivery in deliveries {
+            self.arrived_items += delivery.count();
+            self.arrived.push(delivery);
+        }
+    }
+
+    /// Whether the result is known: all items are there, or one of them has failed.
+    fn is_complete(&self) -> bool {
+        let failed = |delivery: &Delivery| matches!(delivery, Delivery::Failed { .. });
+        self.arrived_items >= self.items || self.arrived.iter().any(failed)
+    }
+
+    fn finish(&mut self) -> Result<R, TaskError> {
+        let mut arrived = std::mem::take(&mut self.arrived);
+        arrived.sort_by_key(Delivery::first);
+        (self.assemble)(arrived)
+    }
+
+    /// Whether the task is done, failed or cancelled, so that [`get`](Self::get) would not block.
+    pub fn is_done(&self) -> bool {
+        let core = self.core();
+        core.poll();
+        let call = self.canceller.call;
+        self.is_complete()
+            || core.with(|state| state.has_outcome(call, self.arrived_items, self.items))
+    }
+
+    /// Whether a worker is on it right now.
+    pub fn is_running(&self) -> bool {
+        self.core().poll();
+        self.core().with(|state| state.is_running(self.canceller.call))
+    }
+
+    /// Cancels the task. See [`Canceller::cancel`].
+    pub fn cancel(&self) -> bool {
+        self.canceller.cancel()
+    }
+
+    /// Something that can cancel the task from elsewhere, for example while a thread waits for it.
+    pub fn canceller(&self) -> Canceller {
+        self.canceller.clone()
+    }
+
+    /// From now on dropping the task cancels it.
+    ///
+    /// A timeout of an async runtime drops the future that took too long: with this, the work is stopped, too.
+    pub fn cancel_on_drop(mut self) -> Self {
+        self.cancels_on_drop = true;
+        self
+    }
+}
+
+impl<R: 'static> Task<R> {
+    /// Calls `callback` with the result once the task is done.
+    ///
+    /// It is called on whichever thread drives the pool then, or at once if the task is done already, so it should be short. A
+    /// panic in it is caught and goes no further than the panic hook.
+    pub fn on_done(self, callback: impl FnOnce(Result<R, TaskError>) + Send + 'static) {
+        let callback: Callback<R> = Box::new(callback);
+        let waiting = Arc::new(OnDone { pending: Mutex::new(Some((self, callback))) });
+        waiting.wake();
+    }
+}
+
+type Callback<R> = Box<dyn FnOnce(Result<R, TaskError>) + Send>;
+
+/// A task that is waited for by a callback: each wake-up polls it once.
+struct OnDone<R> {
+    pending: Mutex<Option<(Task<R>, Callback<R>)>>,
+}
+
+impl<R: 'static> Wake for OnDone<R> {
+    fn wake(self: Arc<Self>) {
+        let waker = Waker::from(Arc::clone(&self));
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((mut task, callback)) = pending.take() else { return };
+        match Pin::new(&mut task).poll(&mut Context::from_waker(&waker)) {
+            Poll::Pending => *pending = Some((task, callback)),
+            Poll::Ready(result) => {
+                drop(pending);
+                // The panic hook has told of it; the pool has nobody to pass it on to.
+                let _ = catch_unwind(AssertUnwindSafe(|| callback(result)));
+            }
+        }
+    }
+}
+
+impl<R> Future for Task<R> {
+    type Output = Result<R, TaskError>;
+
+    /// # Panics
+    ///
+    /// When the result was given out before.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let (core, call) = (Arc::clone(self.core()), self.canceller.call);
+        core.poll();
+        while !self.is_complete() {
+            let fetched = core.with(|state| {
+                let fetched = state.fetch(call);
+                if fetched.is_none() {
+                    state.await_call(call, Consumer::Waker(context.waker().clone()));
+                }
+                fetched
+            });
+            let Some(deliveries) = fetched else {
+                core.rouse_background();
+                return Poll::Pending;
+            };
+            self.take_in(deliveries);
+        }
+        Poll::Ready(self.finish())
+    }
+}
+
+impl<R> Drop for Task<R> {
+    fn drop(&mut self) {
+        if self.cancels_on_drop {
+            self.cancel();
+        }
+        self.core().with(|state| state.detach_call(self.canceller.call));
+    }
+}
+
+impl<R> fmt::Debug for Task<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("call", &self.canceller.call)
+            .field("items", &self.items)
+            .field("arrived", &self.arrived_items)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The result of a task that is one item.
+pub(crate) fn only<R: Message>(deliveries: Vec<Delivery>) -> Result<R, TaskError> {
+    // A task that was polled again after it was done has nothing left.
+    all(deliveries)?.pop().ok_or(TaskError::Closed)
+}
+
+/// The results of all items, or the error of the first one that failed.
+pub(crate) fn all<R: Message>(deliveries: Vec<Delivery>) -> Result<Vec<R>, TaskError> {
+    let mut results = Vec::new();
+    for delivery in deliveries {
+        match delivery {
+            Delivery::Failed { error, .. } => return Err(error),
+            Delivery::Results { first, count, bytes } => {
+                let mut at = 0;
+                for item in first..first + count {
+                    let end = at + RESULT_HEAD_LEN + tag::len_at(&bytes, at);
+                    let encoded = bytes.get(at + RESULT_HEAD_LEN..end).unwrap_or_default();
+                    let decoded = decode::<R>(encoded, &Limits::DEFAULT);
+                    results.push(decoded.map_err(|error| TaskError::decode(item, &error))?);
+                    at = end;
+                }
+            }
+        }
+    }
+    Ok(results)
+}

@@ -1,0 +1,182 @@
+//! What a child process is told: an environment variable that makes it a child, and one message
+//! on an inherited socket that says what to do.
+//!
+//! The variable is `version,descriptor,pid,depth` in decimal. The message is one packet: a postcard
+//! record and, in this order, a pidfd of the parent (if the system gives one), the memory with the
+//! payload (if it is too long for the packet) and the caller's descriptors.
+//!
+//! The packet lies in the socket's buffer *before* the child is started. So nothing the child
+//! does or fails to do can make its parent wait, and a child that dies early costs no broken pipe.
+//! Sending afterwards was rejected: it needs a deadline against a child that hangs.
+
+use std::ffi::CStr;
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::image::Identity;
+use crate::refusal::{self, Refusal};
+
+/// Name of the environment variable that makes a process a child.
+pub(crate) const VARIABLE: &str = "PROCESSION_BOOT";
+pub(crate) const VARIABLE_C: &CStr = c"PROCESSION_BOOT";
+const VERSION: u32 = 1;
+
+/// The kernel's limit of descriptors in one message (SCM_MAX_FD).
+const DESCRIPTORS_MAX: usize = 253;
+/// Descriptors a caller may send: two places are kept for the pidfd and the payload.
+pub(crate) const CALLER_DESCRIPTORS_MAX: usize = DESCRIPTORS_MAX - 2;
+/// Payloads up to this size travel inside the packet, which must fit the smallest socket buffer.
+pub(crate) const INLINE_PAYLOAD_BYTES_MAX: usize = 16 << 10;
+const PACKET_BYTES_MAX: usize = 32 << 10;
+
+/// The value of the variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Variable {
+    /// The number the child finds its end of the socket under.
+    pub(crate) descriptor: i32,
+    /// Who started the child, as it is numbered in its own pid namespace.
+    pub(crate) parent: u32,
+    /// How many processes of this kind are above the child, itself included.
+    pub(crate) depth: u32,
+}
+
+impl fmt::Display for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{VERSION},{},{},{}", self.descriptor, self.parent, self.depth)
+    }
+}
+
+impl Variable {
+    /// Reads a value written by `fmt`, and nothing else.
+    pub(crate) fn parse(value: &CStr) -> Option<Self> {
+        let mut fields = value.to_str().ok()?.split(',');
+        let mut next = || fields.next().and_then(number);
+        let (version, descriptor, parent, depth) = (next()?, next()?, next()?, next()?);
+        let descriptor = i32::try_from(descriptor).ok()?;
+        let known = version == VERSION && descriptor > 2 && depth > 0 && fields.next().is_none();
+        known.then_some(Self { descriptor, parent, depth })
+    }
+}
+
+/// A decimal number as `Display` writes it: no sign, no leading zero.
+fn number(digits: &str) -> Option<u32> {
+    digits.parse().ok().filter(|number: &u32| number.to_string() == digits)
+}
+
+/// What the child is to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Message<'a> {
+    pub(crate) identity: Identity,
+    /// Offset of the `fn(Start)` to call.
+    pub(crate) entry: u64,
+    pub(crate) name: &'a str,
+    pub(crate) core_dumps: bool,
+    pub(crate) ignore_interrupt: bool,
+    pub(crate) has_pidfd: bool,
+    pub(crate) payload: Payload<'a>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Payload<'a> {
+    Inline(&'a [u8]),
+    /// In the memory whose descriptor comes along.
+    Memory {
+        len_bytes: u64,
+    },
+}
+
+/// Puts the message into the buffer of an empty socket; never blocks.
+pub(crate) fn send(
+    socket: impl AsFd,
+    message: &Message<'_>,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let packet = postcard::to_stdvec(message).map_err(io::Error::other)?;
+    if packet.len() > PACKET_BYTES_MAX {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    sendmsg(socket, &[IoSlice::new(&packet)], &mut control, flags)?;
+    Ok(())
+}
+
+/// One packet as it came.
+#[derive(Debug)]
+pub(crate) struct Packet {
+    bytes: Vec<u8>,
+    pub(crate) descriptors: Vec<OwnedFd>,
+}
+
+impl Packet {
+    /// Waits for the packet; its end of file is the parent's death.
+    pub(crate) fn receive(socket: impl AsFd) -> Result<Self, Refusal> {
+        let mut bytes = vec![0; PACKET_BYTES_MAX];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        let received =
+            rustix::io::retry_on_intr(|| recvmsg(&socket, &mut parts, &mut control, flags))
+                .map_err(refuse_receive)?;
+        let descriptors = control.drain().filter_map(rights).flatten().collect();
+        if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+            let why = "the bootstrap message was cut short, RLIMIT_NOFILE may be too low";
+            return Err(Refusal::new(refusal::BAD_MESSAGE, why));
+        }
+        if received.bytes == 0 {
+            let why = "the other end of the bootstrap socket is closed";
+            return Err(Refusal::new(refusal::PARENT_GONE, why));
+        }
+        bytes.truncate(received.bytes);
+        Ok(Self { bytes, descriptors })
+    }
+
+    pub(crate) fn message(&self) -> Result<Message<'_>, Refusal> {
+        match postcard::take_from_bytes(&self.bytes) {
+            Ok((message, [])) => Ok(message),
+            Ok(_) | Err(_) => {
+                let why = "what came over the bootstrap socket is not a bootstrap message";
+                Err(Refusal::new(refusal::BAD_MESSAGE, why))
+            }
+        }
+    }
+}
+
+fn rights(message: RecvAncillaryMessage<'_>) -> Option<impl Iterator<Item = OwnedFd> + use<'_>> {
+    match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    }
+}
+
+fn refuse_receive(error: rustix::io::Errno) -> Refusal {
+    use rustix::io::Errno;
+    match error {
+        Errno::NOTSOCK | Errno::BADF => Refusal::new(
+            refusal::BAD_DESCRIPTOR,
+            format_args!("the bootstrap descriptor is not a socket: {error}"),
+        ),
+        Errno::CONNRESET | Errno::NOTCONN => Refusal::new(
+            refusal::PARENT_GONE,
+            format_args!("the bootstrap socket has no peer: {error}"),
+        ),
+        _ => Refusal::system("receive the bootstrap message")(error),
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/bootstrap.rs"]
+mod tests;

@@ -1,0 +1,158 @@
+//! A started process, seen from its parent.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::exit::Exit;
+use crate::exit_cell::ExitCell;
+use crate::generation;
+use crate::grip::Grip;
+
+/// A started process.
+///
+/// Dropping it neither ends the process nor waits for it: the process is reaped when it ends, in
+/// any case. All methods may be called from any thread at any time, any number of times.
+///
+/// After a fork(2) of this process the copy in the forked process belongs to nobody's parent: it
+/// can tell that the process has ended but not how ([`Exit::Unknown`]), and signals are refused.
+pub struct Child {
+    record: Arc<Record>,
+}
+
+/// What the handle and the reaper share.
+pub(crate) struct Record {
+    pid: u32,
+    /// The fork generation whose reaper watches the process.
+    generation: u64,
+    grip: Grip,
+    exit: ExitCell,
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Child").field("pid", &self.pid()).field("exit", &self.exit()).finish()
+    }
+}
+
+impl Child {
+    pub(crate) fn new(record: Arc<Record>) -> Self {
+        Self { record }
+    }
+
+    /// The process id. Once the process has ended it may belong to another one.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.record.pid
+    }
+
+    /// How the process ended, `None` if it runs or its end has not been noticed yet. Does not
+    /// block.
+    #[must_use]
+    pub fn exit(&self) -> Option<Exit> {
+        self.record.exit.get()
+    }
+
+    /// Whether the process still runs. Does not block.
+    ///
+    /// This asks the kernel, so that `false` may come a moment before [`exit`](Self::exit) tells
+    /// more.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.exit().is_none() && !self.has_ended(Some(Duration::ZERO))
+    }
+
+    /// Blocks until the process has ended and its `on_exit` was called.
+    pub fn wait(&self) -> Exit {
+        // Without a deadline there is no way to leave but with an answer.
+        self.wait_until(None).unwrap_or(Exit::Unknown)
+    }
+
+    /// Blocks like [`wait`](Self::wait), but no longer than `timeout`; `None` if it passed.
+    #[must_use]
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<Exit> {
+        // A deadline beyond the reach of the clock is none.
+        self.wait_until(Instant::now().checked_add(timeout))
+    }
+
+    /// Kills the process by SIGKILL. A process that has ended is left alone, which is no error.
+    ///
+    /// # Errors
+    ///
+    /// As for [`signal`](Self::signal).
+    pub fn kill(&self) -> io::Result<()> {
+        self.signal(libc::SIGKILL)
+    }
+
+    /// Sends a signal. A process that has ended gets none, which is no error.
+    ///
+    /// # Errors
+    ///
+    /// - `InvalidInput`: no such signal
+    /// - `PermissionDenied`: the process has changed its user, or this process was forked from the
+    ///   one that started it
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        if !self.is_ours() {
+            let why = "this process was forked from the one that started the child and has no \
+                       say over it; signal it from there";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        match self.record.grip.signal(signal) {
+            Err(Errno::SRCH) => Ok(()),
+            sent => Ok(sent?),
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        generation::is_current(self.record.generation)
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> Option<Exit> {
+        if self.is_ours() {
+            return self.record.exit.wait(deadline);
+        }
+        // No thread of this process will ever fill the cell; the kernel still tells the end.
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let ended = self.exit().is_some() || self.has_ended(left);
+        ended.then(|| self.exit().unwrap_or(Exit::Unknown))
+    }
+
+    /// Asks the kernel; blocks until the process has ended or `timeout` has passed.
+    fn has_ended(&self, timeout: Option<Duration>) -> bool {
+        let Some(notice) = self.record.grip.end_notice() else {
+            // Without a pidfd only the thread that reaps the process knows, and a forked process
+            // does not have it.
+            return !self.is_ours();
+        };
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut [PollFd::new(&notice, PollFlags::IN)], left.as_ref()) {
+                Err(Errno::INTR) => {}
+                Ok(ready) => return ready > 0,
+                // Only a lack of kernel memory is left; nothing was learnt.
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
+impl Record {
+    pub(crate) fn new(pid: u32, generation: u64, grip: Grip) -> Self {
+        Self { pid, generation, grip, exit: ExitCell::new() }
+    }
+
+    pub(crate) fn grip(&self) -> &Grip {
+        &self.grip
+    }
+
+    /// Publishes how the process ended and wakes all that wait for it.
+    pub(crate) fn finish(&self, exit: Exit) {
+        self.exit.set(exit);
+    }
+}

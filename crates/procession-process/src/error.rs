@@ -1,0 +1,126 @@
+//! Why a process could not be started.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
+
+/// Why [`Launcher::launch`](crate::Launcher::launch) did not start a process.
+///
+/// Whatever the variant, no process is left behind and nothing of the launch happened.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The start-up hook did not run in this process, so a child of it would run `main` again
+    /// instead of serving.
+    #[error(
+        "the start-up hook did not run in process {pid} ({detail}); call from `main` or later, \
+         and link the crate into the program itself rather than into a library it loads"
+    )]
+    HookDidNotRun {
+        /// The process that tried to launch.
+        pid: u32,
+        /// What was found instead of a hook that ran.
+        detail: &'static str,
+    },
+    /// A constructor (code that runs before `main`) of a child process tried to launch, or a
+    /// thread or an exit handler that it left behind. It runs in every child, so each child would
+    /// start another.
+    #[error(
+        "code that runs before main or at exit tried to start a process inside the child process \
+         {pid}; it would do so again in every descendant, start processes from main instead"
+    )]
+    InConstructor {
+        /// The child process whose constructor tried.
+        pid: u32,
+    },
+    /// This program runs with more rights than its caller (setuid, setgid, file capabilities),
+    /// and environment and descriptors of such a program belong to the caller.
+    #[error(
+        "this program is setuid, setgid or has file capabilities and must not start copies of \
+         itself; drop the file's privileges or start the work from an unprivileged program"
+    )]
+    Privileged,
+    /// The program that runs is not the file that `/proc/self/exe` would start, or the function
+    /// is not part of that file.
+    #[error("this program cannot be started again as a child process: {reason}")]
+    NotRestartable {
+        /// What stands in the way, and what to do about it.
+        reason: Cow<'static, str>,
+    },
+    /// Children of children, nested deeper than [`DEPTH_MAX`](crate::DEPTH_MAX).
+    #[error(
+        "a child process at depth {depth} was refused: processes may nest {} deep; does each \
+         child start a child unconditionally?",
+        crate::DEPTH_MAX
+    )]
+    TooDeep {
+        /// The depth the refused child would have had.
+        depth: u32,
+    },
+    /// More descriptors were given than one message can carry.
+    #[error(
+        "{given} descriptors were given to one process, at most {max} can be; send a socket that carries the rest"
+    )]
+    TooManyDescriptors {
+        /// How many were given.
+        given: usize,
+        /// How many are possible.
+        max: usize,
+    },
+    /// The operating system refused a step.
+    #[error("cannot start a process: {op}: {source}{hint}")]
+    System {
+        /// The step that failed.
+        op: &'static str,
+        /// The system's answer.
+        source: Arc<io::Error>,
+        /// What to do about it, empty or starting with "; ".
+        hint: &'static str,
+    },
+}
+
+impl SpawnError {
+    /// A failed step, with the advice its error number calls for.
+    pub(crate) fn system(op: &'static str, source: impl Into<io::Error>) -> Self {
+        let source = source.into();
+        let hint = hint(&source);
+        Self::System { op, source: Arc::new(source), hint }
+    }
+
+    /// A failed step that reads or runs something below `/proc`.
+    pub(crate) fn proc(op: &'static str, source: impl Into<io::Error>) -> Self {
+        let source = source.into();
+        let hint = match source.raw_os_error() {
+            Some(libc::ENOENT | libc::ENOTDIR) => {
+                "; /proc is not mounted here, mount it: mount -t proc proc /proc"
+            }
+            _ => hint(&source),
+        };
+        Self::System { op, source: Arc::new(source), hint }
+    }
+
+    pub(crate) fn not_restartable(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::NotRestartable { reason: reason.into() }
+    }
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::EMFILE) => {
+            "; this process has as many open descriptors as RLIMIT_NOFILE allows, raise it with \
+             ulimit -n"
+        }
+        Some(libc::ENFILE) => "; the whole system is out of descriptors, see fs.file-max",
+        Some(libc::EAGAIN) => "; too many processes or threads, see ulimit -u and pids.max",
+        Some(libc::ENOMEM) => "; not enough memory to start another process",
+        Some(libc::EACCES | libc::EPERM) => {
+            "; a security policy (seccomp, LSM, noexec mount) forbids it"
+        }
+        Some(libc::E2BIG) => "; arguments and environment together are too large to pass on",
+        Some(libc::ETOOMANYREFS) => {
+            "; too many descriptors of this user are in flight, raise RLIMIT_NOFILE"
+        }
+        Some(libc::EFBIG) => "; RLIMIT_FSIZE forbids memory of that size, raise it with ulimit -f",
+        _ => "",
+    }
+}

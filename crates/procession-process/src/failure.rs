@@ -1,0 +1,178 @@
+//! Errors that cross a process boundary.
+//!
+//! A task may fail with any error. The error itself cannot travel: it may hold anything. What travels is a [`Report`], the
+//! texts of the error and of its causes. [`Failure`] is the type with which a task returns it.
+
+use std::error::Error;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Any error, as the result of a function that runs in another process: `?` converts every error into it.
+///
+/// A function that returns `Result<T, Failure>` gives its caller a `T` or a typed error that carries the [`Report`]. It is
+/// neither an [`Error`] nor serializable: the first is what lets it be made from every error, the second what lets a result
+/// be told from a plain value that happens to be a `Result`. To store it or to send it on, use [`into_report`](Self::into_report).
+///
+/// ```
+/// use procession_process::Failure;
+///
+/// fn port(text: &str) -> Result<u16, Failure> {
+///     let port = text.trim().parse().map_err(|e| Failure::from(e).context("reading the port"))?;
+///     if port == 0 { Err("port 0 is not usable")? }
+///     Ok(port)
+/// }
+/// assert_eq!(port("80")?, 80);
+/// assert_eq!(port("0").unwrap_err().to_string(), "port 0 is not usable");
+/// let report = port("x").unwrap_err().into_report();
+/// assert_eq!(format!("{report:#}"), "reading the port: invalid digit found in string");
+/// # Ok::<(), Failure>(())
+/// ```
+pub struct Failure(Report);
+
+/// The text of an error and of its causes: the form in which it can be sent, stored and shown.
+///
+/// `{}` shows the error alone, `{:#}` with its causes on one line. [`source`](Error::source) walks the causes.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    message: String,
+    cause: Option<Box<Report>>,
+}
+
+/// How many causes a report keeps. A chain that is longer is cut, so that it can be decoded within any depth limit.
+const CAUSES_MAX: usize = 32;
+
+impl Failure {
+    /// A failure with this text and no cause.
+    pub fn msg(message: impl fmt::Display) -> Self {
+        Self(Report { message: message.to_string(), cause: None })
+    }
+
+    /// This failure as the cause of one with the text `context`.
+    #[must_use]
+    pub fn context(self, context: impl fmt::Display) -> Self {
+        Self(Report { message: context.to_string(), cause: Some(Box::new(self.0)) })
+    }
+
+    /// The report.
+    pub fn report(&self) -> &Report {
+        &self.0
+    }
+
+    /// The report, which can be serialized and is an [`Error`].
+    pub fn into_report(self) -> Report {
+        self.0
+    }
+}
+
+impl<E: Into<Box<dyn Error>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        Self(Report::of(error.as_ref(), CAUSES_MAX))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// With the causes, because this is what `main` prints when it returns one.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Report {
+    fn of(error: &dyn Error, causes_left: usize) -> Self {
+        let cause = error.source().filter(|_| causes_left > 0);
+        Self {
+            message: error.to_string(),
+            cause: cause.map(|cause| Box::new(Self::of(cause, causes_left - 1))),
+        }
+    }
+
+    /// A report that has only a text.
+    pub fn msg(message: impl fmt::Display) -> Self {
+        Failure::msg(message).0
+    }
+
+    fn causes(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(self.cause.as_deref(), |report| report.cause.as_deref())
+    }
+}
+
+impl Error for Report {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if f.alternate() {
+            self.causes().try_for_each(|cause| write!(f, ": {}", cause.message))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if self.cause.is_some() {
+            f.write_str("\n\nCaused by:")?;
+        }
+        self.causes().try_for_each(|cause| write!(f, "\n    {}", cause.message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("level {0}")]
+    struct Deep(usize, #[source] Option<Box<Deep>>);
+
+    fn deep(levels: usize) -> Deep {
+        (0..levels).rev().fold(Deep(levels, None), |inner, n| Deep(n, Some(Box::new(inner))))
+    }
+
+    #[test]
+    fn the_chain_of_causes_is_kept() {
+        let failure = Failure::from(deep(2)).context("outermost");
+        assert_eq!(format!("{:#}", failure.report()), "outermost: level 0: level 1: level 2");
+        assert_eq!(
+            format!("{failure:?}"),
+            "outermost\n\nCaused by:\n    level 0\n    level 1\n    level 2"
+        );
+        let source = failure.report().source().unwrap();
+        assert_eq!(source.to_string(), "level 0");
+    }
+
+    #[test]
+    fn an_endless_chain_is_cut() {
+        let report = Failure::from(deep(10_000)).into_report();
+        assert_eq!(report.causes().count(), CAUSES_MAX);
+    }
+
+    #[test]
+    fn every_kind_of_error_converts() {
+        fn all(kind: usize) -> Result<(), Failure> {
+            match kind {
+                0 => Err(std::io::Error::other("io"))?,
+                1 => Err(Box::<dyn Error>::from("boxed"))?,
+                2 => Err("text")?,
+                3 => Err("string".to_owned())?,
+                _ => Err(Report::msg("report"))?,
+            }
+            Ok(())
+        }
+        let texts: Vec<String> = (0..5).map(|kind| all(kind).unwrap_err().to_string()).collect();
+        assert_eq!(texts, ["io", "boxed", "text", "string", "report"]);
+    }
+}

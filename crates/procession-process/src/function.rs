@@ -1,0 +1,203 @@
+//! Functions that travel to another process of the same program.
+//!
+//! What travels is a pair of addresses, each as an offset into the program's image: the function itself, and an *entry* that
+//! knows its types. The entry is a generic function of this crate, instantiated where the function was named, so it is the
+//! one place that turns the function's address back into a typed pointer; both addresses are taken at the same call, which is
+//! why they always fit together.
+//!
+//! Rejected: sending a closure's type and conjuring its value in the child. A zero-sized value can be a proof ("this library
+//! has been initialised"), and the child has not earned it. A function pointer is never a proof.
+//!
+//! Invariants:
+//!
+//! * **F1** A [`Function`] is made only by [`Function::unary`] and its siblings, or read by [`link`](crate::link) from bytes that the parent's link
+//!   wrote from one. So its entry is always an [`Entry`] and its target always has the type which that entry expects.
+//! * **F2** Parent and child run the same image: the child has compared its identity with the parent's before it serves.
+
+use std::any::Any;
+use std::fmt;
+use std::mem;
+
+use crate::{SpawnError, image};
+
+/// What an item's function gets to work with.
+#[derive(Debug)]
+pub struct Work<'a> {
+    /// The encoded argument.
+    pub input: &'a [u8],
+    /// Where the encoded result goes; empty at first.
+    pub output: &'a mut Vec<u8>,
+    /// What all items of this call share.
+    pub context: &'a mut Context,
+}
+
+/// What all items of a call share: sent once to each worker, decoded by the first item that wants it.
+#[derive(Default)]
+pub struct Context {
+    /// The encoded value, until it is decoded.
+    pub encoded: Vec<u8>,
+    /// The decoded value.
+    pub decoded: Option<Box<dyn Any>>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("encoded", &self.encoded.len())
+            .field("decoded", &self.decoded.is_some())
+            .finish()
+    }
+}
+
+/// How to run a function of type `F` on encoded bytes: decode, call, encode.
+///
+/// The number it returns goes back to the parent with the output and says what the output is.
+pub trait Task<F>: 'static {
+    /// Runs `function` once. It must not panic.
+    fn run(function: F, work: &mut Work<'_>) -> u8;
+}
+
+/// An entry: turns the address back into the function of the type it knows, and runs it.
+type Entry = fn(usize, &mut Work<'_>) -> u8;
+
+/// A function of this program, in a form that another process of the same program understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Function {
+    entry: u64,
+    target: u64,
+}
+
+impl Function {
+    /// A function of one argument, run by `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::NotRestartable`] when the function is not part of the main program.
+    pub fn unary<T, A, R>(function: fn(A) -> R) -> Result<Self, SpawnError>
+    where
+        T: Task<fn(A) -> R>,
+        A: 'static,
+        R: 'static,
+    {
+        fn entry<T: Task<fn(A) -> R>, A, R>(target: usize, work: &mut Work<'_>) -> u8 {
+            let target = std::ptr::with_exposed_provenance::<()>(target);
+            // SAFETY: by F1 the target was taken from a `fn(A) -> R` together with this very entry.
+            let function = unsafe { mem::transmute::<*const (), fn(A) -> R>(target) };
+            T::run(function, work)
+        }
+        Self::new(entry::<T, A, R>, function as usize)
+    }
+
+    /// A function of two arguments, run by `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::NotRestartable`] when the function is not part of the main program.
+    pub fn binary<T, A, B, R>(function: fn(A, B) -> R) -> Result<Self, SpawnError>
+    where
+        T: Task<fn(A, B) -> R>,
+        A: 'static,
+        B: 'static,
+        R: 'static,
+    {
+        fn entry<T: Task<fn(A, B) -> R>, A, B, R>(target: usize, work: &mut Work<'_>) -> u8 {
+            let target = std::ptr::with_exposed_provenance::<()>(target);
+            // SAFETY: by F1 the target was taken from a `fn(A, B) -> R` together with this very entry.
+            let function = unsafe { mem::transmute::<*const (), fn(A, B) -> R>(target) };
+            T::run(function, work)
+        }
+        Self::new(entry::<T, A, B, R>, function as usize)
+    }
+
+    /// A function of a context that all items share and one argument, run by `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::NotRestartable`] when the function is not part of the main program.
+    pub fn with_context<T, C, A, R>(function: fn(&C, A) -> R) -> Result<Self, SpawnError>
+    where
+        T: Task<fn(&C, A) -> R>,
+        C: 'static,
+        A: 'static,
+        R: 'static,
+    {
+        fn entry<T: Task<fn(&C, A) -> R>, C, A, R>(target: usize, work: &mut Work<'_>) -> u8 {
+            let target = std::ptr::with_exposed_provenance::<()>(target);
+            // SAFETY: by F1 the target was taken from a `fn(&C, A) -> R` together with this very entry.
+            let function = unsafe { mem::transmute::<*const (), fn(&C, A) -> R>(target) };
+            T::run(function, work)
+        }
+        Self::new(entry::<T, C, A, R>, function as usize)
+    }
+
+    fn new(entry: Entry, target: usize) -> Result<Self, SpawnError> {
+        Ok(Self { entry: image::offset_of(entry as usize)?, target: image::offset_of(target)? })
+    }
+
+    pub(crate) fn to_words(self) -> [u64; 2] {
+        [self.entry, self.target]
+    }
+
+    /// # Safety
+    ///
+    /// The words must be what [`to_words`](Self::to_words) gave for a function, in this process or in one that runs the same
+    /// image (F1, F2).
+    pub(crate) unsafe fn from_words([entry, target]: [u64; 2]) -> Self {
+        Self { entry, target }
+    }
+
+    /// The addresses in this process, or `None` when they are not code of this program, which by F2 cannot be.
+    pub(crate) fn locate(self) -> Option<Located> {
+        let target = image::address_of(self.target)?;
+        let entry = std::ptr::with_exposed_provenance::<()>(image::address_of(self.entry)?);
+        // SAFETY: by F1 and F2 this is the address of an `Entry` in this process.
+        let entry = unsafe { mem::transmute::<*const (), Entry>(entry) };
+        Some(Located { entry, target })
+    }
+}
+
+/// A [`Function`] at its addresses in this process.
+#[derive(Clone, Copy)]
+pub(crate) struct Located {
+    entry: Entry,
+    target: usize,
+}
+
+impl Located {
+    pub(crate) fn run(self, work: &mut Work<'_>) -> u8 {
+        (self.entry)(self.target, work)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Twice;
+
+    impl Task<fn(u8) -> u8> for Twice {
+        fn run(function: fn(u8) -> u8, work: &mut Work<'_>) -> u8 {
+            work.output.push(function(work.input[0]));
+            7
+        }
+    }
+
+    #[test]
+    fn a_function_comes_back_from_its_words_and_runs() {
+        let function = Function::unary::<Twice, u8, u8>(|n| 2 * n).unwrap();
+        // SAFETY: the words are those of a function of this process.
+        let again = unsafe { Function::from_words(function.to_words()) };
+        assert_eq!(again, function);
+        let (mut output, mut context) = (Vec::new(), Context::default());
+        let mut work = Work { input: &[21], output: &mut output, context: &mut context };
+        assert_eq!(again.locate().unwrap().run(&mut work), 7);
+        assert_eq!(output, [42]);
+    }
+
+    #[test]
+    fn words_that_are_not_code_are_not_located() {
+        // SAFETY: not sound to run, and `locate` refuses it, which is the point of the test.
+        let rubbish = unsafe { Function::from_words([u64::MAX, 1 << 60]) };
+        assert!(rubbish.locate().is_none());
+    }
+}

@@ -1,0 +1,138 @@
+//! How a parent holds on to a child: by a pidfd, or by its number while it is not reaped.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, pidfd_send_signal,
+    waitid,
+};
+
+use crate::exit::Exit;
+
+pub(crate) enum Grip {
+    /// Means this process and no other, for ever.
+    Pidfd(OwnedFd),
+    /// Where pidfds are forbidden (an old seccomp filter). The number means the child as long as
+    /// it is not reaped, so that signals and the reaping take the same lock. A host program that
+    /// reaps children of others breaks this, which cannot be helped without pidfds.
+    Number(Mutex<Number>),
+    /// It was gone, reaped by others, before it could be held. The eventfd is readable, as a
+    /// pidfd would be.
+    Gone(OwnedFd),
+}
+
+pub(crate) struct Number {
+    pid: Pid,
+    reaped: bool,
+}
+
+impl Grip {
+    /// Takes hold of a child that was just started.
+    pub(crate) fn take(pid: Pid) -> Result<Self, Errno> {
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Self::Pidfd(pidfd)),
+            Err(Errno::NOSYS | Errno::PERM) => {
+                Ok(Self::Number(Mutex::new(Number { pid, reaped: false })))
+            }
+            // SIGCHLD is ignored or somebody waits for any child, and it has ended already.
+            Err(Errno::SRCH) => Ok(Self::Gone(eventfd(1, EventfdFlags::CLOEXEC)?)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A descriptor that is readable once the process has ended.
+    pub(crate) fn end_notice(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Pidfd(notice) | Self::Gone(notice) => Some(notice.as_fd()),
+            Self::Number(_) => None,
+        }
+    }
+
+    /// Sends a signal; `SRCH` if the process has ended.
+    pub(crate) fn signal(&self, number: i32) -> Result<(), Errno> {
+        let signal = checked(number)?;
+        match self {
+            Self::Pidfd(pidfd) => pidfd_send_signal(pidfd, signal),
+            Self::Number(number) => {
+                // Nothing panics while the lock is held.
+                let number = number.lock().unwrap_or_else(PoisonError::into_inner);
+                if number.reaped { Err(Errno::SRCH) } else { kill_process(number.pid, signal) }
+            }
+            Self::Gone(_) => Err(Errno::SRCH),
+        }
+    }
+
+    /// Collects the status of the process if it has ended; `None` if it has not, or if a debugger
+    /// has yet to let it go. Does not block.
+    pub(crate) fn reap(&self) -> Option<Exit> {
+        match self {
+            Self::Pidfd(pidfd) => {
+                collect(WaitId::PidFd(pidfd.as_fd()), || status_from_kernel(pidfd.as_fd()))
+            }
+            Self::Number(number) => {
+                let mut number = number.lock().unwrap_or_else(PoisonError::into_inner);
+                let exit = collect(WaitId::Pid(number.pid), || Exit::Unknown);
+                number.reaped |= exit.is_some();
+                exit
+            }
+            Self::Gone(_) => Some(Exit::Unknown),
+        }
+    }
+}
+
+/// `waitid` without blocking; `stolen` answers if somebody else was faster.
+fn collect(id: WaitId<'_>, stolen: impl FnOnce() -> Exit) -> Option<Exit> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    match rustix::io::retry_on_intr(|| waitid(id.clone(), options)) {
+        Ok(Some(status)) => Some(match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, Some(signal)) => Exit::Signal(signal),
+            (None, None) => Exit::Unknown,
+        }),
+        Ok(None) => None,
+        Err(_) => Some(stolen()),
+    }
+}
+
+/// What the kernel still knows of a process that was reaped, from Linux 6.15 on.
+fn status_from_kernel(pidfd: BorrowedFd<'_>) -> Exit {
+    use std::os::fd::AsRawFd;
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+    // SAFETY: the request writes at most the size it carries, that of `PidfdInfo`.
+    let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
+    if result == 0 && info.mask & PIDFD_INFO_EXIT != 0 {
+        Exit::from_wait_status(info.exit_code)
+    } else {
+        Exit::Unknown
+    }
+}
+
+/// `struct pidfd_info` of the kernel, in its first published size.
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup_id: u64,
+    /// Process, thread group, parent and eight user and group ids.
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+const PIDFD_GET_INFO: libc::Ioctl = libc::_IOWR::<PidfdInfo>(0xff, 11);
+
+/// A signal number that may be sent: one that exists and that the C library does not keep for
+/// itself (32 to 34).
+fn checked(number: i32) -> Result<Signal, Errno> {
+    if let Some(signal) = Signal::from_named_raw(number) {
+        return Ok(signal);
+    }
+    if !(35..=64).contains(&number) {
+        return Err(Errno::INVAL);
+    }
+    // SAFETY: a real-time signal, and none of those that C libraries keep.
+    Ok(unsafe { Signal::from_raw_unchecked(number) })
+}

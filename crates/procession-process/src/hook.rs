@@ -1,0 +1,264 @@
+//! The start-up hook: the one place that decides whether a process serves or runs `main`.
+//!
+//! A child process is the same program started again. What keeps it from running `main`, and from
+//! starting children in turn without end, is an entry in the program's table of constructors
+//! (`.init_array`), which the C library calls before `main`. Its priority 100 puts it behind the
+//! one of std, which records the arguments, and before all others.
+//!
+//! | bootstrap variable | hook is in | what the hook does |
+//! |---|---|---|
+//! | not set | anything | notes that it ran, returns; the program goes on to `main` |
+//! | set | a shared library | the same: the hook of the main program decides |
+//! | set | the main program | serves or refuses, never returns |
+//!
+//! Invariants:
+//!
+//! H1. If the hook of the main program sees the variable, `main` does not run in that process.
+//! H2. A process launches only if its own hook ran, sits in the main program, saw no variable or
+//!     took it away, and if it is not busy with constructors or exit handlers of a child
+//!     ([`check`]). So whoever launches is either no child or a child that serves, and its children
+//!     have a hook too, being the same file (`restart::check`).
+//! H3. Each child counts its depth, and [`DEPTH_MAX`] ends every chain.
+//!
+//! H1 and H2 together: a process that this crate started never runs `main`, and never launches
+//! before the function it was started for has been called.
+//!
+//! Not guaranteed: a thread that a constructor left behind cannot launch in a child, but a thread
+//! that *it* starts, later, is taken for one of the function. Constructors of shared libraries run before the hook, also in children, and see
+//! the variable. One that runs *another* program hands the variable down to it; that program is
+//! refused by its own hook, because its parent is not the process named in the variable.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::fs;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+use crate::bootstrap::{VARIABLE, VARIABLE_C};
+use crate::error::SpawnError;
+use crate::first_wins::FirstWins;
+use crate::{image, serve};
+
+/// How deep processes may nest.
+pub const DEPTH_MAX: u32 = 16;
+
+/// A constructor as the C library calls it. glibc passes the three arguments of `main`, others
+/// pass nothing.
+pub(crate) type Constructor =
+    unsafe extern "C" fn(c_int, *const *const c_char, *const *const c_char);
+
+/// What glibc passes to constructors.
+#[derive(Clone, Copy)]
+pub(crate) struct Arguments(c_int, *const *const c_char, *const *const c_char);
+
+#[used]
+#[unsafe(link_section = ".init_array.00100")]
+static HOOK: Constructor = hook;
+
+/// What the hook found; the discriminants of `STATE`.
+const NOT_RUN: u8 = 0;
+const ORDINARY: u8 = 1;
+/// A child in which something else than its function runs, constructors before it or handlers at
+/// exit after it: what they launch, every descendant would launch as well.
+const BETWEEN: u8 = 2;
+const SERVING: u8 = 3;
+
+/// Relaxed throughout: written before there are threads of the program, or, for those that
+/// constructors started, read only to refuse.
+static STATE: AtomicU8 = AtomicU8::new(NOT_RUN);
+static DEPTH: AtomicU32 = AtomicU32::new(0);
+/// Threads that constructors of a child left behind: they started in every child, so what they
+/// launch would multiply.
+static CONSTRUCTED: FirstWins<Vec<ThreadId>> = FirstWins::new();
+
+/// How many processes started by this crate are above this one, itself included: 0 in an ordinary
+/// program, 1 in its children.
+///
+/// After a bare fork(2) the answer is that of the process that forked.
+///
+/// ```
+/// assert_eq!(procession_process::depth(), 0);
+/// ```
+#[must_use]
+pub fn depth() -> u32 {
+    DEPTH.load(Ordering::Relaxed)
+}
+
+/// Whether this process was started by this crate.
+#[must_use]
+pub fn is_child() -> bool {
+    depth() > 0
+}
+
+unsafe extern "C" fn hook(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) {
+    let value = variable();
+    if let Some(value) = value
+        && in_main_program()
+    {
+        serve::serve(value, passed(argc, argv, envp));
+    }
+    STATE.store(ORDINARY, Ordering::Relaxed);
+}
+
+#[cfg(target_env = "gnu")]
+fn passed(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) -> Arguments {
+    Arguments(argc, argv, envp)
+}
+
+/// Other C libraries pass nothing: what the parameters hold is left over in registers.
+#[cfg(not(target_env = "gnu"))]
+fn passed(_: c_int, _: *const *const c_char, _: *const *const c_char) -> Arguments {
+    Arguments(0, std::ptr::null(), std::ptr::null())
+}
+
+fn variable() -> Option<&'static CStr> {
+    // SAFETY: the name is a C string. Nobody else changes the environment: this is called before
+    // `main`, by one thread.
+    let value = unsafe { libc::getenv(VARIABLE_C.as_ptr()) };
+    // SAFETY: getenv returns null or a C string of the environment.
+    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
+}
+
+fn in_main_program() -> bool {
+    image::contains((&raw const HOOK).addr())
+}
+
+/// Enters the state in which constructors of a child run.
+pub(crate) fn begin_child(depth: u32) {
+    DEPTH.store(depth, Ordering::Relaxed);
+    STATE.store(BETWEEN, Ordering::Relaxed);
+}
+
+/// Enters the state in which a child may launch: nothing but its own function is left to run.
+/// The state ends when the process exits, before the handlers that constructors registered run:
+/// handlers are called in reverse order, and this one is the last so far.
+///
+/// # Errors
+///
+/// The threads of this process cannot be listed, or no handler be registered.
+pub(crate) fn begin_serving() -> std::io::Result<()> {
+    let mut threads = Vec::new();
+    for entry in fs::read_dir("/proc/self/task")? {
+        let name = entry?.file_name();
+        let tid = name.to_str().and_then(|name| name.parse().ok());
+        threads.extend(tid.and_then(ThreadId::of));
+    }
+    CONSTRUCTED.get_or_try_init(|| Ok::<_, std::io::Error>(threads))?;
+    // SAFETY: the handler only stores to an atomic.
+    if unsafe { libc::atexit(end_serving) } != 0 {
+        return Err(std::io::ErrorKind::OutOfMemory.into());
+    }
+    STATE.store(SERVING, Ordering::Relaxed);
+    Ok(())
+}
+
+extern "C" fn end_serving() {
+    STATE.store(BETWEEN, Ordering::Relaxed);
+}
+
+/// A thread's number and start time, so that a number used again is told from the first.
+#[derive(PartialEq)]
+struct ThreadId {
+    tid: i32,
+    started: u64,
+}
+
+impl ThreadId {
+    /// `None` if the thread is gone.
+    fn of(tid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/self/task/{tid}/stat")).ok()?;
+        // The name in the second field may contain anything but ends at the last parenthesis;
+        // field 22 is the twentieth behind it.
+        let (_, behind_name) = stat.rsplit_once(')')?;
+        let started = behind_name.split_ascii_whitespace().nth(19)?.parse().ok()?;
+        Some(Self { tid, started })
+    }
+}
+
+/// Runs the constructors of the main program that come after the hook, as the C library would have
+/// done if the hook had returned.
+pub(crate) fn run_later_constructors(arguments: Arguments) {
+    let Arguments(argc, argv, envp) = arguments;
+    let mut next = (&raw const HOOK).wrapping_add(1);
+    let bounds = table::bounds();
+    while bounds.contains(&next.addr()) {
+        // SAFETY: `next` is inside the table of constructors, which the dynamic linker has
+        // relocated before it called any. The volatile read keeps the compiler from concluding
+        // anything from having walked out of `HOOK`.
+        let address = unsafe { next.cast::<usize>().read_volatile() };
+        // 0 and -1 are placeholders of old toolchains, which the C library skips as well.
+        if address != 0 && address != usize::MAX {
+            // SAFETY: an entry of the table is the address of a constructor.
+            let constructor = unsafe { std::mem::transmute::<usize, Constructor>(address) };
+            // SAFETY: it is called as the C library calls it: once, in order, on the main thread.
+            unsafe { constructor(argc, argv, envp) };
+        }
+        next = next.wrapping_add(1);
+    }
+}
+
+mod table {
+    //! The bounds of the table of constructors, which the linker provides.
+    //!
+    //! GNU ld does not define them when it links a shared library, so that the references are weak;
+    //! they are hidden, so that each object sees its own.
+
+    use std::ops::Range;
+
+    std::arch::global_asm!(
+        ".weak __init_array_start",
+        ".hidden __init_array_start",
+        ".weak __init_array_end",
+        ".hidden __init_array_end",
+        ".pushsection .data.rel.ro.procession_init_array,\"aw\",@progbits",
+        ".balign 8",
+        ".weak procession_init_array_bounds",
+        ".hidden procession_init_array_bounds",
+        "procession_init_array_bounds:",
+        ".quad __init_array_start",
+        ".quad __init_array_end",
+        ".popsection",
+    );
+
+    unsafe extern "C" {
+        static procession_init_array_bounds: [usize; 2];
+    }
+
+    /// Addresses of the table; empty where the linker does not tell.
+    pub(super) fn bounds() -> Range<usize> {
+        // SAFETY: the two words are defined above and never written after relocation.
+        let [start, end] = unsafe { procession_init_array_bounds };
+        start..end
+    }
+}
+
+/// Whether this process may launch (H2).
+///
+/// # Errors
+///
+/// `HookDidNotRun`, `InConstructor`, or `NotRestartable` if the hook is in a shared library.
+pub(crate) fn check() -> Result<(), SpawnError> {
+    let pid = std::process::id();
+    // The volatile read makes the linker keep the object file that holds the hook.
+    // SAFETY: `HOOK` is a valid static.
+    let _kept = unsafe { (&raw const HOOK).read_volatile() };
+    let detail = match STATE.load(Ordering::Relaxed) {
+        NOT_RUN => "it was not called before this call",
+        BETWEEN => return Err(SpawnError::InConstructor { pid }),
+        SERVING if on_constructed_thread() => return Err(SpawnError::InConstructor { pid }),
+        _ if std::env::var_os(VARIABLE).is_some() => {
+            "the environment variable PROCESSION_BOOT is set, unset it"
+        }
+        _ if !in_main_program() => {
+            return Err(SpawnError::not_restartable(
+                "procession is linked into a shared library here, link it into the program",
+            ));
+        }
+        _ => return Ok(()),
+    };
+    Err(SpawnError::HookDidNotRun { pid, detail })
+}
+
+fn on_constructed_thread() -> bool {
+    let tid = rustix::thread::gettid().as_raw_nonzero().get();
+    let known = CONSTRUCTED.get().map_or(&[][..], Vec::as_slice);
+    known.iter().any(|thread| thread.tid == tid && Some(thread) == ThreadId::of(tid).as_ref())
+}

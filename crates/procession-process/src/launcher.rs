@@ -1,0 +1,249 @@
+//! The builder of a child process, and what the child's function gets.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Resource, getrlimit};
+
+use crate::bootstrap::{
+    self, CALLER_DESCRIPTORS_MAX, INLINE_PAYLOAD_BYTES_MAX, Message, Payload, Variable,
+};
+use crate::child::Child;
+use crate::error::SpawnError;
+use crate::exit::Exit;
+use crate::hook::{self, DEPTH_MAX};
+use crate::offices::Offices;
+use crate::spawner::Order;
+use crate::{command, image, restart};
+
+/// Longer names are cut: the kernel shows 15 bytes of them, messages all of these.
+pub(crate) const NAME_BYTES_MAX: usize = 128;
+
+/// What the function of a child process gets.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Start {
+    /// The bytes given to [`Launcher::payload`].
+    pub payload: Vec<u8>,
+    /// The descriptors given to [`Launcher::fds`], in their order, closed on exec.
+    pub fds: Vec<OwnedFd>,
+    /// The name given to [`Launcher::name`].
+    pub name: String,
+}
+
+pub(crate) type OnExit = Box<dyn FnOnce(Exit) + Send>;
+
+/// Starts this program again, as a child process that runs one function instead of `main`.
+///
+/// The child gets the arguments, the environment, the working directory and the standard
+/// descriptors of this process, and no other descriptor than those given by [`fds`](Self::fds).
+/// It is killed when this process ends, however it ends.
+///
+/// ```no_run
+/// use procession_process::{Exit, Launcher, Start};
+///
+/// fn greet(start: Start) {
+///     println!("hello {}", String::from_utf8_lossy(&start.payload));
+/// }
+///
+/// let child = Launcher::new(greet).name("greeter").payload(b"world".to_vec()).launch()?;
+/// assert_eq!(child.wait(), Exit::Code(0));
+/// # Ok::<(), procession_process::SpawnError>(())
+/// ```
+#[must_use = "nothing is started before `launch` is called"]
+pub struct Launcher {
+    main: fn(Start),
+    name: String,
+    payload: Vec<u8>,
+    fds: Vec<OwnedFd>,
+    stdin_null: bool,
+    core_dumps: bool,
+    ignore_interrupt: bool,
+    on_exit: Option<OnExit>,
+}
+
+impl fmt::Debug for Launcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launcher")
+            .field("name", &self.name)
+            .field("payload_bytes", &self.payload.len())
+            .field("fds", &self.fds)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Launcher {
+    /// A child that calls `main` on a thread with the stack size of a main thread, and exits with
+    /// code 0 when it returns, 101 when it panics. `main` must be a function of the main program,
+    /// not of a shared library.
+    pub fn new(main: fn(Start)) -> Self {
+        Self {
+            main,
+            name: "procession".to_owned(),
+            payload: Vec::new(),
+            fds: Vec::new(),
+            stdin_null: false,
+            core_dumps: false,
+            ignore_interrupt: false,
+            on_exit: None,
+        }
+    }
+
+    /// The name of the process in ps(1) and of its thread in panic messages. NUL bytes are left
+    /// out and what exceeds 128 bytes is cut; ps(1) shows the first 15. Default: "procession".
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = name.replace('\0', "");
+        while self.name.len() > NAME_BYTES_MAX {
+            self.name.pop();
+        }
+        self
+    }
+
+    /// The bytes that the child's function gets, of any number. Default: none.
+    pub fn payload(mut self, payload: Vec<u8>) -> Self {
+        self.payload = payload;
+        self
+    }
+
+    /// The descriptors that the child's function gets, at most 251. They are closed in this
+    /// process by [`launch`](Self::launch). Default: none.
+    pub fn fds(mut self, fds: Vec<OwnedFd>) -> Self {
+        self.fds = fds;
+        self
+    }
+
+    /// Whether the child's standard input is /dev/null instead of this process's. Default: no.
+    pub fn stdin_null(mut self, null: bool) -> Self {
+        self.stdin_null = null;
+        self
+    }
+
+    /// Whether a crash of the child may write a core file, which delays the notice of its death
+    /// by the time that takes. Default: no.
+    pub fn core_dumps(mut self, allowed: bool) -> Self {
+        self.core_dumps = allowed;
+        self
+    }
+
+    /// Whether SIGINT (Ctrl-C, which a terminal sends to parent and children alike) does nothing
+    /// in the child. It is caught by an empty handler, so programs that the child runs are
+    /// interrupted as usual. Default: no.
+    pub fn ignore_interrupt(mut self, ignored: bool) -> Self {
+        self.ignore_interrupt = ignored;
+        self
+    }
+
+    /// Called once with how the child ended, before any [`Child::wait`] returns.
+    ///
+    /// It runs on the thread that reaps all children of this process: it must be short and must
+    /// not wait for a child. If it panics the process aborts. It is not called if this process
+    /// forks and the child ends in the life of the forked process only, nor if `launch` fails.
+    pub fn on_exit(mut self, on_exit: impl FnOnce(Exit) + Send + 'static) -> Self {
+        self.on_exit = Some(Box::new(on_exit));
+        self
+    }
+
+    /// Starts the child.
+    ///
+    /// Blocks until the kernel has started the program (about a millisecond) and not until the
+    /// function runs. Whether the child could start to serve, its [`Exit`] tells: the codes of
+    /// [`refusal`](crate::refusal).
+    ///
+    /// # Errors
+    ///
+    /// - [`HookDidNotRun`](SpawnError::HookDidNotRun), [`InConstructor`](SpawnError::InConstructor):
+    ///   called before the start-up hook ran, or by a constructor of a child process
+    /// - [`Privileged`](SpawnError::Privileged): the program is setuid or the like
+    /// - [`NotRestartable`](SpawnError::NotRestartable): the function is in a shared library, or
+    ///   the program was started through the dynamic linker
+    /// - [`TooDeep`](SpawnError::TooDeep): this process is at depth [`DEPTH_MAX`]
+    /// - [`TooManyDescriptors`](SpawnError::TooManyDescriptors): more than 251 were given
+    /// - [`System`](SpawnError::System): the operating system refused a step; no process is left
+    pub fn launch(self) -> Result<Child, SpawnError> {
+        hook::check()?;
+        restart::check()?;
+        let depth = hook::depth() + 1;
+        if depth > DEPTH_MAX {
+            return Err(SpawnError::TooDeep { depth });
+        }
+        if self.fds.len() > CALLER_DESCRIPTORS_MAX {
+            let (given, max) = (self.fds.len(), CALLER_DESCRIPTORS_MAX);
+            return Err(SpawnError::TooManyDescriptors { given, max });
+        }
+        let offices = Offices::open()?;
+        let socket = self.mail(offices)?;
+        let variable =
+            Variable { descriptor: command::SOCKET_NUMBER, parent: std::process::id(), depth };
+        offices.spawn(Order {
+            environment: command::environment(variable)?,
+            socket,
+            stdin_null: self.stdin_null,
+            block_interrupt: self.ignore_interrupt,
+            on_exit: self.on_exit,
+        })
+    }
+
+    /// The child's end of a socket in which its message lies.
+    fn mail(&self, offices: &Offices) -> Result<OwnedFd, SpawnError> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .map_err(|error| SpawnError::system("create the bootstrap socket", error))?;
+        let memory = self.payload_memory()?;
+        let payload = match memory {
+            Some(_) => Payload::Memory { len_bytes: self.payload.len() as u64 },
+            None => Payload::Inline(&self.payload),
+        };
+        let message = Message {
+            identity: image::identity().clone(),
+            entry: image::offset_of(self.main as usize)?,
+            name: &self.name,
+            core_dumps: self.core_dumps,
+            ignore_interrupt: self.ignore_interrupt,
+            has_pidfd: offices.own_pidfd().is_some(),
+            payload,
+        };
+        let descriptors: Vec<BorrowedFd<'_>> = offices
+            .own_pidfd()
+            .into_iter()
+            .chain(memory.as_ref().map(AsFd::as_fd))
+            .chain(self.fds.iter().map(AsFd::as_fd))
+            .collect();
+        bootstrap::send(ours, &message, &descriptors)
+            .map_err(|error| SpawnError::system("send the bootstrap message", error))?;
+        Ok(theirs)
+    }
+
+    fn payload_memory(&self) -> Result<Option<OwnedFd>, SpawnError> {
+        if self.payload.len() <= INLINE_PAYLOAD_BYTES_MAX {
+            return Ok(None);
+        }
+        let memory = sealed_memory(&self.payload)
+            .map_err(|error| SpawnError::system("copy the payload into shared memory", error))?;
+        Ok(Some(memory))
+    }
+}
+
+/// Anonymous memory with these contents, which nobody can change any more.
+fn sealed_memory(contents: &[u8]) -> io::Result<OwnedFd> {
+    // Writing past the limit would not only fail but also kill by SIGXFSZ.
+    if getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < contents.len() as u64) {
+        return Err(Errno::FBIG.into());
+    }
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let memory = match memfd_create("procession-payload", flags | MemfdFlags::NOEXEC_SEAL) {
+        // Before Linux 6.3 the flag is unknown.
+        Err(Errno::INVAL) => memfd_create("procession-payload", flags)?,
+        created => created?,
+    };
+    let mut file = File::from(memory);
+    file.write_all(contents)?;
+    let memory = OwnedFd::from(file);
+    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
+    fcntl_add_seals(&memory, seals)?;
+    Ok(memory)
+}

@@ -1,0 +1,274 @@
+//! The worker's end of a link, which does what it is told.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+
+use procession_channel::bell::{AT_ONCE, AT_REST, Bell};
+use procession_channel::ring::{Consumer, Corrupt, Memory, Producer, Ring};
+use procession_shm::sync::atomic::Ordering;
+use procession_shm::{Deadline, Segment, SegmentError, Spin, page_size};
+
+use super::frame::{HEADER_LEN, Header, Items, Kind};
+use super::{HELLO, ONE_STARTED, gate, parties, result_head};
+use crate::cpu_count;
+use crate::function::{Context, Function, Located, Work};
+
+/// The worker's end of a link: runs the calls that its parent sends until the process is told to die.
+#[derive(Debug)]
+pub struct ChildLink {
+    tasks: Consumer,
+    worker: Worker,
+    cores: usize,
+}
+
+/// What runs items, apart from where they are read from: items are read in place from the one ring while their results are
+/// written to the other.
+#[derive(Debug)]
+struct Worker {
+    results: Producer,
+    contexts: HashMap<u64, Context>,
+    output: Vec<u8>,
+    /// How many items were started.
+    started: u64,
+    /// Whether everything up to the next resume frame was taken back.
+    revoked: bool,
+}
+
+/// What comes after a frame.
+#[derive(PartialEq, Eq)]
+enum Served {
+    GoOn,
+    Quit,
+}
+
+impl ChildLink {
+    /// Takes over the link whose descriptors the parent made, with rings of `capacity` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::Foreign`] when they are something else, and those of [`Ring::over`].
+    pub fn over(fds: Vec<OwnedFd>, capacity: usize) -> Result<Self, SegmentError> {
+        let Ok([down, up]) = <[OwnedFd; 2]>::try_from(fds) else {
+            return Err(SegmentError::Foreign { reason: "a link has two descriptors".to_owned() });
+        };
+        let len = page_size() + capacity;
+        let (down, up) = (Segment::from_fd(down, len)?, Segment::from_fd(up, len)?);
+        Ok(Self {
+            tasks: Consumer::new(Ring::over(&down)?),
+            worker: Worker {
+                results: Producer::new(Ring::over(&up)?),
+                contexts: HashMap::new(),
+                output: Vec::new(),
+                started: 0,
+                revoked: false,
+            },
+            cores: cpu_count(),
+        })
+    }
+
+    /// Says [`HELLO`] and then runs calls until the parent sends a quit frame.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] when the rings do not make sense, which only memory corruption in this process can bring about.
+    pub fn serve(&mut self) -> Result<(), Corrupt> {
+        self.worker.send_result(HELLO)?;
+        self.worker.rest();
+        while self.serve_frame()? == Served::GoOn {
+            self.worker.rest();
+        }
+        Ok(())
+    }
+
+    fn serve_frame(&mut self) -> Result<Served, Corrupt> {
+        let header = self.read_header()?;
+        let in_place = header.padded_len() <= capacity(&self.tasks) / 2;
+        if in_place {
+            self.wait_for(header.padded_len())?;
+            // SAFETY: by L1 the producer is the parent's link, which follows the protocol of the ring.
+            let body = unsafe { self.tasks.view(header.body_len()) };
+            let served = self.worker.obey(&header, body)?;
+            self.tasks.skip(header.padded_len());
+            self.release();
+            Ok(served)
+        } else {
+            let mut body = Vec::new();
+            self.collect(header.padded_len(), &mut body)?;
+            // A long frame is a rare guest; the room it took is given back.
+            self.worker.obey(&header, &body[..header.body_len()])
+        }
+    }
+
+    fn read_header(&mut self) -> Result<Header, Corrupt> {
+        self.wait_for(HEADER_LEN)?;
+        let mut header = [0; HEADER_LEN];
+        // SAFETY: by L1 the producer is the parent's link, which follows the protocol of the ring.
+        header.copy_from_slice(unsafe { self.tasks.view(HEADER_LEN) });
+        self.tasks.skip(HEADER_LEN);
+        Ok(Header::parse(&header))
+    }
+
+    /// Gathers `len` bytes that may be more than the ring holds, making room as it goes.
+    fn collect(&mut self, len: usize, body: &mut Vec<u8>) -> Result<(), Corrupt> {
+        body.reserve_exact(len);
+        while body.len() < len {
+            self.wait_for(1)?;
+            let piece = self.tasks.available_seen().min(len - body.len());
+            self.tasks.read(piece, body);
+            self.release();
+        }
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        self.tasks.release();
+        self.tasks.memory().writer_bell().ring(AT_REST);
+    }
+
+    /// Waits until `len` bytes, at most what the ring holds, can be read.
+    fn wait_for(&mut self, len: usize) -> Result<(), Corrupt> {
+        if self.tasks.available_seen() >= len {
+            return Ok(());
+        }
+        let parties = parties(self.tasks.memory()).load(Ordering::Relaxed) as usize;
+        let spin = Spin::for_parties(parties, self.cores);
+        let tasks = &mut self.tasks;
+        let mut looked = Ok(0);
+        spin.until(|| {
+            looked = tasks.available();
+            looked.is_err() || looked == Ok(len) || looked.is_ok_and(|bytes| bytes > len)
+        });
+        while looked? < len {
+            self.tasks.memory().reader_bell().announce(AT_REST);
+            looked = self.tasks.available();
+            if looked? < len {
+                sleep(self.tasks.memory().reader_bell());
+                looked = self.tasks.available();
+            }
+            self.tasks.memory().reader_bell().retract();
+        }
+        Ok(())
+    }
+}
+
+fn capacity(tasks: &Consumer) -> usize {
+    tasks.memory().capacity()
+}
+
+/// Until rung. The parent's death needs no watching: it takes this process along.
+fn sleep(bell: Bell<'_>) {
+    procession_shm::wait(&[bell.watch(AT_REST)], &Deadline::NEVER);
+}
+
+impl Worker {
+    fn obey(&mut self, header: &Header, body: &[u8]) -> Result<Served, Corrupt> {
+        // SAFETY: by L1 the header was written by the parent's link.
+        match unsafe { header.kind() } {
+            Some(Kind::Call { function, count }) => {
+                self.run_items(function, header.call(), Items::new(body, count))?;
+            }
+            Some(Kind::Resume) => {
+                gate(self.results.memory()).store(self.started * ONE_STARTED, Ordering::SeqCst);
+                self.revoked = false;
+            }
+            Some(Kind::Context) => {
+                let context = Context { encoded: body.to_vec(), decoded: None };
+                self.contexts.insert(header.call(), context);
+            }
+            Some(Kind::Forget) => {
+                self.contexts.remove(&header.call());
+            }
+            Some(Kind::Quit) => return Ok(Served::Quit),
+            None => {}
+        }
+        Ok(Served::GoOn)
+    }
+
+    fn run_items(
+        &mut self,
+        function: Function,
+        call: u64,
+        items: Items<'_>,
+    ) -> Result<(), Corrupt> {
+        let Some(function) = function.locate() else {
+            // F2 is broken: the parent is another program. Nothing that this process could answer would be right.
+            std::process::abort();
+        };
+        let mut shared = self.contexts.remove(&call);
+        let mut none = Context::default();
+        let context = shared.as_mut().unwrap_or(&mut none);
+        for (index, item) in items.enumerate() {
+            if self.revoked || !self.start(index > 0) {
+                break;
+            }
+            let tag = self.run(function, item, context);
+            self.send_result(tag)?;
+        }
+        if let Some(shared) = shared {
+            self.contexts.insert(call, shared);
+        }
+        Ok(())
+    }
+
+    /// Moves the gate for the next item; false if the parent took it back.
+    fn start(&mut self, has_news: bool) -> bool {
+        let gate = gate(self.results.memory());
+        let (now, next) = (self.started * ONE_STARTED, (self.started + 1) * ONE_STARTED);
+        let moved = gate.compare_exchange(now, next, Ordering::SeqCst, Ordering::SeqCst); // E4
+        if moved.is_err() {
+            self.revoked = true;
+            return false;
+        }
+        self.started += 1;
+        if has_news {
+            self.results.memory().reader_bell().ring_after_fence(AT_ONCE);
+        }
+        true
+    }
+
+    fn run(&mut self, function: Located, input: &[u8], context: &mut Context) -> u8 {
+        self.output.clear();
+        function.run(&mut Work { input, output: &mut self.output, context })
+    }
+
+    /// Commits what is in `output` as a result.
+    fn send_result(&mut self, tag: u8) -> Result<(), Corrupt> {
+        let output = std::mem::take(&mut self.output);
+        let len = output.len();
+        self.write(&result_head(tag, len))?;
+        self.write(&output)?;
+        self.write(&[0; 8][..len.next_multiple_of(8) - len])?;
+        self.results.publish();
+        self.output = output;
+        Ok(())
+    }
+
+    /// Writes all of `bytes`, publishing what there is and waiting for room when the ring is full.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
+        let mut written = self.results.write(bytes)?;
+        while written < bytes.len() {
+            self.results.publish();
+            self.rest();
+            self.wait_for_room()?;
+            written += self.results.write(&bytes[written..])?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn wait_for_room(&mut self) -> Result<(), Corrupt> {
+        while self.results.free()? == 0 {
+            self.results.memory().writer_bell().announce(AT_REST);
+            if self.results.free()? == 0 {
+                sleep(self.results.memory().writer_bell());
+            }
+            self.results.memory().writer_bell().retract();
+        }
+        Ok(())
+    }
+
+    /// Nothing more to do for now: whoever waits for any news is woken.
+    fn rest(&self) {
+        self.results.memory().reader_bell().ring(AT_REST);
+    }
+}

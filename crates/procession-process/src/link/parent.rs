@@ -1,0 +1,255 @@
+//! The parent's end of a link, which believes nothing that it reads.
+
+use std::os::fd::OwnedFd;
+
+use procession_channel::bell::{AT_REST, Bell};
+use procession_channel::ring::{Consumer, Corrupt, Memory, Producer, Ring};
+use procession_shm::sync::atomic::Ordering;
+use procession_shm::{SegmentError, Watch};
+
+use super::frame::Frame;
+use super::{RESULT_HEAD_LEN, REVOKED, gate, parse_result_head, parties};
+
+/// The worker broke the rules of the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// A position in a ring that cannot be.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// A result that is longer than the parent allows.
+    #[error("the worker announced a result of {len} bytes, over the limit of {limit} bytes")]
+    TooLarge {
+        /// The announced length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+}
+
+/// What [`ParentLink::receive`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// Nothing that was not there before.
+    Nothing,
+    /// More bytes of a result that is not complete yet.
+    Part,
+    /// The rest, or the whole, of a result with this tag.
+    Result(u8),
+}
+
+/// The parent's end of a link: sends frames, receives results.
+#[derive(Debug)]
+pub struct ParentLink {
+    tasks: Producer,
+    results: Consumer,
+    /// The tag of the result that is being received, and how many bytes of it and its padding are still to come.
+    open: Option<Open>,
+    /// The value of the gate at the last look for news.
+    gate_seen: u64,
+    result_len_max: usize,
+}
+
+/// A link's words, to look at and to sleep on without the link itself.
+#[derive(Debug, Clone)]
+pub struct Watcher {
+    up: Ring,
+    down: Ring,
+    received: u64,
+}
+
+impl Watcher {
+    /// Whether a result, or more of one, has come since the watcher was made: one look at one word.
+    #[inline]
+    pub fn has_results(&self) -> bool {
+        self.up.tail().load(Ordering::Acquire) != self.received
+    }
+
+    /// The word of [`ParentLink::bell`], which has the value `seen`.
+    pub fn watch(&self, seen: u32) -> Watch<'_> {
+        self.up.reader_bell().watch(seen)
+    }
+
+    /// The word of [`ParentLink::room_bell`], which has the value `seen`.
+    pub fn watch_room(&self, seen: u32) -> Watch<'_> {
+        self.down.writer_bell().watch(seen)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    tag: u8,
+    bytes_left: usize,
+    padding: usize,
+}
+
+impl ParentLink {
+    /// Makes a link with rings of `capacity` bytes each, and the descriptors that the worker's
+    /// [`ChildLink::over`](super::ChildLink::over) takes. A result may have up to `result_len_max` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Ring::new`].
+    pub fn new(
+        capacity: usize,
+        result_len_max: usize,
+    ) -> Result<(Self, Vec<OwnedFd>), SegmentError> {
+        let (down, down_segment) = Ring::new(capacity)?;
+        let (up, up_segment) = Ring::new(capacity)?;
+        let this = Self {
+            tasks: Producer::new(down),
+            results: Consumer::new(up),
+            open: None,
+            gate_seen: 0,
+            result_len_max,
+        };
+        Ok((this, vec![down_segment.into_fd(), up_segment.into_fd()]))
+    }
+
+    /// Sends as much of `frame`, from byte `from` on, as there is room for; returns how much that was. Never blocks.
+    ///
+    /// The next send must go on with the same frame where this one ended.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::Corrupt`].
+    #[inline]
+    pub fn send(&mut self, frame: &Frame, from: usize) -> Result<usize, LinkError> {
+        let sent = self.tasks.write(&frame.bytes()[from..])?;
+        if sent > 0 {
+            self.tasks.publish();
+            self.tasks.memory().reader_bell().ring(AT_REST);
+        }
+        Ok(sent)
+    }
+
+    /// Appends the next result, or as much of it as has come, with its head, to `out`. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::Corrupt`], [`LinkError::TooLarge`].
+    #[inline]
+    pub fn receive(&mut self, out: &mut Vec<u8>) -> Result<Received, LinkError> {
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => match self.open_next(out)? {
+                Some(open) => open,
+                None => return Ok(Received::Nothing),
+            },
+        };
+        self.go_on(open, out)
+    }
+
+    /// Reads the head of the next result once all of it is there.
+    fn open_next(&mut self, out: &mut Vec<u8>) -> Result<Option<Open>, LinkError> {
+        if self.available(RESULT_HEAD_LEN)? < RESULT_HEAD_LEN {
+            return Ok(None);
+        }
+        let start = out.len();
+        self.results.read(RESULT_HEAD_LEN, out);
+        let mut head = [0; RESULT_HEAD_LEN];
+        head.copy_from_slice(&out[start..]);
+        let (tag, len) = parse_result_head(head);
+        let limit = self.result_len_max;
+        if len > limit {
+            return Err(LinkError::TooLarge { len, limit });
+        }
+        Ok(Some(Open { tag, bytes_left: len, padding: len.next_multiple_of(8) - len }))
+    }
+
+    fn go_on(&mut self, mut open: Open, out: &mut Vec<u8>) -> Result<Received, LinkError> {
+        let wanted = open.bytes_left + open.padding;
+        let available = self.available(wanted)?;
+        let taken = available.min(open.bytes_left);
+        self.results.read(taken, out);
+        open.bytes_left -= taken;
+        if open.bytes_left == 0 && available - taken >= open.padding {
+            self.results.skip(open.padding);
+            return Ok(Received::Result(open.tag));
+        }
+        self.open = Some(open);
+        // Part of a long result: its sender waits for the room.
+        self.release();
+        Ok(if taken == 0 { Received::Nothing } else { Received::Part })
+    }
+
+    #[inline]
+    fn available(&mut self, wanted: usize) -> Result<usize, LinkError> {
+        let seen = self.results.available_seen();
+        if seen >= wanted { Ok(seen) } else { Ok(self.results.available()?) }
+    }
+
+    /// Gives the room of what was received back to the worker, and wakes it if it waits for room.
+    #[inline]
+    pub fn release(&mut self) {
+        self.results.release();
+        self.results.memory().writer_bell().ring(AT_REST);
+    }
+
+    /// How many items the worker has begun, by its own account. It may lie; the caller knows what it can be.
+    pub fn started(&self) -> u64 {
+        gate(self.results.memory()).load(Ordering::SeqCst) >> 1
+    }
+
+    /// Takes back all items that were sent and not started, and returns how many were started in all.
+    ///
+    /// The next frame to send is [`Frame::resume`]. A frame that was sent in part must be sent to its end before.
+    pub fn revoke(&mut self) -> u64 {
+        gate(self.results.memory()).fetch_or(REVOKED, Ordering::SeqCst) >> 1
+    }
+
+    /// Whether the last [`revoke`](Self::revoke) is still to be answered: until then another would be lost.
+    pub fn is_revoked(&self) -> bool {
+        gate(self.results.memory()).load(Ordering::SeqCst) & REVOKED != 0
+    }
+
+    /// Tells the worker how many processes want a core, itself and this one included.
+    #[inline]
+    pub fn set_parties(&self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        parties(self.tasks.memory()).store(count, Ordering::Relaxed);
+    }
+
+    /// The bell on which the parent sleeps.
+    #[inline]
+    pub fn bell(&self) -> Bell<'_> {
+        self.results.memory().reader_bell()
+    }
+
+    /// What can be looked at and slept on while somebody else has the link.
+    pub fn watcher(&self) -> Watcher {
+        let (up, down) = (self.results.memory().clone(), self.tasks.memory().clone());
+        Watcher { up, down, received: self.results.position() }
+    }
+
+    /// The bell on which the parent sleeps when it has more to send than there is room for.
+    #[inline]
+    pub fn room_bell(&self) -> Bell<'_> {
+        self.tasks.memory().writer_bell()
+    }
+
+    /// Whether there may be something to receive. To be asked between announcing and sleeping.
+    #[inline]
+    pub fn has_news(&mut self) -> bool {
+        let gate = gate(self.results.memory()).load(Ordering::SeqCst); // E4
+        let moved = gate != self.gate_seen;
+        self.gate_seen = gate;
+        moved || self.has_results()
+    }
+
+    /// Whether a result, or more of one, may have come: one look at one word.
+    #[inline]
+    pub fn has_results(&self) -> bool {
+        let tail = self.results.memory().tail().load(Ordering::Acquire);
+        tail != self.results.position()
+    }
+
+    /// Whether the worker has made room for more to be sent.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::Corrupt`].
+    pub fn has_room(&mut self) -> Result<bool, LinkError> {
+        Ok(self.tasks.free()? > 0)
+    }
+}

@@ -1,0 +1,131 @@
+//! The two threads that this crate runs: one that spawns, one that reaps.
+//!
+//! They start when the first process is launched and stay for the life of this one. The kernel
+//! ties a child's parent-death signal to the *thread* that started it, which is why one thread
+//! that never ends starts all of them. Spawning blocks for as long as an exec takes, which is
+//! why reaping is another thread's work.
+//!
+//! A fork leaves both threads behind. The first launch in the new process finds itself in another
+//! generation and opens new offices; the old ones stay where they are, untouched, because a lock in
+//! them may have been held at the moment of the fork.
+//!
+//! Ordering edge F1: the release half of the exchange in `Offices::place` publishes new offices,
+//! the acquire load there receives them.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
+
+use crate::child::Child;
+use crate::error::SpawnError;
+use crate::generation;
+use crate::reaper::Reaper;
+use crate::spawner::{self, Job, Order};
+use crate::standard::block_signals;
+use crate::stderr::complain;
+
+static CURRENT: AtomicPtr<Offices> = AtomicPtr::new(ptr::null_mut());
+
+pub(crate) struct Offices {
+    generation: u64,
+    /// Set while the threads run. Only this generation ever takes the lock.
+    staff: Mutex<Option<mpsc::Sender<Job>>>,
+    /// What children look at to see that this process lives, if the system gives pidfds.
+    own_pidfd: Option<OwnedFd>,
+}
+
+impl Offices {
+    /// The offices of this process, with both threads running.
+    pub(crate) fn open() -> Result<&'static Self, SpawnError> {
+        let generation = generation::current()
+            .map_err(|error| SpawnError::system("map a page of memory", error))?;
+        let offices = Self::place(generation);
+        offices.hire()?;
+        Ok(offices)
+    }
+
+    fn place(generation: u64) -> &'static Self {
+        // F1, receiving end.
+        let seen = CURRENT.load(Ordering::Acquire);
+        // SAFETY: a published pointer is never freed.
+        if let Some(offices) = unsafe { seen.cast_const().as_ref() }
+            && offices.generation == generation
+        {
+            return offices;
+        }
+        let fresh = Box::into_raw(Box::new(Self {
+            generation,
+            staff: Mutex::new(None),
+            own_pidfd: pidfd_open(getpid(), PidfdFlags::empty()).ok(),
+        }));
+        // F1, publishing end.
+        match CURRENT.compare_exchange(seen, fresh, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: published just now and never freed.
+            Ok(_) => unsafe { &*fresh },
+            Err(winner) => {
+                // SAFETY: `fresh` came from `Box::into_raw` and was not published.
+                drop(unsafe { Box::from_raw(fresh) });
+                // SAFETY: a published pointer is never freed. Whoever was faster is a thread of
+                // this process, and of this generation therefore.
+                unsafe { &*winner }
+            }
+        }
+    }
+
+    /// Starts both threads unless they run; a failure leaves none behind.
+    fn hire(&self) -> Result<(), SpawnError> {
+        let mut staff = self.staff.lock().unwrap_or_else(PoisonError::into_inner);
+        if staff.is_some() {
+            return Ok(());
+        }
+        let reaper = Arc::new(
+            Reaper::new(self.generation)
+                .map_err(|error| SpawnError::system("create an epoll instance", error))?,
+        );
+        let (jobs, inbox) = mpsc::channel();
+        let register = Arc::clone(&reaper);
+        // The spawner first: it ends by itself when `jobs` is dropped on the way out.
+        start("procession-spawn", move || spawner::work(&inbox, &register))?;
+        start("procession-reap", move || reaper.work())?;
+        *staff = Some(jobs);
+        Ok(())
+    }
+
+    pub(crate) fn own_pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.own_pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Has the spawner start a process, and waits for it to have done so.
+    pub(crate) fn spawn(&self, order: Order) -> Result<Child, SpawnError> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        let staff = self.staff.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sent = staff.and_then(|jobs| jobs.send(Job { order, reply }).ok());
+        // A spawner that ends takes the process along, so that an answer always comes.
+        sent.and_then(|()| answer.recv().ok()).unwrap_or_else(|| {
+            let gone = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+            Err(SpawnError::system("reach the spawner thread", gone))
+        })
+    }
+}
+
+/// Starts a thread whose end by a panic ends the process: children would never be reaped and
+/// waiters never be woken without it.
+pub(crate) fn start(
+    name: &'static str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<(), SpawnError> {
+    let body = move || {
+        block_signals();
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            complain(format_args!("thread {name} panicked (see above), aborting"));
+            std::process::abort();
+        }
+    };
+    let started = thread::Builder::new().name(name.to_owned()).spawn(body);
+    started.map(drop).map_err(|error| SpawnError::system("start a thread", error))
+}

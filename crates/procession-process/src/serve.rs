@@ -1,0 +1,194 @@
+//! The life of a child process: take the message, run the constructors, run the function, exit.
+//!
+//! Everything here runs before `main` would, inside the start-up hook, and nothing returns to it
+//! (invariant H1 of `hook`): each step that fails ends the process with a code of `refusal`.
+//!
+//! What happens if the parent dies:
+//!
+//! - before this process has asked for the parent-death signal: the comparison of parents and the
+//!   look at the parent's pidfd, both *after* asking, find out, and it exits;
+//! - at any time after: the kernel sends SIGKILL.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+
+use crate::bootstrap::{Message, Packet, Payload, VARIABLE_C, Variable};
+use crate::hook::{self, Arguments};
+use crate::launcher::Start;
+use crate::refusal::{self, Refusal};
+use crate::{image, overflow, restart, standard};
+
+/// The exit code of a child whose function panicked, that of a Rust program whose `main` did.
+const EXIT_PANICKED: i32 = 101;
+
+/// Serves and exits, or refuses and exits.
+pub(crate) fn serve(value: &CStr, arguments: Arguments) -> ! {
+    let refusal = match prepare(value) {
+        Ok(job) => {
+            hook::run_later_constructors(arguments);
+            match job.run() {
+                Ok(code) => std::process::exit(code),
+                Err(refusal) => refusal,
+            }
+        }
+        Err(refusal) => refusal,
+    };
+    refusal.exit()
+}
+
+/// A function and what it gets.
+struct Job {
+    main: fn(Start),
+    start: Start,
+}
+
+fn prepare(value: &CStr) -> Result<Job, Refusal> {
+    if restart::is_privileged() {
+        let why = "the program is setuid, setgid or has file capabilities";
+        return Err(Refusal::new(refusal::PRIVILEGED, why));
+    }
+    let variable = Variable::parse(value).ok_or_else(|| {
+        Refusal::new(refusal::BAD_VARIABLE, "the bootstrap variable is malformed")
+    })?;
+    // SAFETY: the name is a C string. The program has no threads of its own before `main`.
+    unsafe { libc::unsetenv(VARIABLE_C.as_ptr()) };
+    hook::begin_child(variable.depth);
+    die_with_parent(variable.parent)?;
+    standard::open_standard_descriptors().map_err(Refusal::system("open /dev/null"))?;
+    let packet = Packet::receive(bootstrap_socket(variable.descriptor)?)?;
+    let job = job(packet)?;
+    standard::ignore_broken_pipes().map_err(Refusal::system("ignore SIGPIPE"))?;
+    Ok(job)
+}
+
+fn die_with_parent(expected: u32) -> Result<(), Refusal> {
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(Refusal::system("ask for the parent-death signal"))?;
+    // A parent in another pid namespace has no number here; its pidfd tells below.
+    let actual = getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
+    match actual {
+        Some(actual) if actual != expected => Err(Refusal::new(
+            refusal::PARENT_GONE,
+            format_args!("its parent is process {actual}, process {expected} is to be served"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn bootstrap_socket(number: i32) -> Result<OwnedFd, Refusal> {
+    if !standard::is_open(number) {
+        let why = format_args!("descriptor {number} is not open");
+        return Err(Refusal::new(refusal::BAD_DESCRIPTOR, why));
+    }
+    // SAFETY: the number is open, and the variable says that it is ours: nothing else in this
+    // process knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Turns the message into a call and applies what it says about this process.
+fn job(mut packet: Packet) -> Result<Job, Refusal> {
+    let mut descriptors = std::mem::take(&mut packet.descriptors).into_iter();
+    let message = packet.message()?;
+    if message.has_pidfd {
+        check_alive(descriptors.next().ok_or_else(missing_descriptor)?)?;
+    }
+    let main = entry(&message)?;
+    let payload = match message.payload {
+        Payload::Inline(bytes) => bytes.to_vec(),
+        Payload::Memory { len_bytes } => {
+            read_memory(descriptors.next().ok_or_else(missing_descriptor)?, len_bytes)?
+        }
+    };
+    if message.ignore_interrupt {
+        standard::catch_interrupts().map_err(Refusal::system("catch SIGINT"))?;
+    }
+    if !message.core_dumps {
+        standard::forbid_core_dumps().map_err(Refusal::system("set RLIMIT_CORE"))?;
+    }
+    set_process_name(message.name)?;
+    let start = Start { payload, fds: descriptors.collect(), name: message.name.to_owned() };
+    Ok(Job { main, start })
+}
+
+fn missing_descriptor() -> Refusal {
+    Refusal::new(refusal::BAD_MESSAGE, "the bootstrap message came without its descriptors")
+}
+
+/// A pidfd becomes readable when its process ends.
+fn check_alive(parent: OwnedFd) -> Result<(), Refusal> {
+    let mut ended = [PollFd::new(&parent, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    match poll(&mut ended, Some(&now)).map_err(Refusal::system("look at the parent"))? {
+        0 => Ok(()),
+        _ => Err(Refusal::new(refusal::PARENT_GONE, "the process that started it has ended")),
+    }
+}
+
+/// The function to call, if parent and child agree on which program they are.
+fn entry(message: &Message<'_>) -> Result<fn(Start), Refusal> {
+    if message.identity != *image::identity() {
+        let why = "it was started by another build of the program";
+        return Err(Refusal::new(refusal::OTHER_BUILD, why));
+    }
+    let address = image::address_of(message.entry).ok_or_else(|| {
+        Refusal::new(refusal::BAD_MESSAGE, "the function to call is outside of the program's code")
+    })?;
+    // SAFETY: the message was written by the same build of this program, and `Launcher::launch`
+    // makes the offset of a `fn(Start)` only; the same offset is the same function here.
+    Ok(unsafe { std::mem::transmute::<usize, fn(Start)>(address) })
+}
+
+fn read_memory(memory: OwnedFd, len_bytes: u64) -> Result<Vec<u8>, Refusal> {
+    let mut payload = Vec::new();
+    let reserved = usize::try_from(len_bytes).ok().map(|len| payload.try_reserve_exact(len));
+    if !matches!(reserved, Some(Ok(()))) {
+        let why = format_args!("no memory for a payload of {len_bytes} bytes");
+        return Err(Refusal::new(refusal::SYSTEM, why));
+    }
+    rustix::fs::seek(&memory, rustix::fs::SeekFrom::Start(0))
+        .map_err(Refusal::system("rewind the payload"))?;
+    let read = File::from(memory).take(len_bytes).read_to_end(&mut payload);
+    let read = read.map_err(Refusal::system("read the payload"))?;
+    if read as u64 == len_bytes {
+        Ok(payload)
+    } else {
+        Err(Refusal::new(refusal::BAD_MESSAGE, "the payload is shorter than announced"))
+    }
+}
+
+/// The name that ps(1) shows, which would otherwise be `exe`.
+fn set_process_name(name: &str) -> Result<(), Refusal> {
+    let name = std::ffi::CString::new(name).map_err(Refusal::system("read the process name"))?;
+    rustix::thread::set_name(&name).map_err(Refusal::system("set the process name"))
+}
+
+impl Job {
+    /// Runs the function on a thread with the stack of a main thread; the exit code.
+    fn run(self) -> Result<i32, Refusal> {
+        hook::begin_serving().map_err(Refusal::system("list the threads of this process"))?;
+        let Self { main, start } = self;
+        let name = start.name.clone();
+        let thread = thread::Builder::new()
+            .name(name.clone())
+            .stack_size(standard::main_stack_bytes())
+            .spawn(move || {
+                if let Err(error) = overflow::watch(&name) {
+                    Refusal::system("watch the stack")(error).exit();
+                }
+                main(start);
+            })
+            .map_err(Refusal::system("start the serving thread"))?;
+        // std has already reported the panic on standard error.
+        Ok(thread.join().map_or(EXIT_PANICKED, |()| 0))
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/serve.rs"]
+mod tests;

@@ -1,0 +1,87 @@
+//! The thread that starts all children of this process.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::fcntl_dupfd_cloexec;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+use crate::child::Child;
+use crate::command::{self, Command, SOCKET_NUMBER};
+use crate::error::SpawnError;
+use crate::grip::Grip;
+use crate::launcher::OnExit;
+use crate::reaper::Reaper;
+
+/// One child to be started.
+pub(crate) struct Order {
+    pub(crate) environment: Vec<CString>,
+    /// The child's end of a socket in which its message lies already.
+    pub(crate) socket: OwnedFd,
+    pub(crate) stdin_null: bool,
+    pub(crate) block_interrupt: bool,
+    pub(crate) on_exit: Option<OnExit>,
+}
+
+/// An order and where the answer goes.
+pub(crate) struct Job {
+    pub(crate) order: Order,
+    pub(crate) reply: SyncSender<Result<Child, SpawnError>>,
+}
+
+/// Serves orders until nobody can send any.
+pub(crate) fn work(inbox: &Receiver<Job>, reaper: &Reaper) {
+    for Job { order, reply } in inbox {
+        // A caller always waits for its answer; if it were gone, the reaper has the child.
+        let _delivered = reply.send(spawn(order, reaper));
+    }
+}
+
+/// Starts a process and hands it to the reaper; on failure none is left.
+fn spawn(order: Order, reaper: &Reaper) -> Result<Child, SpawnError> {
+    let pid = exec(&order)?;
+    drop(order.socket);
+    let grip = Grip::take(pid).map_err(|error| {
+        end(pid);
+        SpawnError::system("open a pidfd of the child", error)
+    })?;
+    reaper.watch(pid, grip, order.on_exit).map(Child::new).inspect_err(|_| end(pid))
+}
+
+fn exec(order: &Order) -> Result<Pid, SpawnError> {
+    let socket = above_targets(&order.socket)?;
+    let null = if order.stdin_null { Some(open_null()?) } else { None };
+    Command {
+        arguments: command::arguments()?,
+        environment: &order.environment,
+        socket: socket.as_fd(),
+        stdin: null.as_ref().map(AsFd::as_fd),
+        block_interrupt: order.block_interrupt,
+    }
+    .spawn()
+}
+
+fn open_null() -> Result<OwnedFd, SpawnError> {
+    let opened = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    above_targets(&opened.map_err(|error| SpawnError::system("open /dev/null", error))?)
+}
+
+/// The same file under a number that no move in the child overwrites: in a program that has
+/// closed its standard descriptors it may be 0.
+fn above_targets(descriptor: &OwnedFd) -> Result<OwnedFd, SpawnError> {
+    fcntl_dupfd_cloexec(descriptor, SOCKET_NUMBER + 1)
+        .map_err(|error| SpawnError::system("duplicate a descriptor", error))
+}
+
+/// Ends a child that nobody will watch. As long as it is not reaped the number is its own.
+fn end(pid: Pid) {
+    let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    if waitid(WaitId::Pid(pid), peek).is_err() {
+        return; // Somebody else has reaped it, and the number may belong to another process.
+    }
+    // Both calls fail only if somebody else reaps it just now, which ends it as well.
+    let _killed = kill_process(pid, Signal::KILL);
+    let _reaped = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), WaitIdOptions::EXITED));
+}

@@ -1,0 +1,76 @@
+use std::ffi::CString;
+use std::os::fd::AsFd;
+
+use proptest::prelude::*;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use super::*;
+
+fn pair() -> (OwnedFd, OwnedFd) {
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
+}
+
+fn message<'a>(name: &'a str, payload: Payload<'a>) -> Message<'a> {
+    let identity = crate::image::identity().clone();
+    Message {
+        identity,
+        entry: 77,
+        name,
+        core_dumps: true,
+        ignore_interrupt: false,
+        has_pidfd: false,
+        payload,
+    }
+}
+
+#[test]
+fn the_largest_message_with_the_most_descriptors_arrives() {
+    let (ours, theirs) = pair();
+    let name = "n".repeat(crate::launcher::NAME_BYTES_MAX);
+    let payload = vec![5; INLINE_PAYLOAD_BYTES_MAX];
+    let descriptors = vec![ours.as_fd(); DESCRIPTORS_MAX];
+    send(&ours, &message(&name, Payload::Inline(&payload)), &descriptors).unwrap();
+    let packet = Packet::receive(&theirs).unwrap();
+    assert_eq!(packet.descriptors.len(), DESCRIPTORS_MAX);
+    let message = packet.message().unwrap();
+    assert_eq!((message.entry, message.name), (77, name.as_str()));
+    assert!(matches!(message.payload, Payload::Inline(bytes) if bytes == payload));
+}
+
+#[test]
+fn a_message_with_something_behind_it_is_refused() {
+    let mut bytes = postcard::to_stdvec(&message("x", Payload::Memory { len_bytes: 3 })).unwrap();
+    bytes.push(0);
+    assert!(Packet { bytes, descriptors: Vec::new() }.message().is_err());
+}
+
+#[test]
+fn a_closed_peer_is_a_parent_that_is_gone() {
+    let (ours, theirs) = pair();
+    drop(ours);
+    let refusal = Packet::receive(&theirs).unwrap_err();
+    assert!(format!("{refusal:?}").contains("code: 113"), "{refusal:?}");
+}
+
+proptest! {
+    #[test]
+    fn a_variable_comes_back(descriptor in 3..i32::MAX, parent: u32, depth in 1..u32::MAX) {
+        let variable = Variable { descriptor, parent, depth };
+        let value = CString::new(variable.to_string()).unwrap();
+        prop_assert_eq!(Variable::parse(&value), Some(variable));
+    }
+
+    #[test]
+    fn any_value_is_refused_or_one_that_is_written_so(value in "[0-9,+ -]{0,24}") {
+        let parsed = Variable::parse(&CString::new(value.clone()).unwrap());
+        prop_assert!(parsed.is_none_or(|variable| variable.to_string() == value));
+    }
+
+    #[test]
+    fn any_bytes_are_a_message_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let packet = Packet { bytes, descriptors: Vec::new() };
+        if let Ok(message) = packet.message() {
+            prop_assert!(message.name.len() <= packet.bytes.len());
+        }
+    }
+}

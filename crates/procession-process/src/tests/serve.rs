@@ -1,0 +1,111 @@
+//! Messages that no parent of this build would send: only the crate itself can write them.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::bootstrap::{self, Message, Payload, VARIABLE, Variable};
+use crate::image::{self, Identity};
+use crate::launcher::Start;
+use crate::refusal;
+
+fn entry(start: Start) {
+    let ordinary = start.payload == b"payload" && start.name == "name";
+    std::process::exit(if ordinary { 42 } else { 43 });
+}
+
+fn message() -> Message<'static> {
+    Message {
+        identity: image::identity().clone(),
+        entry: image::offset_of(entry as fn(Start) as usize).unwrap(),
+        name: "name",
+        core_dumps: false,
+        ignore_interrupt: false,
+        has_pidfd: false,
+        payload: Payload::Inline(b"payload"),
+    }
+}
+
+/// Starts this program with that message; its exit code and what it printed.
+fn code(message: &Message<'_>, descriptors: &[BorrowedFd<'_>]) -> Option<i32> {
+    let kind = SocketType::SEQPACKET;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap();
+    bootstrap::send(&ours, message, descriptors).unwrap();
+    let parent = std::process::id();
+    let variable = Variable { descriptor: 3, parent, depth: 1 };
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--list"]).env(VARIABLE, variable.to_string());
+    let source = theirs.as_raw_fd();
+    let place = move || {
+        match source {
+            // SAFETY: this concerns a number of the new process only.
+            3 => unsafe { libc::fcntl(3, libc::F_SETFD, 0) },
+            // SAFETY: as above.
+            _ => unsafe { libc::dup2(source, 3) },
+        };
+        Ok(())
+    };
+    // SAFETY: the closure makes async-signal-safe calls only.
+    unsafe { command.pre_exec(place) };
+    let output = command.output().unwrap();
+    assert!(output.stdout.is_empty(), "main has run");
+    output.status.code()
+}
+
+fn pidfd(pid: u32) -> OwnedFd {
+    let pid = Pid::from_raw(pid.cast_signed()).unwrap();
+    pidfd_open(pid, PidfdFlags::empty()).unwrap()
+}
+
+#[test]
+fn a_genuine_message_is_served() {
+    assert_eq!(code(&message(), &[]), Some(42));
+    let own = pidfd(std::process::id());
+    assert_eq!(code(&Message { has_pidfd: true, ..message() }, &[own.as_fd()]), Some(42));
+}
+
+#[test]
+fn a_parent_that_has_ended_is_not_served() {
+    let mut dead = Command::new("true").spawn().unwrap();
+    let notice = pidfd(dead.id());
+    dead.wait().unwrap();
+    let message = Message { has_pidfd: true, ..message() };
+    assert_eq!(code(&message, &[notice.as_fd()]), Some(refusal::PARENT_GONE));
+}
+
+#[test]
+fn another_build_is_not_served() {
+    let bytes = postcard::to_stdvec(image::identity()).unwrap();
+    let mut other = bytes.clone();
+    *other.last_mut().unwrap() ^= 1;
+    let identity: Identity = postcard::from_bytes(&other).unwrap();
+    assert_ne!(&identity, image::identity());
+    assert_eq!(code(&Message { identity, ..message() }, &[]), Some(refusal::OTHER_BUILD));
+}
+
+#[test]
+fn what_is_not_code_is_not_called() {
+    for entry in [0, u64::MAX, 1 << 46] {
+        assert_eq!(code(&Message { entry, ..message() }, &[]), Some(refusal::BAD_MESSAGE));
+    }
+}
+
+#[test]
+fn descriptors_that_were_announced_must_have_come() {
+    let missing = Some(refusal::BAD_MESSAGE);
+    assert_eq!(code(&Message { has_pidfd: true, ..message() }, &[]), missing);
+    let payload = Payload::Memory { len_bytes: 7 };
+    assert_eq!(code(&Message { payload, ..message() }, &[]), missing);
+}
+
+#[test]
+fn a_payload_must_have_the_length_that_was_announced() {
+    let memory = std::fs::File::open("/dev/null").unwrap();
+    for (len_bytes, expected) in [(0, 43), (1, refusal::BAD_MESSAGE), (u64::MAX, refusal::SYSTEM)] {
+        let payload = Payload::Memory { len_bytes };
+        assert_eq!(code(&Message { payload, ..message() }, &[memory.as_fd()]), Some(expected));
+    }
+}

@@ -1,0 +1,134 @@
+//! How children end, and how it is told.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use procession_process::{Exit, Launcher, Start};
+
+use super::role::{self, play, say};
+
+pub(crate) const ROLES: &[(&str, fn())] = &[
+    ("overflow", || {
+        let child = Launcher::new(|_| say(&recurse(0).to_string())).name("deep").launch().unwrap();
+        say(&format!("exit {}", child.wait()));
+    }),
+    ("zombies", || {
+        for number in 0..20 {
+            let launcher = Launcher::new(|start| std::process::exit(i32::from(start.payload[0])));
+            drop(launcher.payload(vec![number]).launch().unwrap());
+        }
+        role::eventually("no children, no zombies", || role::children().is_empty());
+    }),
+    ("panic in on_exit", || {
+        let child = Launcher::new(|_| ()).on_exit(|_| panic!("in on_exit")).launch().unwrap();
+        say(&format!("exit {}", child.wait()));
+    }),
+];
+
+fn exit_of(main: fn(Start)) -> Exit {
+    let child = Launcher::new(main).launch().unwrap();
+    let exit = child.wait();
+    assert_eq!(child.exit(), Some(exit));
+    assert_eq!(child.wait_timeout(Duration::ZERO), Some(exit));
+    assert!(!child.is_alive());
+    exit
+}
+
+#[test]
+fn exit_codes() {
+    assert_eq!(exit_of(|_| ()), Exit::Code(0));
+    assert_eq!(exit_of(|_| std::process::exit(3)), Exit::Code(3));
+    assert_eq!(exit_of(|_| std::process::exit(255)), Exit::Code(255));
+    assert_eq!(exit_of(|_| panic!("this panic is part of a test")), Exit::Code(101));
+}
+
+#[test]
+fn signals() {
+    assert_eq!(exit_of(|_| std::process::abort()), Exit::Signal(libc::SIGABRT));
+    assert_eq!(exit_of(|_| raise(libc::SIGTERM)), Exit::Signal(libc::SIGTERM));
+    assert_eq!(exit_of(|_| raise(libc::SIGSEGV)), Exit::Signal(libc::SIGSEGV));
+    assert_eq!(exit_of(|_| raise(libc::SIGBUS)), Exit::Signal(libc::SIGBUS));
+    let wild_write = |_| {
+        // SAFETY: not sound at all: the fault is what the test is about.
+        unsafe { std::ptr::with_exposed_provenance_mut::<u8>(8).write_volatile(1) }
+    };
+    assert_eq!(exit_of(wild_write), Exit::Signal(libc::SIGSEGV));
+}
+
+fn raise(signal: i32) {
+    // SAFETY: raise has no preconditions.
+    unsafe { libc::raise(signal) };
+}
+
+#[expect(unconditional_recursion, reason = "the overflow is what the test is about")]
+fn recurse(depth: u64) -> u64 {
+    let frame = std::hint::black_box([depth; 64]);
+    recurse(depth + 1) + frame[0]
+}
+
+#[test]
+fn a_stack_overflow_is_named_and_aborts() {
+    let finished = play("overflow").succeed();
+    assert_eq!(finished.answer("exit "), "SIGABRT (aborted)");
+    assert!(finished.err.contains("thread 'deep' has overflowed its stack"), "{}", finished.err);
+}
+
+#[test]
+fn killing_works_from_any_thread_any_number_of_times() {
+    let child = Launcher::new(|_| std::thread::sleep(role::GUARD)).launch().unwrap();
+    assert!(child.is_alive());
+    assert_eq!(child.exit(), None);
+    assert_eq!(child.wait_timeout(Duration::from_millis(1)), None);
+    assert!(child.signal(0).is_err(), "0 is no signal");
+    assert!(child.signal(65).is_err());
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| child.wait());
+        for _ in 0..3 {
+            scope.spawn(|| child.kill().unwrap());
+        }
+        assert_eq!(waiter.join().unwrap(), Exit::Signal(libc::SIGKILL));
+    });
+    child.kill().unwrap();
+    child.signal(libc::SIGTERM).unwrap();
+}
+
+#[test]
+fn real_time_signals_can_be_sent() {
+    let child = Launcher::new(|_| std::thread::sleep(role::GUARD)).launch().unwrap();
+    child.signal(40).unwrap();
+    assert_eq!(child.wait(), Exit::Signal(40));
+    assert_eq!(child.wait().to_string(), "signal 40");
+}
+
+#[test]
+fn on_exit_is_called_before_waiters_return_and_without_a_handle() {
+    static CALLED: AtomicBool = AtomicBool::new(false);
+    let on_exit = |exit| {
+        assert_eq!(exit, Exit::Code(4));
+        CALLED.store(true, Ordering::SeqCst);
+    };
+    let child = Launcher::new(|_| std::process::exit(4)).on_exit(on_exit).launch().unwrap();
+    assert_eq!(child.wait(), Exit::Code(4));
+    assert!(CALLED.load(Ordering::SeqCst));
+
+    let (tell, told) = mpsc::channel();
+    let on_exit = move |exit| tell.send((exit, std::thread::current().name().map(str::to_owned)));
+    let launcher = Launcher::new(|_| ()).on_exit(move |exit| on_exit(exit).unwrap());
+    drop(launcher.launch().unwrap());
+    let (exit, thread) = told.recv_timeout(role::GUARD).unwrap();
+    assert_eq!((exit, thread.as_deref()), (Exit::Code(0), Some("procession-reap")));
+}
+
+#[test]
+fn a_panic_on_the_reaper_thread_ends_the_process() {
+    use std::os::unix::process::ExitStatusExt;
+    let finished = play("panic in on_exit");
+    assert_eq!(finished.status.signal(), Some(libc::SIGABRT));
+    assert!(finished.err.contains("thread procession-reap panicked"), "{}", finished.err);
+}
+
+#[test]
+fn dropped_children_are_reaped() {
+    play("zombies").succeed();
+}

@@ -1,0 +1,52 @@
+//! Host programs that fork by themselves.
+
+use std::time::Duration;
+
+use procession_process::{Exit, Launcher};
+
+use super::role::{self, play, say};
+
+pub(crate) const ROLES: &[(&str, fn())] = &[("forks", || {
+    let before = Launcher::new(|_| std::thread::sleep(role::GUARD)).launch().unwrap();
+    // SAFETY: glibc makes its allocator usable in the child, which std and this crate rely on; no
+    // other thread of this program holds a lock of std.
+    match unsafe { libc::fork() } {
+        0 => {
+            let inert = before.kill().unwrap_err();
+            assert_eq!(inert.kind(), std::io::ErrorKind::PermissionDenied);
+            assert!(before.is_alive());
+            assert_eq!(before.wait_timeout(Duration::from_millis(1)), None);
+            launch_some("forked");
+            say("forked done");
+            // The parent kills it meanwhile or after: the end is seen, the status is not.
+            assert_eq!(before.wait(), Exit::Unknown);
+            drop(before);
+            std::process::exit(0);
+        }
+        forked => {
+            launch_some("original");
+            assert!(before.is_alive(), "the forked process could not kill it");
+            before.kill().unwrap();
+            assert_eq!(before.wait(), Exit::Signal(libc::SIGKILL));
+            let forked = rustix::process::Pid::from_raw(forked);
+            let options = rustix::process::WaitOptions::empty();
+            let (_, status) = rustix::process::waitpid(forked, options).unwrap().unwrap();
+            assert_eq!(status.exit_status(), Some(0));
+        }
+    }
+    role::eventually("no children, no zombies", || role::children().is_empty());
+})];
+
+fn launch_some(who: &str) {
+    for code in 1..=3 {
+        let launcher = Launcher::new(|start| std::process::exit(i32::from(start.payload[0])));
+        let child = launcher.payload(vec![code]).launch().unwrap();
+        assert_eq!(child.wait(), Exit::Code(i32::from(code)), "{who}");
+    }
+}
+
+#[test]
+fn both_sides_of_a_fork_launch_and_only_the_parent_has_a_say() {
+    let finished = play("forks").succeed();
+    assert_eq!(finished.count("forked done"), 1);
+}

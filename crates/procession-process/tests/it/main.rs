@@ -1,0 +1,15 @@
+//! The crate as its users see it: launching from tests that the harness runs on many threads, and
+//! from programs in every kind of trouble.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod constructors;
+mod descriptors;
+mod ending;
+mod environment;
+mod fork;
+mod hostile;
+mod launch;
+mod lineage;
+mod refused;
+mod role;
+mod status;

@@ -1,0 +1,79 @@
+//! Who a process is within its family: a slot, and which of the slot's many holders.
+
+use std::num::{NonZeroU16, NonZeroU32};
+
+use super::table::MEMBERS_MAX;
+
+/// A process of the family: the slot it holds and the slot's generation.
+///
+/// A slot is used again after its holder is gone, with the next generation, so a member that is gone is never mistaken for
+/// the one that came after it, whatever its pid is. Neither part is ever zero, so zero is free to mean "nobody" in a word
+/// that holds the whole of it, or only its slot.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Member {
+    slot: NonZeroU16,
+    generation: NonZeroU32,
+}
+
+impl Member {
+    /// The member with this slot and generation, or `None` when there can be no such member.
+    pub const fn new(slot: u16, generation: u32) -> Option<Self> {
+        match (NonZeroU16::new(slot), NonZeroU32::new(generation)) {
+            (Some(slot), Some(generation)) if slot.get() <= MEMBERS_MAX => {
+                Some(Self { slot, generation })
+            }
+            _ => None,
+        }
+    }
+
+    /// The slot, from 1 to [`MEMBERS_MAX`].
+    pub const fn slot(self) -> u16 {
+        self.slot.get()
+    }
+
+    /// Which holder of its slot it is; never zero.
+    pub const fn generation(self) -> u32 {
+        self.generation.get()
+    }
+
+    /// Slot and generation in one word: the generation in the upper half, the slot in the lowest 16 bits, the bits between
+    /// them clear. Never zero.
+    pub const fn to_bits(self) -> u64 {
+        (self.generation.get() as u64) << 32 | self.slot.get() as u64
+    }
+
+    /// The member that [`to_bits`](Self::to_bits) made `bits` of, or `None` when it made them of none.
+    ///
+    /// Words that carry flags between slot and generation must clear them first.
+    pub const fn from_bits(bits: u64) -> Option<Self> {
+        if bits & 0xffff_0000 != 0 {
+            return None;
+        }
+        Self::new((bits & 0xffff) as u16, (bits >> 32) as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_come_back_as_the_same_member() {
+        for (slot, generation) in [(1, 1), (MEMBERS_MAX, u32::MAX), (7, 0x8000_0000)] {
+            let member = Member::new(slot, generation).unwrap();
+            assert_ne!(member.to_bits(), 0);
+            assert_eq!(Member::from_bits(member.to_bits()), Some(member));
+        }
+    }
+
+    #[test]
+    fn bits_of_nobody_are_refused() {
+        let no_slot = 1 << 32;
+        let no_generation = 1;
+        let slot_too_high = 1 << 32 | u64::from(MEMBERS_MAX) + 1;
+        let flag = 1 << 32 | 1 << 16 | 1;
+        for bits in [0, no_slot, no_generation, slot_too_high, flag] {
+            assert_eq!(Member::from_bits(bits), None, "{bits:#x}");
+        }
+    }
+}

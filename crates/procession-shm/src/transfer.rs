@@ -1,0 +1,131 @@
+//! How handles get into messages and out of them.
+//!
+//! A handle (a [`Shared`](crate::Shared), a [`SharedBuf`](crate::SharedBuf), an end of a pipe) is more than its bytes: a file
+//! descriptor goes with it, beside the message. serde has no place for such a thing, so the channel that encodes a value
+//! opens a *scope* around it, in which the handles leave what goes beside, and the channel that decodes opens another in which
+//! they find it. Outside of a scope, in a JSON file say, a handle is an error.
+//!
+//! This module is public because channels are built on it. It is not part of the crate's stable interface.
+//!
+//! # Sending
+//!
+//! 1. [`send_scope`] runs the encoder, once. Each handle [`attach`]es its descriptor and writes the index it got. A handle
+//!    that can have only one owner is marked as leaving ([`Unique::leave`]); it cannot be encoded or used again.
+//! 2. The channel sends [`Outgoing::descriptors`] and puts the bytes where its peer will find them.
+//! 3. When nothing can fail any more, and *before* the store that makes the message real, it calls [`Outgoing::commit`], which
+//!    lets go of what has left. The receiver may rely on that: it can freeze a buffer at once. On any failure before, dropping
+//!    the `Outgoing` makes the handles usable again, and the value can be given back.
+//!
+//! # Receiving
+//!
+//! [`receive_scope`] runs the decoder with the descriptors that came and with what the peer is trusted to do. Descriptors that
+//! no handle asks for are closed at its end.
+//!
+//! Scopes belong to a thread. One may be opened inside another, by a `Serialize` implementation that sends something by
+//! itself: the inner one hides the outer one until it ends, also by a panic.
+
+mod receive;
+mod send;
+mod unique;
+
+use crate::segment::SegmentError;
+
+pub(crate) use receive::record as received;
+pub use receive::{
+    Received, Trust, descriptor, receive_scope, require_trust, take_copy, take_descriptor, trust,
+};
+pub(crate) use send::is_open as is_sending;
+pub use send::{Outgoing, Unsent, attach, need_family, send_scope};
+pub use unique::{Moved, Unique};
+
+/// Why a handle could not be put into a message or taken out of it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// It was serialized by something that is not a channel.
+    #[error(
+        "a {handle} can only be encoded into a channel, because a file descriptor goes with it: send it through a pipe or a queue, or as an argument of a task or process"
+    )]
+    NotSending {
+        /// The type of the handle.
+        handle: &'static str,
+    },
+    /// It was deserialized by something that is not a channel.
+    #[error(
+        "a handle can only be decoded from a channel, because a file descriptor goes with it: receive it from a pipe or a queue, or as an argument of a task or process"
+    )]
+    NotReceiving,
+    /// It was sent before, in this message or in another one.
+    #[error(
+        "this {handle} was already sent to another process, and there can be only one owner: send it once"
+    )]
+    Moved {
+        /// The type of the handle.
+        handle: &'static str,
+    },
+    /// It gives power over this process to the one that sent it, which is not trusted.
+    #[error(
+        "a {handle} from a process that is not trusted: build the channel or pool with `.trusting()` if its processes trust each other"
+    )]
+    Untrusted {
+        /// The type of the handle.
+        handle: &'static str,
+    },
+    /// The message names a descriptor that did not come with it, or that another handle took.
+    #[error(
+        "the message names file descriptor {index}, which is not among the {count} that came with it or is taken"
+    )]
+    NoDescriptor {
+        /// The index in the message.
+        index: u32,
+        /// How many descriptors came with the message.
+        count: usize,
+    },
+    /// The bytes of the handle contradict each other or the descriptor.
+    #[error("the message does not describe a {handle}: {reason}")]
+    Malformed {
+        /// The type of the handle.
+        handle: &'static str,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// Buffers from a process that is not trusted are copied, and there are more bytes than may be copied.
+    #[error(
+        "buffers of {len} bytes from a process that is not trusted must be copied, and {left} bytes are left for that: send a `SharedSlice`, which needs no copy, or raise the limit"
+    )]
+    CopyLimit {
+        /// How many bytes were asked for.
+        len: usize,
+        /// How many bytes were left.
+        left: usize,
+    },
+    /// The shared memory could not be taken over.
+    #[error(transparent)]
+    Memory(#[from] SegmentError),
+}
+
+/// A value of the innermost scope of this thread that hides the one outside until it is closed or dropped.
+struct Scope<S: 'static> {
+    slot: &'static Slot<S>,
+    outer: Option<S>,
+}
+
+type Slot<S> = std::thread::LocalKey<std::cell::RefCell<Option<S>>>;
+
+impl<S> Scope<S> {
+    fn open(slot: &'static Slot<S>, inner: S) -> Self {
+        Self { slot, outer: slot.replace(Some(inner)) }
+    }
+
+    fn close(self) -> S {
+        self.slot.take().expect("only the scope itself takes its value")
+    }
+}
+
+impl<S> Drop for Scope<S> {
+    fn drop(&mut self) {
+        let inner = self.slot.replace(self.outer.take());
+        // Outside of the cell, because a value may open a scope while it is dropped.
+        drop(inner);
+    }
+}

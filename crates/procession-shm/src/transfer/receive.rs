@@ -1,0 +1,173 @@
+//! The scope of a decoder.
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::{Scope, TransferError};
+
+thread_local! {
+    static RECEIVING: RefCell<Option<Receiving>> = const { RefCell::new(None) };
+}
+
+struct Receiving {
+    descriptors: Vec<Option<Arc<OwnedFd>>>,
+    trust: Trust,
+    failure: Option<TransferError>,
+}
+
+/// What the sender of a message is trusted to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// To keep the rules of the memory that it shares with us.
+    Trusting,
+    /// Nothing. Handles that would let it change our memory are refused or copied.
+    Untrusting {
+        /// How many bytes of buffers may be copied for this message.
+        copy_bytes_max: usize,
+    },
+}
+
+/// What a decoder returned, and what the handles in the message have to say about it.
+#[derive(Debug)]
+#[must_use]
+pub struct Received<R> {
+    /// What the decoder returned.
+    pub value: R,
+    /// The first thing that a handle could not do; serde has turned it into text.
+    pub failure: Option<TransferError>,
+}
+
+/// Runs a decoder so that the handles in the message find the descriptors that came with it.
+///
+/// Descriptors that no handle asked for are closed.
+///
+/// ```
+/// use procession_shm::transfer::{Trust, receive_scope, send_scope};
+/// use procession_shm::SharedSlice;
+///
+/// let sent = SharedSlice::from_slice(&[1_u32, 2, 3])?;
+/// let (bytes, outgoing) = send_scope(|| postcard::to_stdvec(&sent)).unwrap();
+/// let fds = outgoing.descriptors().map(|fd| fd.try_clone_to_owned()).collect::<Result<_, _>>().unwrap();
+/// outgoing.commit();
+///
+/// let received = receive_scope(fds, Trust::Untrusting { copy_bytes_max: 0 }, || {
+///     postcard::from_bytes::<SharedSlice<u32>>(&bytes)
+/// });
+/// assert_eq!(received.value.unwrap()[..], [1, 2, 3]);
+/// # Ok::<(), procession_shm::SegmentError>(())
+/// ```
+pub fn receive_scope<R>(
+    descriptors: Vec<OwnedFd>,
+    trust: Trust,
+    decode: impl FnOnce() -> R,
+) -> Received<R> {
+    let descriptors = descriptors.into_iter().map(|fd| Some(Arc::new(fd))).collect();
+    let scope = Scope::open(&RECEIVING, Receiving { descriptors, trust, failure: None });
+    let value = decode();
+    Received { value, failure: scope.close().failure }
+}
+
+/// What the sender of the message that is being decoded is trusted to do.
+///
+/// # Errors
+///
+/// [`NotReceiving`](TransferError::NotReceiving) outside of a [`receive_scope`].
+pub fn trust() -> Result<Trust, TransferError> {
+    in_scope(|receiving| Ok(receiving.trust))
+}
+
+/// Refuses a handle that only a trusted process may send.
+///
+/// # Errors
+///
+/// [`Untrusted`](TransferError::Untrusted) when the sender is not trusted,
+/// [`NotReceiving`](TransferError::NotReceiving) outside of a [`receive_scope`].
+pub fn require_trust(handle: &'static str) -> Result<(), TransferError> {
+    in_scope(|receiving| match receiving.trust {
+        Trust::Trusting => Ok(()),
+        Trust::Untrusting { .. } => Err(TransferError::Untrusted { handle }),
+    })
+}
+
+/// Takes `len` bytes off what may be copied for this message; a trusted process has no limit.
+///
+/// # Errors
+///
+/// [`CopyLimit`](TransferError::CopyLimit) when there are fewer left,
+/// [`NotReceiving`](TransferError::NotReceiving) outside of a [`receive_scope`].
+pub fn take_copy(len: usize) -> Result<(), TransferError> {
+    in_scope(|receiving| match &mut receiving.trust {
+        Trust::Trusting => Ok(()),
+        Trust::Untrusting { copy_bytes_max: left } => {
+            let rest = left.checked_sub(len);
+            *left = rest.ok_or(TransferError::CopyLimit { len, left: *left })?;
+            Ok(())
+        }
+    })
+}
+
+/// The descriptor at `index`, which other handles of the same message may use as well.
+///
+/// # Errors
+///
+/// [`NoDescriptor`](TransferError::NoDescriptor) when there is none,
+/// [`NotReceiving`](TransferError::NotReceiving) outside of a [`receive_scope`].
+pub fn descriptor(index: u32) -> Result<Arc<OwnedFd>, TransferError> {
+    in_scope(|receiving| {
+        receiving.find(index)?.clone().ok_or_else(|| receiving.no_descriptor(index))
+    })
+}
+
+/// The descriptor at `index`, which no other handle of the message may use.
+///
+/// # Errors
+///
+/// [`NoDescriptor`](TransferError::NoDescriptor) when there is none or another handle has it,
+/// [`NotReceiving`](TransferError::NotReceiving) outside of a [`receive_scope`].
+pub fn take_descriptor(index: u32) -> Result<OwnedFd, TransferError> {
+    in_scope(|receiving| {
+        let taken = receiving.find(index)?.take();
+        taken.and_then(Arc::into_inner).ok_or_else(|| receiving.no_descriptor(index))
+    })
+}
+
+impl Receiving {
+    fn keep_first<T>(&mut self, result: &Result<T, TransferError>) {
+        if let Err(error) = result {
+            self.failure.get_or_insert_with(|| error.clone());
+        }
+    }
+
+    fn find(&mut self, index: u32) -> Result<&mut Option<Arc<OwnedFd>>, TransferError> {
+        let error = self.no_descriptor(index);
+        usize::try_from(index).ok().and_then(|index| self.descriptors.get_mut(index)).ok_or(error)
+    }
+
+    fn no_descriptor(&self, index: u32) -> TransferError {
+        TransferError::NoDescriptor { index, count: self.descriptors.len() }
+    }
+}
+
+/// Keeps the first failure for [`Received`].
+pub(crate) fn record<T>(result: Result<T, TransferError>) -> Result<T, TransferError> {
+    RECEIVING.with_borrow_mut(|slot| {
+        if let Some(receiving) = slot {
+            receiving.keep_first(&result);
+        }
+    });
+    result
+}
+
+fn in_scope<T>(
+    operation: impl FnOnce(&mut Receiving) -> Result<T, TransferError>,
+) -> Result<T, TransferError> {
+    RECEIVING.with_borrow_mut(|slot| match slot {
+        Some(receiving) => {
+            let result = operation(receiving);
+            receiving.keep_first(&result);
+            result
+        }
+        None => Err(TransferError::NotReceiving),
+    })
+}

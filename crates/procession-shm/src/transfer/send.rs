@@ -1,0 +1,181 @@
+//! The scope of an encoder.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use super::unique::Leaving;
+use super::{Scope, TransferError};
+
+thread_local! {
+    static SENDING: RefCell<Option<Sending>> = const { RefCell::new(None) };
+}
+
+#[derive(Default)]
+struct Sending {
+    outgoing: Outgoing,
+    failure: Option<TransferError>,
+}
+
+impl Sending {
+    fn keep_first<T>(&mut self, result: &Result<T, TransferError>) {
+        if let Err(error) = result {
+            self.failure.get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
+/// What goes beside the bytes of a message.
+///
+/// Dropped without [`commit`](Self::commit), it makes the handles in the message usable again.
+#[derive(Default)]
+#[must_use = "dropping it takes the handles back"]
+pub struct Outgoing {
+    descriptors: Vec<Arc<OwnedFd>>,
+    leaving: Vec<Box<dyn Leaving>>,
+    needs_family: bool,
+}
+
+impl Outgoing {
+    /// The descriptors to send, in the order of their indices. Handles of the same memory share one.
+    pub fn descriptors(&self) -> impl ExactSizeIterator<Item = BorrowedFd<'_>> {
+        self.descriptors.iter().map(|fd| fd.as_fd())
+    }
+
+    /// Whether a handle in the message waits on other processes, so that its receiver has to be in the family.
+    pub fn needs_family(&self) -> bool {
+        self.needs_family
+    }
+
+    /// Lets go of the handles that have left. To be called when sending cannot fail any more, before the store that makes the
+    /// message real.
+    pub fn commit(mut self) {
+        self.leaving.drain(..).for_each(|handle| handle.commit());
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.leaving.drain(..).for_each(|handle| handle.undo());
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("descriptors", &self.descriptors)
+            .field("leaving", &self.leaving.len())
+            .field("needs_family", &self.needs_family)
+            .finish()
+    }
+}
+
+/// A value that could not be encoded. Its handles are as they were.
+#[derive(Debug)]
+pub struct Unsent<E> {
+    /// What the encoder returned.
+    pub error: E,
+    /// The first thing that a handle could not do; `None` when the encoder failed for a reason of its own.
+    pub failure: Option<TransferError>,
+}
+
+/// Runs an encoder so that the handles in the value can go with it.
+///
+/// `encode` must serialize the value once: a second time, a handle that can have only one owner has already left.
+///
+/// # Errors
+///
+/// That of `encode`. Handles that had already been encoded are usable again.
+///
+/// ```
+/// use procession_shm::{SharedBuf, transfer};
+///
+/// let buffer = SharedBuf::from_slice(&[1_u32, 2, 3])?;
+/// let (bytes, outgoing) = transfer::send_scope(|| postcard::to_stdvec(&buffer)).unwrap();
+/// assert_eq!(outgoing.descriptors().len(), 1);
+/// // here the channel sends the descriptors and writes the bytes
+/// # assert!(!bytes.is_empty());
+/// outgoing.commit();
+/// // here it makes the message real
+/// # Ok::<(), procession_shm::SegmentError>(())
+/// ```
+pub fn send_scope<R, E>(encode: impl FnOnce() -> Result<R, E>) -> Result<(R, Outgoing), Unsent<E>> {
+    let scope = Scope::open(&SENDING, Sending::default());
+    let result = encode();
+    let Sending { outgoing, failure } = scope.close();
+    match result {
+        Ok(value) => Ok((value, outgoing)),
+        Err(error) => Err(Unsent { error, failure }),
+    }
+}
+
+/// Sends a descriptor along and returns the index by which the receiver finds it. One that is already there is not added
+/// again.
+///
+/// # Errors
+///
+/// [`NotSending`](TransferError::NotSending) outside of a [`send_scope`],
+/// [`Malformed`](TransferError::Malformed) for more than 2^32 descriptors.
+pub fn attach(handle: &'static str, fd: &Arc<OwnedFd>) -> Result<u32, TransferError> {
+    in_scope(handle, |sending| {
+        let descriptors = &mut sending.outgoing.descriptors;
+        let known = descriptors.iter().position(|other| Arc::ptr_eq(other, fd));
+        let index = known.unwrap_or_else(|| {
+            descriptors.push(Arc::clone(fd));
+            descriptors.len() - 1
+        });
+        let reason = "it has more file descriptors than can be counted";
+        u32::try_from(index).map_err(|_| TransferError::Malformed { handle, reason })
+    })
+}
+
+/// Says that the receiver has to be in the family of this process to use the handle.
+///
+/// # Errors
+///
+/// [`NotSending`](TransferError::NotSending) outside of a [`send_scope`].
+pub fn need_family(handle: &'static str) -> Result<(), TransferError> {
+    in_scope(handle, |sending| {
+        sending.outgoing.needs_family = true;
+        Ok(())
+    })
+}
+
+pub(crate) fn is_open() -> bool {
+    SENDING.with_borrow(Option::is_some)
+}
+
+pub(super) fn push_leaving(
+    handle: &'static str,
+    leaving: Box<dyn Leaving>,
+) -> Result<(), TransferError> {
+    in_scope(handle, |sending| {
+        sending.outgoing.leaving.push(leaving);
+        Ok(())
+    })
+}
+
+/// Keeps the first failure for [`Unsent`], because serde turns it into text.
+pub(super) fn record<T>(result: Result<T, TransferError>) -> Result<T, TransferError> {
+    SENDING.with_borrow_mut(|slot| {
+        if let Some(sending) = slot {
+            sending.keep_first(&result);
+        }
+    });
+    result
+}
+
+fn in_scope<T>(
+    handle: &'static str,
+    operation: impl FnOnce(&mut Sending) -> Result<T, TransferError>,
+) -> Result<T, TransferError> {
+    SENDING.with_borrow_mut(|slot| match slot {
+        Some(sending) => {
+            let result = operation(sending);
+            sending.keep_first(&result);
+            result
+        }
+        None => Err(TransferError::NotSending { handle }),
+    })
+}
