@@ -75,11 +75,11 @@ impl<'a> Bell<'a> {
         self.ring_after_fence(kind);
     }
 
-    /// [`ring`](Self::ring) for a caller whose last access was a sequentially consistent read-modify-write of a word that
-    /// the sleeper also looks at, sequentially consistently, between announcing and sleeping.
+    /// [`ring`](Self::ring) for a caller whose last access was a read-modify-write of a word on which the sleeper, too, does
+    /// one between announcing and sleeping (edge E4 of [`gate`](crate::gate)).
     #[inline]
     pub fn ring_after_fence(self, kind: u32) {
-        if self.word.load(Ordering::SeqCst) >= kind {
+        if self.word.load(Ordering::Relaxed) >= kind {
             self.wake();
         }
     }

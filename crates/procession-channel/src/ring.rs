@@ -15,6 +15,7 @@
 //! | offset | word | written by |
 //! |---|---|---|
 //! | 0 | `tail`: u64, bytes ever published | producer |
+//! | 8..64 | hints of the producer ([`Ring::hint_u64`]), read by the consumer with the tail in one cache line | producer |
 //! | 128 | `head`: u64, bytes ever released | consumer |
 //! | 256 | reader's [`Bell`] | both |
 //! | 384 | writer's [`Bell`] | both |
@@ -49,7 +50,7 @@
 
 use std::sync::Arc;
 
-use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use procession_shm::sync::atomic::{AtomicU64, Ordering};
 use procession_shm::{Mapping, Segment, SegmentError, page_size};
 
 use crate::bell::Bell;
@@ -139,13 +140,14 @@ impl Ring {
         self.mapping.atomic_u64(Self::word_offset(index))
     }
 
-    /// A 32-bit word for the protocol on top of the ring; `index` counts cache line pairs.
+    /// A word in the cache line of the tail, for what the producer wants to tell the consumer along with it.
     ///
     /// # Panics
     ///
-    /// When the head page has no such word.
-    pub fn word_u32(&self, index: usize) -> &AtomicU32 {
-        self.mapping.atomic_u32(Self::word_offset(index))
+    /// When `index` is over 6.
+    pub fn hint_u64(&self, index: usize) -> &AtomicU64 {
+        assert!(index < 7, "the tail's cache line has room for 7 hints");
+        self.mapping.atomic_u64(TAIL + 8 * (index + 1))
     }
 
     fn word_offset(index: usize) -> usize {

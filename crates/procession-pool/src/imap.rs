@@ -130,46 +130,51 @@ impl<I: Iterator, R> Imap<'_, I, R> {
         self.options.window.unwrap_or(automatic).max(1)
     }
 
-    /// Pulls input while the window has room for a chunk.
+    /// Pulls input once a good part of the window is free: refilling it item by item would cost a wake-up each.
     fn feed(&mut self) {
-        while self.input.is_some() {
-            let window = self.window();
-            let chunk = self.chunk.min(window.div_ceil(2 * self.core.config.workers)).max(1);
-            if self.outstanding() + chunk > window {
-                return;
-            }
-            self.feed_chunk(chunk);
+        if self.input.is_none() {
+            return;
+        }
+        let window = self.window();
+        let chunk = self.chunk.min(window.div_ceil(2 * self.core.config.workers)).max(1);
+        let room = window.saturating_sub(self.outstanding());
+        if room >= chunk.max(window / 4) {
+            let (first, chunks) = (self.pulled, self.pull(room / chunk, chunk));
+            self.submit(first, chunks);
         }
     }
 
-    /// Pulls up to `size` items and hands them to the pool.
-    fn feed_chunk(&mut self, size: usize) {
-        let Some(function) = self.function else { return };
+    /// Pulls items for up to `count` chunks of `size` items.
+    fn pull(&mut self, count: usize, size: usize) -> Vec<Chunk> {
+        let pulled = (0..count).map_while(|_| self.input.is_some().then(|| self.pull_chunk(size)));
+        pulled.flatten().collect()
+    }
+
+    /// Pulls up to `size` items, or fewer up to one that cannot be encoded.
+    fn pull_chunk(&mut self, size: usize) -> Option<Chunk> {
+        let mut frame = Frame::call(self.function?, self.call);
         let first = self.pulled;
-        let mut frame = Frame::call(function, self.call);
         while frame.count() < size && frame.len() < CHUNK_BYTES_MAX {
             let Some(item) = self.input.as_mut().and_then(Iterator::next) else {
                 self.input = None;
                 break;
             };
-            let pushed = frame.push(|out| (self.encode)(&item, out));
+            let (index, encode) = (self.pulled, self.encode);
             self.pulled += 1;
-            if let Err(error) = pushed {
-                let item = self.pulled - 1;
-                let error = TaskError::refused(item, error);
-                self.arrived.insert(item, Delivery::Failed { item, error });
+            if let Err(error) = frame.push(|out| encode(&item, out)) {
+                let error = TaskError::refused(index, error);
+                self.arrived.insert(index, Delivery::Failed { item: index, error });
                 break;
             }
         }
-        if frame.count() > 0 {
-            self.submit(Chunk::new(self.call, first, frame.sealed()));
-        }
+        (frame.count() > 0).then(|| Chunk::new(self.call, first, frame.sealed()))
     }
 
-    fn submit(&mut self, chunk: Chunk) {
-        let (call, first) = (self.call, chunk.first);
+    /// Hands chunks to the pool. If it takes no more, what was pulled from `first` on is lost.
+    fn submit(&mut self, first: usize, chunks: Vec<Chunk>) {
+        let call = self.call;
         let submitted = self.core.with(|state| {
-            state.submit(chunk)?;
+            chunks.into_iter().try_for_each(|chunk| state.submit(chunk))?;
             Ok(state.calls.get(&call).map(|call| call.pace))
         });
         match submitted {

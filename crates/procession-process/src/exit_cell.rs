@@ -83,6 +83,7 @@ fn decode(word: u32) -> Option<Exit> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use super::*;
@@ -104,11 +105,32 @@ mod tests {
         let cell = ExitCell::new();
         assert_eq!(cell.wait(Some(Instant::now() + Duration::from_millis(1))), None);
         std::thread::scope(|scope| {
-            let waiters = [(); 3].map(|()| scope.spawn(|| cell.wait(None)));
+            let (tell, tids) = mpsc::channel();
+            let waiters = [(); 3].map(|()| {
+                let (tell, cell) = (tell.clone(), &cell);
+                scope.spawn(move || {
+                    tell.send(rustix::thread::gettid()).unwrap();
+                    cell.wait(None)
+                })
+            });
+            for tid in tids.iter().take(waiters.len()) {
+                until_asleep(tid);
+            }
             cell.set(Exit::Code(7));
             for waiter in waiters {
                 assert_eq!(waiter.join().unwrap(), Some(Exit::Code(7)));
             }
         });
+    }
+
+    fn until_asleep(tid: rustix::process::Pid) {
+        loop {
+            let stat = format!("/proc/self/task/{}/stat", tid.as_raw_nonzero());
+            let stat = std::fs::read_to_string(stat).unwrap();
+            if stat.rsplit_once(") ").unwrap().1.starts_with('S') {
+                return;
+            }
+            std::thread::yield_now();
+        }
     }
 }

@@ -77,3 +77,8 @@ pub use failure::{Failure, Report};
 pub use hook::{DEPTH_MAX, depth, is_child};
 pub use launcher::{Launcher, Start};
 pub use outcome::{Fallible, Outcome, Plain};
+
+/// The example of the README is compiled with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

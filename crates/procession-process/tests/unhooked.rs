@@ -8,7 +8,7 @@
 use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use procession_process::{Launcher, SpawnError};
@@ -39,8 +39,9 @@ fn run(program: &Path) -> String {
 #[test]
 fn a_program_without_its_hook_launches_nothing() {
     let directory = std::env::temp_dir().join(format!("procession-hook-{}", std::process::id()));
-    fs::create_dir_all(&directory).unwrap();
-    let copy = directory.join("program");
+    let directory = Directory(directory);
+    fs::create_dir_all(&directory.0).unwrap();
+    let copy = directory.0.join("program");
     let mut file = fs::read(std::env::current_exe().unwrap()).unwrap();
     let mut outputs = Vec::new();
     for patched in [false, true] {
@@ -52,12 +53,20 @@ fn a_program_without_its_hook_launches_nothing() {
         outputs.push(run(&copy));
         fs::remove_file(&copy).unwrap();
     }
-    fs::remove_dir(&directory).unwrap();
     let [hooked, unhooked] = &outputs[..] else { unreachable!() };
     assert!(hooked.contains("CHILD SERVES"), "{hooked}");
     assert!(unhooked.contains("HOOK DID NOT RUN: the start-up hook did not run"), "{unhooked}");
     for output in outputs {
         assert_eq!(output.matches("MAIN RUNS").count(), 1, "{output}");
+    }
+}
+
+/// Removed when the test ends, also by a failure.
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
     }
 }
 

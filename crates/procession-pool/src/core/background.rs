@@ -78,7 +78,7 @@ impl Core {
     ) -> MutexGuard<'a, State> {
         state.background_drives = true;
         state.is_awaited = false;
-        drop(state);
+        self.unlock(state);
         self.wait_until(None, &Deadline::NEVER, |state| {
             let over = state.unattended == 0 || state.retiring || !state.parked.is_empty();
             over.then_some(())

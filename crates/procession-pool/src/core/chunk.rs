@@ -21,13 +21,15 @@ pub(crate) struct Chunk {
     /// How many items have an outcome.
     pub(crate) done: usize,
     pub(crate) frame: Arc<Frame>,
+    /// Where its frame ends in the ring of tasks of the worker that has it, counted from the beginning of time.
+    pub(crate) end: u64,
     /// The errors of earlier tries; a chunk that has any has one item.
     pub(crate) attempts: Vec<TaskError>,
 }
 
 impl Chunk {
     pub(crate) fn new(call: CallId, first: usize, frame: Frame) -> Self {
-        Self { call, first, done: 0, frame: Arc::new(frame), attempts: Vec::new() }
+        Self { call, first, done: 0, frame: Arc::new(frame), end: 0, attempts: Vec::new() }
     }
 
     /// How many items have no outcome yet.
@@ -47,6 +49,7 @@ impl Chunk {
             first: self.first + range.start,
             done: 0,
             frame: Arc::new(self.frame.part(range.start, range.end)),
+            end: 0,
             attempts: self.attempts.clone(),
         }
     }

@@ -225,7 +225,7 @@ impl State {
             let Some(lane) = lane.as_mut().filter(|lane| lane.is_credible()) else { continue };
             let (busy, needs_room) = (lane.is_busy(), lane.has_outbox());
             if busy {
-                lane.link.bell().announce(wanted);
+                lane.link.announce(wanted, lane.halfway());
             }
             if needs_room {
                 lane.link.room_bell().announce(AT_REST);

@@ -40,9 +40,15 @@ pub(crate) struct Lane {
     pub(crate) sentence: Option<Sentence>,
     /// What it was given, oldest first; it works on the first.
     pub(crate) in_flight: VecDeque<Chunk>,
+    /// It was sent something and has not been rung for yet.
+    pub(crate) is_unrung: bool,
+    /// How many items of those have no outcome yet.
+    items: usize,
     /// Frames that are not sent in full yet, oldest first, and how much of the first one is.
     outbox: VecDeque<Arc<Frame>>,
     sent_of_first: usize,
+    /// Bytes of all frames it was ever given, sent or not.
+    promised: u64,
     /// Results of the first chunk in flight that have not been delivered, and how many.
     pub(crate) inbox: Vec<u8>,
     pub(crate) inbox_count: usize,
@@ -74,8 +80,11 @@ impl Lane {
             ready: false,
             sentence: None,
             in_flight: VecDeque::new(),
+            is_unrung: false,
+            items: 0,
             outbox: VecDeque::new(),
             sent_of_first: 0,
+            promised: 0,
             inbox: Vec::new(),
             inbox_count: 0,
             inbox_whole: 0,
@@ -121,7 +130,13 @@ impl Lane {
 
     /// Items that it was given and that have no outcome.
     pub(crate) fn items_in_flight(&self) -> usize {
-        self.in_flight.iter().map(Chunk::left).sum()
+        self.items
+    }
+
+    /// One more item has an outcome.
+    pub(crate) fn settle_one(&mut self) {
+        self.done += 1;
+        self.items -= 1;
     }
 
     /// Gives it a chunk, and before that the context of its call if it has not got it yet.
@@ -135,18 +150,36 @@ impl Lane {
             (self.item_since, self.chunk_since) = (now, now);
         }
         let frame = Arc::clone(&chunk.frame);
-        self.in_flight.push_back(chunk);
-        self.send(frame)
+        self.send(frame)?;
+        self.items += chunk.left();
+        self.in_flight.push_back(Chunk { end: self.promised, ..chunk });
+        Ok(())
+    }
+
+    /// Where in the ring of tasks the worker has half of its work behind it.
+    pub(crate) fn halfway(&self) -> u64 {
+        let middle = self.in_flight.len().saturating_sub(1) / 2;
+        self.in_flight.get(middle).map_or(0, |chunk| chunk.end)
     }
 
     /// Sends a frame behind all that was sent before.
     pub(crate) fn send(&mut self, frame: Arc<Frame>) -> Result<(), LinkError> {
+        self.promised += frame.len() as u64;
+        self.is_unrung = true;
+        if self.outbox.is_empty() {
+            let sent = self.link.send(&frame, 0)?;
+            if sent == frame.len() {
+                return Ok(());
+            }
+            self.sent_of_first = sent;
+        }
         self.outbox.push_back(frame);
-        self.pump()
+        Ok(())
     }
 
     /// Sends as much of the outbox as there is room for.
     pub(crate) fn pump(&mut self) -> Result<(), LinkError> {
+        self.is_unrung |= !self.outbox.is_empty();
         while let Some(frame) = self.outbox.front() {
             self.sent_of_first += self.link.send(frame, self.sent_of_first)?;
             if self.sent_of_first < frame.len() {
@@ -194,6 +227,7 @@ impl Lane {
             }
             kept.push_back(Chunk { frame: Arc::new(chunk.frame.part(0, cut)), ..chunk });
         }
+        self.items = kept.iter().map(Chunk::left).sum();
         self.in_flight = kept;
         self.send(Arc::new(Frame::resume()))?;
         Ok(taken)

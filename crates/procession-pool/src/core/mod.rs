@@ -78,6 +78,7 @@ impl Core {
 
     /// Gives the state back and then tells everybody who has to be told something.
     pub(crate) fn unlock(&self, mut state: MutexGuard<'_, State>) {
+        state.ring_workers();
         let notices = std::mem::take(&mut state.notices);
         let unseen = std::mem::take(&mut state.unseen);
         let is_driven = state.driver != Driver::Nobody;

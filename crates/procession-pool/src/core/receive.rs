@@ -58,10 +58,11 @@ impl State {
         let Some(chunk) = lane.in_flight.front_mut() else { return Err(Sentence::Nonsense) };
         if result == tag::OK {
             chunk.done += 1;
-            lane.done += 1;
+            let is_last = chunk.left() == 0;
+            lane.settle_one();
             lane.inbox_count += 1;
             lane.inbox_whole = lane.inbox.len();
-            if chunk.left() == 0 {
+            if is_last {
                 self.finish_chunk(index);
             }
             return Ok(());
@@ -92,8 +93,9 @@ impl State {
         let retry = chunk.retry_of_next(error.clone());
         let (call, item, earlier) = (chunk.call, chunk.next_item(), chunk.attempts.clone());
         chunk.done += 1;
-        lane.done += 1;
-        if chunk.left() == 0 {
+        let is_last = chunk.left() == 0;
+        lane.settle_one();
+        if is_last {
             self.finish_chunk(index);
         }
         self.retry_or_fail(call, item, error, earlier, retry);

@@ -20,8 +20,9 @@ const SHORT: Duration = Duration::from_millis(10);
 /// How long a worker may be on one item before what waits behind it is given to an idle one.
 const PATIENCE: Duration = Duration::from_millis(1);
 
-/// How many chunks of short items a worker is given at a time: one to work on and one to go on with.
-const DEPTH: usize = 2;
+/// How long a worker shall be busy with what it is given, if items are known to be short: long enough that the parent need
+/// not wake up for each chunk. It always gets at least one chunk to work on and one to go on with.
+const BACKLOG: Duration = Duration::from_micros(400);
 
 impl State {
     /// Gives what waits to workers that can take it.
@@ -34,29 +35,36 @@ impl State {
 
     /// A worker that has nothing to do, the one that finished last before all others; else one that can have a second chunk.
     fn taker_of(&self, chunk: &Chunk) -> Option<usize> {
-        let room = |index: usize, depth: usize| {
+        let is_idle = |&index: &usize| {
             let lane = self.lanes[index].as_ref();
-            lane.is_some_and(|lane| lane.is_available() && lane.in_flight.len() < depth)
+            lane.is_some_and(|lane| lane.is_available() && lane.in_flight.is_empty())
         };
-        if room(self.hot, 1) {
+        if is_idle(&self.hot) {
             return Some(self.hot);
         }
-        let all = 0..self.lanes.len();
-        let idle = all.clone().find(|&index| room(index, 1));
+        let idle = (0..self.lanes.len()).find(is_idle);
         idle.or_else(|| {
-            let mut rest = all.filter(|&index| room(index, DEPTH));
-            self.is_short(chunk.call).then(|| rest.find(|&index| self.is_on_short(index)))?
+            self.short_item(chunk.call)?;
+            let lanes = self.lanes.iter().enumerate();
+            let open = lanes.filter_map(|(index, lane)| Some((self.load_of(lane.as_ref()?)?, index)));
+            open.min().map(|(_, index)| index)
         })
     }
 
-    fn is_short(&self, call: CallId) -> bool {
-        let pace = self.calls.get(&call).and_then(|call| call.pace.item());
-        pace.is_some_and(|item| item <= SHORT)
+    /// How long an item of the call takes, if it is known to be short.
+    fn short_item(&self, call: CallId) -> Option<Duration> {
+        self.calls.get(&call)?.pace.item().filter(|&item| item <= SHORT)
     }
 
-    fn is_on_short(&self, index: usize) -> bool {
-        let front = self.lanes[index].as_ref().and_then(|lane| lane.in_flight.front());
-        front.is_some_and(|chunk| self.is_short(chunk.call))
+    /// How long the worker will be busy with what it has; nothing if it should not be given more.
+    fn load_of(&self, lane: &Lane) -> Option<Duration> {
+        if !lane.is_available() || lane.has_outbox() {
+            return None;
+        }
+        let item = self.short_item(lane.in_flight.front()?.call)?;
+        let items = u32::try_from(lane.items_in_flight()).unwrap_or(u32::MAX);
+        let load = item.saturating_mul(items);
+        (lane.in_flight.len() < 2 || load < BACKLOG).then_some(load)
     }
 
     fn give(&mut self, index: usize, chunk: Chunk) {
@@ -70,7 +78,7 @@ impl State {
         lane.link.set_parties(parties);
         if driver == Driver::Asleep {
             // The driver sleeps on this worker's bell, too, but has not asked it to ring.
-            lane.link.bell().announce(AT_REST);
+            lane.link.announce(AT_REST, lane.halfway());
         }
         let given = lane.give(chunk, context.as_deref());
         let unseen = if timed || lane.has_outbox() { Unseen::Alarm } else { Unseen::Work };

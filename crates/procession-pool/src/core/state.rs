@@ -225,6 +225,14 @@ impl State {
         self.rebalance();
     }
 
+    /// Wakes the workers that were sent something since this was called last and that sleep.
+    pub(crate) fn ring_workers(&mut self) {
+        for lane in self.lanes.iter_mut().flatten().filter(|lane| lane.is_unrung) {
+            lane.is_unrung = false;
+            lane.link.ring();
+        }
+    }
+
     /// When something must be looked at although no worker has news.
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
         let timeouts = self.lanes.iter().flatten().filter_map(|lane| self.alarm_of(lane));

@@ -9,7 +9,7 @@ use procession_shm::sync::atomic::Ordering;
 use procession_shm::{Deadline, Segment, SegmentError, Spin, page_size};
 
 use super::frame::{HEADER_LEN, Header, Items, Kind};
-use super::{HELLO, ONE_STARTED, gate, parties, result_head};
+use super::{HELLO, gate, parties, result_head, wake_at};
 use crate::cpu_count;
 use crate::function::{Context, Function, Located, Work};
 
@@ -75,9 +75,21 @@ impl ChildLink {
         self.worker.send_result(HELLO)?;
         self.worker.rest();
         while self.serve_frame()? == Served::GoOn {
-            self.worker.rest();
+            if self.is_dry()? || self.is_past_wake_position() {
+                self.worker.rest();
+            }
         }
         Ok(())
+    }
+
+    /// Whether there is nothing left to do.
+    fn is_dry(&mut self) -> Result<bool, Corrupt> {
+        Ok(self.tasks.available_seen() == 0 && self.tasks.available()? == 0)
+    }
+
+    /// Whether the parent should see to more work before this runs out.
+    fn is_past_wake_position(&self) -> bool {
+        self.tasks.position() >= wake_at(self.tasks.memory()).load(Ordering::Relaxed)
     }
 
     fn serve_frame(&mut self) -> Result<Served, Corrupt> {
@@ -130,7 +142,8 @@ impl ChildLink {
         if self.tasks.available_seen() >= len {
             return Ok(());
         }
-        let parties = parties(self.tasks.memory()).load(Ordering::Relaxed) as usize;
+        let parties = parties(self.tasks.memory()).load(Ordering::Relaxed);
+        let parties = usize::try_from(parties).unwrap_or(usize::MAX);
         let spin = Spin::for_parties(parties, self.cores);
         let tasks = &mut self.tasks;
         let mut looked = Ok(0);
@@ -168,7 +181,7 @@ impl Worker {
                 self.run_items(function, header.call(), Items::new(body, count))?;
             }
             Some(Kind::Resume) => {
-                gate(self.results.memory()).store(self.started * ONE_STARTED, Ordering::SeqCst);
+                gate(self.results.memory()).resume(self.started);
                 self.revoked = false;
             }
             Some(Kind::Context) => {
@@ -212,10 +225,7 @@ impl Worker {
 
     /// Moves the gate for the next item; false if the parent took it back.
     fn start(&mut self, has_news: bool) -> bool {
-        let gate = gate(self.results.memory());
-        let (now, next) = (self.started * ONE_STARTED, (self.started + 1) * ONE_STARTED);
-        let moved = gate.compare_exchange(now, next, Ordering::SeqCst, Ordering::SeqCst); // E4
-        if moved.is_err() {
+        if !gate(self.results.memory()).begin(self.started) {
             self.revoked = true;
             return false;
         }

@@ -6,17 +6,8 @@
 //!
 //! # The gate
 //!
-//! One word in the head page of the upward ring, `(started << 1) | revoked`, where `started` counts the items this worker
-//! has ever begun.
-//!
-//! | transition | who | when |
-//! |---|---|---|
-//! | `(n, 0) -> (n + 1, 0)` | worker, compare-and-swap | before it decodes item `n` |
-//! | `(n, 0) -> (n, 1)` | parent, fetch-or | to take back every item that has not been started |
-//! | `(n, 1) -> (n, 0)` | worker, store | when it reads the resume frame that the parent sent after that |
-//!
-//! The compare-and-swap of the first row fails exactly when the parent was faster; the worker then passes over all frames up
-//! to the resume. So an item is started by this worker or taken back by the parent, never both and never neither.
+//! A word in the head page of the upward ring, the [`Gate`], counts the items that the worker has begun, and lets the parent
+//! take back those that it has not: an item is begun or taken back, never both and never neither.
 //!
 //! # Results
 //!
@@ -32,9 +23,8 @@
 //!
 //! # Ordering
 //!
-//! * **E4** The worker's compare-and-swap of the gate (sequentially consistent, after the release of the previous result's
-//!   tail) and its look at the parent's bell, against the parent's announcement and its look at the gate: the same
-//!   store-buffering pattern as in [`bell`](procession_channel::bell), with the gate in place of the worker's fence.
+//! The parent sleeps on a bell that the worker rings with the gate in place of a fence: edge E4 of
+//! [`gate`](procession_channel::gate). Everything else is the rings' own E1 and E2 and the bells' own E3.
 //!
 //! # Crash points of the worker
 //!
@@ -53,8 +43,9 @@ pub use child::ChildLink;
 pub use frame::{Frame, ITEM_LEN_MAX, ItemTooLarge};
 pub use parent::{LinkError, ParentLink, Received, Watcher};
 
+use procession_channel::gate::Gate;
 use procession_channel::ring::Ring;
-use procession_shm::sync::atomic::{AtomicU32, AtomicU64};
+use procession_shm::sync::atomic::AtomicU64;
 
 /// The tag of the first result, which says that the worker is ready.
 pub const HELLO: u8 = u8::MAX;
@@ -62,18 +53,23 @@ pub const HELLO: u8 = u8::MAX;
 /// Bytes in front of each result.
 pub const RESULT_HEAD_LEN: usize = 8;
 
-const REVOKED: u64 = 1;
-const ONE_STARTED: u64 = 2;
-
 /// The gate lies in the ring that the worker writes.
-fn gate(up: &Ring) -> &AtomicU64 {
-    up.word_u64(0)
+fn gate(up: &Ring) -> Gate<'_> {
+    Gate::new(up.word_u64(0))
 }
 
 /// How many processes, this worker and its parent included, want a core right now, as far as the parent knows: what the
 /// worker's spin policy is told. It lies in the ring that the parent writes.
-fn parties(down: &Ring) -> &AtomicU32 {
-    down.word_u32(0)
+fn parties(down: &Ring) -> &AtomicU64 {
+    down.hint_u64(0)
+}
+
+/// Up to which position in the downward ring the worker shall get before it wakes a parent that sleeps, if it does not run
+/// out of work before. It lies in the ring that the parent writes.
+///
+/// A hint: a worker that reads it too late rings at the end of the next frame, or when it has nothing left to do.
+fn wake_at(down: &Ring) -> &AtomicU64 {
+    down.hint_u64(1)
 }
 
 fn result_head(tag: u8, len: usize) -> [u8; RESULT_HEAD_LEN] {

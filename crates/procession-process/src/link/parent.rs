@@ -8,7 +8,7 @@ use procession_shm::sync::atomic::Ordering;
 use procession_shm::{SegmentError, Watch};
 
 use super::frame::Frame;
-use super::{RESULT_HEAD_LEN, REVOKED, gate, parse_result_head, parties};
+use super::{RESULT_HEAD_LEN, gate, parse_result_head, parties, wake_at};
 
 /// The worker broke the rules of the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -108,7 +108,8 @@ impl ParentLink {
 
     /// Sends as much of `frame`, from byte `from` on, as there is room for; returns how much that was. Never blocks.
     ///
-    /// The next send must go on with the same frame where this one ended.
+    /// The next send must go on with the same frame where this one ended. A worker that sleeps is not woken before
+    /// [`ring`](Self::ring).
     ///
     /// # Errors
     ///
@@ -118,9 +119,14 @@ impl ParentLink {
         let sent = self.tasks.write(&frame.bytes()[from..])?;
         if sent > 0 {
             self.tasks.publish();
-            self.tasks.memory().reader_bell().ring(AT_REST);
         }
         Ok(sent)
+    }
+
+    /// Wakes the worker if it sleeps. To be called after what was sent, once for all of it.
+    #[inline]
+    pub fn ring(&self) {
+        self.tasks.memory().reader_bell().ring(AT_REST);
     }
 
     /// Appends the next result, or as much of it as has come, with its head, to `out`. Never blocks.
@@ -188,26 +194,37 @@ impl ParentLink {
 
     /// How many items the worker has begun, by its own account. It may lie; the caller knows what it can be.
     pub fn started(&self) -> u64 {
-        gate(self.results.memory()).load(Ordering::SeqCst) >> 1
+        gate(self.results.memory()).started()
     }
 
     /// Takes back all items that were sent and not started, and returns how many were started in all.
     ///
     /// The next frame to send is [`Frame::resume`]. A frame that was sent in part must be sent to its end before.
     pub fn revoke(&mut self) -> u64 {
-        gate(self.results.memory()).fetch_or(REVOKED, Ordering::SeqCst) >> 1
+        gate(self.results.memory()).revoke()
     }
 
     /// Whether the last [`revoke`](Self::revoke) is still to be answered: until then another would be lost.
     pub fn is_revoked(&self) -> bool {
-        gate(self.results.memory()).load(Ordering::SeqCst) & REVOKED != 0
+        gate(self.results.memory()).is_revoked()
     }
 
     /// Tells the worker how many processes want a core, itself and this one included.
     #[inline]
     pub fn set_parties(&self, count: usize) {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        parties(self.tasks.memory()).store(count, Ordering::Relaxed);
+        let (count, parties) = (count as u64, parties(self.tasks.memory()));
+        // The worker reads this word's cache line all the time; it is not taken away from it for nothing.
+        if parties.load(Ordering::Relaxed) != count {
+            parties.store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Says that the parent is about to sleep on the [`bell`](Self::bell), what it wants to be woken for, and how many of the
+    /// bytes that were ever sent the worker shall have dealt with before it wakes the parent for the sake of more work.
+    #[inline]
+    pub fn announce(&self, wanted: u32, position: u64) {
+        wake_at(self.tasks.memory()).store(position, Ordering::Relaxed);
+        self.bell().announce(wanted);
     }
 
     /// The bell on which the parent sleeps.
@@ -231,7 +248,7 @@ impl ParentLink {
     /// Whether there may be something to receive. To be asked between announcing and sleeping.
     #[inline]
     pub fn has_news(&mut self) -> bool {
-        let gate = gate(self.results.memory()).load(Ordering::SeqCst); // E4
+        let gate = gate(self.results.memory()).look(); // E4
         let moved = gate != self.gate_seen;
         self.gate_seen = gate;
         moved || self.has_results()

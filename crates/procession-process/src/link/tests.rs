@@ -72,6 +72,7 @@ impl Pair {
         let mut sent = 0;
         self.sleep_until(|parent| {
             sent += parent.send(frame, sent).unwrap();
+            parent.ring();
             sent == frame.len()
         });
     }

@@ -2,18 +2,32 @@
 
 use std::env;
 use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use procession_process::{Launcher, SpawnError, is_child};
+use procession_process::{Child, Launcher, SpawnError, is_child};
 
-use super::role::{MAIN, command, finish, say};
+use super::role::{command, eventually, finish, say};
 
 /// Names the constructor that is to launch.
 const WHEN: &str = "PROCESSION_TEST_CONSTRUCTOR";
 
-pub(crate) const ROLES: &[(&str, fn())] = &[("launches in main too", || {
-    let child = Launcher::new(|_| say("child serves")).launch().unwrap();
-    say(&format!("main's child {}", child.wait()));
-})];
+pub(crate) const ROLES: &[(&str, fn())] = &[
+    ("launches in main too", || {
+        // It ends by exit on the thread that serves; those of the constructors just return.
+        let serve_and_exit = |_| {
+            say("child serves");
+            std::process::exit(0);
+        };
+        let child = Launcher::new(serve_and_exit).launch().unwrap();
+        say(&format!("main's child {}", child.wait()));
+    }),
+    ("waits for the constructor's thread", || {
+        eventually("the thread is done", || THREAD_DONE.load(Ordering::SeqCst));
+    }),
+];
+
+static THREAD_DONE: AtomicBool = AtomicBool::new(false);
 
 type Constructor = extern "C" fn(c_int, *const *const u8, *const *const u8);
 
@@ -43,7 +57,7 @@ extern "C" fn after(argc: c_int, _: *const *const u8, _: *const *const u8) {
 extern "C" fn last(_: c_int, _: *const *const u8, _: *const *const u8) {
     launch_if_asked("last");
     if env::var(WHEN).as_deref() == Ok("thread") {
-        std::thread::spawn(launch_for_ever);
+        std::thread::spawn(launch_on_thread);
     }
     if env::var(WHEN).as_deref() == Ok("exit") {
         extern "C" fn at_exit() {
@@ -70,22 +84,27 @@ fn launch_if_asked(place: &str) {
 }
 
 /// What a library that starts a thread in a constructor could do to multiply without end.
-fn launch_for_ever() {
-    let who = if is_child() { "child" } else { "parent" };
-    for _ in 0..50 {
-        match Launcher::new(|_| std::thread::sleep(std::time::Duration::from_millis(50))).launch() {
-            Ok(child) => {
-                say(&format!("{who}'s thread launched"));
-                child.wait();
-            }
-            Err(SpawnError::InConstructor { .. }) => say(&format!("{who}'s thread refused")),
-            Err(other) => say(&format!("{who}'s thread: {other}")),
+fn launch_on_thread() {
+    if is_child() {
+        // The function of this child runs as long as this thread tries.
+        for _ in 0..100 {
+            report_thread("child", Launcher::new(|_| ()).launch());
+            std::thread::sleep(Duration::from_millis(1));
         }
-        if is_child() {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
+        THREAD_DONE.store(true, Ordering::SeqCst);
+        return;
     }
-    say(&format!("{who}'s thread done"));
+    let lives = |_| eventually("its own thread is done", || THREAD_DONE.load(Ordering::SeqCst));
+    report_thread("parent", Launcher::new(lives).launch());
+    THREAD_DONE.store(true, Ordering::SeqCst);
+}
+
+fn report_thread(who: &str, result: Result<Child, SpawnError>) {
+    match result {
+        Ok(child) => say(&format!("{who}'s thread launched: {}", child.wait())),
+        Err(SpawnError::InConstructor { .. }) => say(&format!("{who}'s thread refused")),
+        Err(other) => say(&format!("{who}'s thread: {other}")),
+    }
 }
 
 fn run(place: &str) -> super::role::Finished {
@@ -115,9 +134,10 @@ fn after_the_hook_a_constructor_launches_in_the_parent_and_not_in_a_child() {
 
 #[test]
 fn a_thread_that_a_constructor_left_behind_does_not_launch_in_a_child() {
-    let finished = run("thread");
-    assert_eq!(finished.count("child's thread launched"), 0, "{}", finished.out);
-    assert_eq!(finished.count(MAIN), 1);
+    let mut command = command("waits for the constructor's thread");
+    let finished = finish(command.env(WHEN, "thread")).succeed();
+    assert_eq!(finished.count("parent's thread launched: exit code 0"), 1, "{}", finished.out);
+    assert_eq!(finished.count("child's thread refused"), 100, "{}", finished.out);
 }
 
 #[test]

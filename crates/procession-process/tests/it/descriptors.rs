@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use procession_process::{Exit, Launcher, Start};
@@ -44,9 +44,12 @@ fn report_of_child() -> String {
 }
 
 fn descriptors() {
-    // One that any other program this process runs would inherit.
-    let leaky = File::open("/dev/zero").unwrap();
-    rustix::io::fcntl_setfd(leaky.as_fd(), rustix::io::FdFlags::empty()).unwrap();
+    // One that any other program this process runs would inherit, under a number that nothing
+    // in the child takes.
+    let zero = File::open("/dev/zero").unwrap();
+    // SAFETY: duplicates a descriptor that is open; the result belongs to nobody else.
+    let leaky = unsafe { libc::fcntl(zero.as_raw_fd(), libc::F_DUPFD, 100) };
+    assert!(leaky >= 100);
     let first = report_of_child();
     let before = open();
     say(&format!("first {first}"));

@@ -1,0 +1,224 @@
+//! Models of the ring, the bell and the gate: loom runs them through every interleaving that its bounds allow.
+//!
+//! The victim of a death is a thread that stops after a number of steps without cleaning up. Each model is run once for each
+//! number of steps.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use procession_shm::{Deadline, wait};
+
+use crate::bell::{AT_ONCE, AT_REST, Bell};
+use crate::gate::Gate;
+use crate::ring::{Consumer, Memory, Producer};
+
+const CAPACITY: usize = 2;
+
+/// A ring on the heap, whose cells loom watches for races.
+struct Heap {
+    tail: AtomicU64,
+    head: AtomicU64,
+    cells: [UnsafeCell<u8>; CAPACITY],
+    bell: AtomicU32,
+    room: AtomicU32,
+    gate: AtomicU64,
+}
+
+impl Heap {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            tail: AtomicU64::new(0),
+            head: AtomicU64::new(0),
+            cells: [UnsafeCell::new(0), UnsafeCell::new(0)],
+            bell: AtomicU32::new(0),
+            room: AtomicU32::new(0),
+            gate: AtomicU64::new(0),
+        })
+    }
+
+    fn cell(&self, at: u64) -> &UnsafeCell<u8> {
+        &self.cells[usize::try_from(at).unwrap() % CAPACITY]
+    }
+}
+
+// SAFETY: the cells are only accessed as the ring's protocol allows, which is what the models check.
+unsafe impl Sync for Heap {}
+// SAFETY: as for Sync.
+unsafe impl Send for Heap {}
+
+impl Memory for Arc<Heap> {
+    fn tail(&self) -> &AtomicU64 {
+        &self.tail
+    }
+
+    fn head(&self) -> &AtomicU64 {
+        &self.head
+    }
+
+    fn capacity(&self) -> usize {
+        CAPACITY
+    }
+
+    fn write(&self, at: u64, bytes: &[u8]) {
+        for (at, &byte) in (at..).zip(bytes) {
+            // SAFETY: loom fails the model if anybody else has the cell.
+            self.cell(at).with_mut(|cell| unsafe { *cell = byte });
+        }
+    }
+
+    fn read(&self, at: u64, len: usize, out: &mut Vec<u8>) {
+        for at in at..at + len as u64 {
+            // SAFETY: loom fails the model if anybody writes the cell.
+            out.push(self.cell(at).with(|cell| unsafe { *cell }));
+        }
+    }
+}
+
+fn model(f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(builder.preemption_bound.unwrap_or(3));
+    builder.check(f);
+}
+
+/// Sleeps until `ready`, as every sleeper on a bell does.
+fn sleep_until(word: &AtomicU32, wanted: u32, mut ready: impl FnMut() -> bool) {
+    let bell = Bell::new(word);
+    while !ready() {
+        bell.announce(wanted);
+        if !ready() {
+            wait(&[bell.watch(wanted)], &Deadline::NEVER);
+        }
+        bell.retract();
+    }
+}
+
+#[test]
+fn loom_ring_bytes_arrive_in_order_and_sleepers_are_woken() {
+    model(|| {
+        let heap = Heap::new();
+        let sender = {
+            let heap = Arc::clone(&heap);
+            thread::spawn(move || {
+                let mut producer = Producer::new(Arc::clone(&heap));
+                for byte in 1..=3 {
+                    sleep_until(&heap.room, AT_REST, || producer.free().unwrap() > 0);
+                    assert_eq!(producer.write(&[byte]).unwrap(), 1);
+                    producer.publish();
+                    Bell::new(&heap.bell).ring(AT_REST);
+                }
+            })
+        };
+        let mut consumer = Consumer::new(Arc::clone(&heap));
+        let mut got = Vec::new();
+        while got.len() < 3 {
+            sleep_until(&heap.bell, AT_REST, || consumer.available().unwrap() > 0);
+            consumer.read(1, &mut got);
+            consumer.release();
+            Bell::new(&heap.room).ring(AT_REST);
+        }
+        sender.join().unwrap();
+        assert_eq!(got, [1, 2, 3]);
+    });
+}
+
+#[test]
+fn loom_ring_a_dead_producer_has_sent_whole_messages_only() {
+    for steps in 0..=4 {
+        model(move || {
+            let heap = Heap::new();
+            let victim = {
+                let heap = Arc::clone(&heap);
+                thread::spawn(move || {
+                    let mut producer = Producer::new(heap);
+                    // Two messages of one byte: write, publish, write, publish; dead after `steps` of them.
+                    for step in 0..steps {
+                        match step % 2 {
+                            0 => drop(producer.write(&[7 + step]).unwrap()),
+                            _ => producer.publish(),
+                        }
+                    }
+                })
+            };
+            let mut consumer = Consumer::new(Arc::clone(&heap));
+            let early = consumer.available().unwrap();
+            victim.join().unwrap();
+            let sent = usize::from(steps / 2);
+            assert!(early <= sent);
+            assert_eq!(consumer.available().unwrap(), sent);
+            let mut got = Vec::new();
+            consumer.read(sent, &mut got);
+            assert_eq!(got, [7, 9][..sent]);
+        });
+    }
+}
+
+#[test]
+fn loom_gate_an_item_is_begun_or_taken_back_never_both_never_neither() {
+    model(|| {
+        let heap = Heap::new();
+        let worker = {
+            let heap = Arc::clone(&heap);
+            thread::spawn(move || (0..2).take_while(|&n| Gate::new(&heap.gate).begin(n)).count())
+        };
+        let begun = Gate::new(&heap.gate).revoke();
+        let ran = worker.join().unwrap() as u64;
+        assert_eq!(ran, begun);
+        assert!(Gate::new(&heap.gate).is_revoked());
+        Gate::new(&heap.gate).resume(ran);
+        assert!(Gate::new(&heap.gate).begin(ran));
+    });
+}
+
+/// The worker's gate stands in for the fence of the bell it rings after a result in the middle of a chunk.
+#[test]
+fn loom_gate_wakes_a_parent_that_waits_for_a_result_in_the_middle() {
+    model(|| {
+        let heap = Heap::new();
+        let worker = {
+            let heap = Arc::clone(&heap);
+            thread::spawn(move || {
+                let mut results = Producer::new(Arc::clone(&heap));
+                assert!(Gate::new(&heap.gate).begin(0));
+                results.write(&[1]).unwrap();
+                results.publish();
+                assert!(Gate::new(&heap.gate).begin(1));
+                Bell::new(&heap.bell).ring_after_fence(AT_ONCE);
+                // The second item never ends: nothing else wakes the parent.
+            })
+        };
+        let mut results = Consumer::new(Arc::clone(&heap));
+        let mut seen = 0;
+        while results.available().unwrap() == 0 {
+            let bell = Bell::new(&heap.bell);
+            bell.announce(AT_ONCE);
+            let gate = Gate::new(&heap.gate).look();
+            let moved = std::mem::replace(&mut seen, gate) != gate;
+            if !moved && results.available().unwrap() == 0 {
+                wait(&[bell.watch(AT_ONCE)], &Deadline::NEVER);
+            }
+            bell.retract();
+        }
+        worker.join().unwrap();
+    });
+}
+
+/// The control: without the fence between the news and the look at the bell, a wake-up is lost, and loom sees it.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn loom_bell_without_its_fence_loses_a_wake_up() {
+    model(|| {
+        let heap = Heap::new();
+        let ringer = {
+            let heap = Arc::clone(&heap);
+            thread::spawn(move || {
+                heap.tail.store(1, Ordering::Release);
+                if heap.bell.load(Ordering::Relaxed) >= AT_REST && heap.bell.swap(0, Ordering::Relaxed) != 0 {
+                    procession_shm::wake_all(&heap.bell, false);
+                }
+            })
+        };
+        sleep_until(&heap.bell, AT_REST, || heap.tail.load(Ordering::Acquire) == 1);
+        ringer.join().unwrap();
+    });
+}

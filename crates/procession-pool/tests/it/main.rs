@@ -1,0 +1,23 @@
+//! Attempts to break the pool: deaths, deadlines, bad input, abuse, hostile workers.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod bad_input;
+mod cancel;
+mod chaos;
+mod chunks;
+mod crashes;
+mod forks;
+mod futures;
+mod guard;
+mod hostile;
+mod idle;
+mod ledger;
+mod lifecycle;
+mod program;
+mod resources;
+mod retries;
+mod scribbler;
+mod starting;
+mod streams;
+mod timeouts;
+mod trap;
