@@ -213,7 +213,9 @@ fn loom_bell_without_its_fence_loses_a_wake_up() {
             let heap = Arc::clone(&heap);
             thread::spawn(move || {
                 heap.tail.store(1, Ordering::Release);
-                if heap.bell.load(Ordering::Relaxed) >= AT_REST && heap.bell.swap(0, Ordering::Relaxed) != 0 {
+                if heap.bell.load(Ordering::Relaxed) >= AT_REST
+                    && heap.bell.swap(0, Ordering::Relaxed) != 0
+                {
                     procession_shm::wake_all(&heap.bell, false);
                 }
             })

@@ -37,6 +37,7 @@ fn implementation(input: &DeriveInput, root: &TokenStream, open: &[&Type]) -> To
     });
     let proved = open.iter().map(|ty| quote_spanned!(ty.span()=> #ty: #root::Shareable));
     let bounds = stated.map(ToTokens::to_token_stream).chain(lasting).chain(proved);
+    // SAFETY: each field is proved to be `Shareable`, by the bounds here or by `checks`.
     quote! {
         #[automatically_derived]
         unsafe impl #impl_generics #root::Shareable for #name #type_generics where #(#bounds),* {}

@@ -73,7 +73,7 @@ impl PoolBuilder {
         self
     }
 
-    /// How many bytes a result may have, by default 1 GiB. A worker that announces more is killed and its item fails.
+    /// How many bytes a result may have, by default 1 GiB. A longer one is a [`TaskError::Encode`](crate::TaskError::Encode).
     pub fn result_len_max(mut self, bytes: usize) -> Self {
         self.config.result_len_max = bytes;
         self

@@ -59,6 +59,19 @@ pub enum TaskError {
         /// What happened in earlier tries.
         attempts: Attempts,
     },
+    /// The worker wrote into the shared memory what no worker writes, while it was on this item: a bug in the code that it
+    /// runs overwrote the memory, or an attacker did. It was killed and replaced.
+    #[non_exhaustive]
+    Corrupt {
+        /// Index of the item.
+        item: usize,
+        /// The worker that was killed.
+        pid: u32,
+        /// What it wrote.
+        reason: Arc<str>,
+        /// What happened in earlier tries.
+        attempts: Attempts,
+    },
     /// The task was cancelled, or its pool was terminated.
     #[non_exhaustive]
     Cancelled {
@@ -110,6 +123,7 @@ impl TaskError {
             | Self::Panicked { item, .. }
             | Self::Died { item, .. }
             | Self::TimedOut { item, .. }
+            | Self::Corrupt { item, .. }
             | Self::Cancelled { item }
             | Self::Encode { item, .. }
             | Self::Decode { item, .. } => Some(*item),
@@ -123,7 +137,8 @@ impl TaskError {
             Self::Failed { attempts, .. }
             | Self::Panicked { attempts, .. }
             | Self::Died { attempts, .. }
-            | Self::TimedOut { attempts, .. } => attempts,
+            | Self::TimedOut { attempts, .. }
+            | Self::Corrupt { attempts, .. } => attempts,
             _ => &[],
         }
     }
@@ -132,7 +147,8 @@ impl TaskError {
         if let Self::Failed { attempts, .. }
         | Self::Panicked { attempts, .. }
         | Self::Died { attempts, .. }
-        | Self::TimedOut { attempts, .. } = &mut self
+        | Self::TimedOut { attempts, .. }
+        | Self::Corrupt { attempts, .. } = &mut self
         {
             *attempts = earlier.into();
         }
@@ -143,7 +159,11 @@ impl TaskError {
     pub(crate) fn is_worth_a_retry(&self) -> bool {
         matches!(
             self,
-            Self::Failed { .. } | Self::Panicked { .. } | Self::Died { .. } | Self::TimedOut { .. }
+            Self::Failed { .. }
+                | Self::Panicked { .. }
+                | Self::Died { .. }
+                | Self::TimedOut { .. }
+                | Self::Corrupt { .. }
         )
     }
 }
@@ -168,6 +188,9 @@ impl fmt::Display for TaskError {
             }
             Self::TimedOut { item, pid, after, .. } => {
                 write!(f, "item {item} took longer than {after:?}; worker {pid} was killed")?;
+            }
+            Self::Corrupt { item, pid, reason, .. } => {
+                write!(f, "item {item}: worker {pid} was killed: {reason}")?;
             }
             Self::Cancelled { item } => write!(f, "item {item} was cancelled")?,
             Self::Encode { item, reason } => write!(f, "item {item} cannot be encoded: {reason}")?,

@@ -54,6 +54,9 @@ pub struct Imap<'p, I: Iterator, R> {
     function: Option<Function>,
     encode: Encode<I::Item>,
     input: Option<Fuse<I>>,
+    /// Items that were pulled and have not been submitted: the frame that is being filled, and full ones.
+    open: Frame,
+    staged: Vec<Chunk>,
     is_ordered: bool,
     options: Options,
     /// How many items the next chunk shall have.
@@ -92,8 +95,12 @@ pub(crate) struct Setup<X> {
 impl<I: Iterator, R> Imap<'_, I, R> {
     pub(crate) fn new(core: &Arc<Core>, input: I, setup: Setup<I::Item>) -> Self {
         let (options, context) = (setup.options.clone(), setup.context);
+        let is_timed = options.timeout.is_some();
         let call = core.with(|state| state.open_call(options, context, false));
-        let (function, end) = match setup.function {
+        // A timeout is seen to also while the owner of the stream does something else.
+        let staffed = if is_timed { core.ensure_background() } else { Ok(()) };
+        let staffed = staffed.map_err(|error| SubmitError::Broken(Arc::new(error)));
+        let (function, end) = match staffed.and(setup.function) {
             Ok(function) => (Some(function), None),
             Err(error) => (None, Some(TaskError::refused(0, error))),
         };
@@ -101,6 +108,8 @@ impl<I: Iterator, R> Imap<'_, I, R> {
             core: Arc::clone(core),
             call,
             input: function.is_some().then(|| input.fuse()),
+            open: function.map_or_else(Frame::resume, |function| Frame::call(function, call)),
+            staged: Vec::new(),
             function,
             encode: setup.encode,
             is_ordered: setup.is_ordered,
@@ -135,43 +144,62 @@ impl<I: Iterator, R> Imap<'_, I, R> {
         if self.input.is_none() {
             return;
         }
+        self.submit_leftovers();
         let window = self.window();
         let chunk = self.chunk.min(window.div_ceil(2 * self.core.config.workers)).max(1);
         let room = window.saturating_sub(self.outstanding());
         if room >= chunk.max(window / 4) {
-            let (first, chunks) = (self.pulled, self.pull(room / chunk, chunk));
-            self.submit(first, chunks);
+            for _ in 0..room / chunk {
+                self.pull_chunk(chunk);
+            }
+            self.submit_staged();
         }
     }
 
-    /// Pulls items for up to `count` chunks of `size` items.
-    fn pull(&mut self, count: usize, size: usize) -> Vec<Chunk> {
-        let pulled = (0..count).map_while(|_| self.input.is_some().then(|| self.pull_chunk(size)));
-        pulled.flatten().collect()
+    /// What was pulled before the input panicked has not been submitted yet.
+    fn submit_leftovers(&mut self) {
+        self.stage();
+        if !self.staged.is_empty() {
+            self.submit_staged();
+        }
     }
 
-    /// Pulls up to `size` items, or fewer up to one that cannot be encoded.
-    fn pull_chunk(&mut self, size: usize) -> Option<Chunk> {
-        let mut frame = Frame::call(self.function?, self.call);
-        let first = self.pulled;
-        while frame.count() < size && frame.len() < CHUNK_BYTES_MAX {
+    /// Pulls up to `size` items, or fewer up to one that cannot be encoded, and puts them on the stage.
+    fn pull_chunk(&mut self, size: usize) {
+        while self.open.count() < size && self.open.len() < CHUNK_BYTES_MAX {
+            // This may panic. All that was pulled is in its place then, and the next call goes on from there.
             let Some(item) = self.input.as_mut().and_then(Iterator::next) else {
                 self.input = None;
                 break;
             };
             let (index, encode) = (self.pulled, self.encode);
+            let pushed = self.open.push(|out| encode(&item, out));
             self.pulled += 1;
-            if let Err(error) = frame.push(|out| encode(&item, out)) {
+            if let Err(error) = pushed {
+                self.stage_before(index);
                 let error = TaskError::refused(index, error);
                 self.arrived.insert(index, Delivery::Failed { item: index, error });
-                break;
+                return;
             }
         }
-        (frame.count() > 0).then(|| Chunk::new(self.call, first, frame.sealed()))
+        self.stage();
     }
 
-    /// Hands chunks to the pool. If it takes no more, what was pulled from `first` on is lost.
-    fn submit(&mut self, first: usize, chunks: Vec<Chunk>) {
+    fn stage(&mut self) {
+        self.stage_before(self.pulled);
+    }
+
+    /// Puts the items of the open frame, which are the last ones before `end`, on the stage.
+    fn stage_before(&mut self, end: usize) {
+        let Some(function) = self.function.filter(|_| self.open.count() > 0) else { return };
+        let full = std::mem::replace(&mut self.open, Frame::call(function, self.call)).sealed();
+        self.staged.push(Chunk::new(self.call, end - full.count(), full));
+    }
+
+    /// Hands what is on the stage to the pool. If the pool takes no more, that is lost.
+    fn submit_staged(&mut self) {
+        let chunks = std::mem::take(&mut self.staged);
+        let first = chunks.first().map_or(self.pulled, |chunk| chunk.first);
         let call = self.call;
         let submitted = self.core.with(|state| {
             chunks.into_iter().try_for_each(|chunk| state.submit(chunk))?;

@@ -8,6 +8,7 @@ use procession_process::Outcome;
 use procession_process::function::{Task, Work};
 
 use crate::error::SubmitError;
+use crate::worker::result_len_max;
 use crate::{panics, tag};
 
 /// Appends an item's encoded argument.
@@ -91,12 +92,22 @@ impl<C: Message, A: Message, R: Outcome<K>, K: 'static> Task<fn(&C, A) -> R> for
 /// Calls the function and writes down what came of it.
 fn finish<R: Outcome<K>, K>(output: &mut Vec<u8>, call: impl FnOnce() -> R) -> u8 {
     let done = panics::catch(|| match call().into_result() {
-        Ok(value) => encode(&value, output)
-            .map(|()| tag::OK)
-            .unwrap_or_else(|error| reason(output, tag::ENCODE, &error.to_string())),
+        Ok(value) => match encode(&value, output) {
+            Ok(()) if output.len() > result_len_max() => too_long(output),
+            Ok(()) => tag::OK,
+            Err(error) => reason(output, tag::ENCODE, &error.to_string()),
+        },
         Err(failure) => tell(output, tag::FAILED, &failure.into_report()),
     });
     done.unwrap_or_else(|panic| tell(output, tag::PANICKED, &panic))
+}
+
+fn too_long(output: &mut Vec<u8>) -> u8 {
+    let (len, limit) = (output.len(), result_len_max());
+    let text = format!(
+        "the result has {len} bytes, over the limit of {limit}: return it in parts, through a file, or raise `PoolBuilder::result_len_max`"
+    );
+    reason(output, tag::ENCODE, &text)
 }
 
 fn reason(output: &mut Vec<u8>, tag: u8, text: &str) -> u8 {

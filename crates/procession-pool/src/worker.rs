@@ -1,21 +1,34 @@
 //! What a worker process does: run items until it is told to quit.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use procession_process::Start;
 use procession_process::link::ChildLink;
 
+use crate::core::Config;
 use crate::panics;
 
-/// What [`main`] is told: how long the rings are.
-pub(crate) fn payload(ring_len: usize) -> Vec<u8> {
-    (ring_len as u64).to_le_bytes().to_vec()
+/// How many bytes a result of this worker may have. Only an honest worker keeps to it; the parent checks for itself.
+static RESULT_LEN_MAX: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// What [`main`] is told: how many bytes the rings hold, and how many a result may have.
+pub(crate) fn payload(config: &Config) -> Vec<u8> {
+    let words = [config.ring_len as u64, config.result_len_max as u64];
+    words.into_iter().flat_map(u64::to_le_bytes).collect()
+}
+
+/// How many bytes a result of this worker may have.
+pub(crate) fn result_len_max() -> usize {
+    RESULT_LEN_MAX.load(Ordering::Relaxed)
 }
 
 /// The worker's main function.
 pub(crate) fn main(start: Start) {
     panics::capture();
-    let Some(ring_len) = parse(&start.payload) else {
-        leave("the pool sent no ring length");
+    let Some([ring_len, result_len_max]) = parse(&start.payload) else {
+        leave("the pool sent no lengths");
     };
+    RESULT_LEN_MAX.store(result_len_max, Ordering::Relaxed);
     let served = ChildLink::over(start.fds, ring_len).map(|mut link| link.serve());
     match served {
         Ok(Ok(())) => {}
@@ -24,9 +37,11 @@ pub(crate) fn main(start: Start) {
     }
 }
 
-fn parse(payload: &[u8]) -> Option<usize> {
-    let bytes = <[u8; 8]>::try_from(payload).ok()?;
-    usize::try_from(u64::from_le_bytes(bytes)).ok()
+fn parse(payload: &[u8]) -> Option<[usize; 2]> {
+    let (words, []) = payload.as_chunks::<8>() else { return None };
+    let &[first, second] = words else { return None };
+    let word = |bytes| usize::try_from(u64::from_le_bytes(bytes)).ok();
+    Some([word(first)?, word(second)?])
 }
 
 #[expect(

@@ -31,6 +31,8 @@ pub(crate) struct Call {
     pub(crate) consumer: Consumer,
     /// Nobody will fetch the outcomes.
     pub(crate) detached: bool,
+    /// Items that no worker has begun are not to be run any more.
+    pub(crate) called_off: bool,
     /// Somebody must drive the pool for this call also while its owner does not wait.
     pub(crate) unattended: bool,
 }

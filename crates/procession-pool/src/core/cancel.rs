@@ -16,9 +16,7 @@ impl State {
         if unfinished(self) == 0 {
             return false;
         }
-        let waiting = self.queue.remove_call(id);
-        self.drop_chunks(waiting);
-        self.take_back_unstarted(id);
+        self.call_off(id);
         for index in 0..self.lanes.len() {
             let Some(lane) = self.lane(index) else { continue };
             if lane.in_flight.front().is_some_and(|chunk| chunk.call == id) {
@@ -27,6 +25,28 @@ impl State {
         }
         self.dispatch();
         true
+    }
+
+    /// From now on no item of the call is begun.
+    pub(crate) fn call_off(&mut self, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if !std::mem::replace(&mut call.called_off, true) && call.unfinished > 0 {
+            self.called_off.push(id);
+        }
+        let waiting = self.queue.remove_call(id);
+        self.drop_chunks(waiting);
+        self.take_back_called_off();
+    }
+
+    /// Takes back what workers hold of calls that were called off. A worker from which nothing can be taken back at the moment
+    /// is asked again as soon as something moves.
+    pub(crate) fn take_back_called_off(&mut self) {
+        for id in std::mem::take(&mut self.called_off) {
+            self.take_back_unstarted(id);
+            if self.calls.get(&id).is_some_and(|call| call.unfinished > 0) {
+                self.called_off.push(id);
+            }
+        }
     }
 
     /// Ends all items of these chunks as cancelled.

@@ -23,13 +23,23 @@ pub(crate) struct Chunk {
     pub(crate) frame: Arc<Frame>,
     /// Where its frame ends in the ring of tasks of the worker that has it, counted from the beginning of time.
     pub(crate) end: u64,
+    /// How many workers died that had it first in line and had not begun it.
+    pub(crate) bereaved: u32,
     /// The errors of earlier tries; a chunk that has any has one item.
     pub(crate) attempts: Vec<TaskError>,
 }
 
 impl Chunk {
     pub(crate) fn new(call: CallId, first: usize, frame: Frame) -> Self {
-        Self { call, first, done: 0, frame: Arc::new(frame), end: 0, attempts: Vec::new() }
+        Self {
+            call,
+            first,
+            done: 0,
+            frame: Arc::new(frame),
+            end: 0,
+            bereaved: 0,
+            attempts: Vec::new(),
+        }
     }
 
     /// How many items have no outcome yet.
@@ -50,6 +60,7 @@ impl Chunk {
             done: 0,
             frame: Arc::new(self.frame.part(range.start, range.end)),
             end: 0,
+            bereaved: self.bereaved,
             attempts: self.attempts.clone(),
         }
     }

@@ -15,6 +15,10 @@ use crate::error::{Attempts, PoolError, TaskError};
 /// Workers in a row that may die before they are ready.
 const FAILED_STARTS_MAX: u32 = 4;
 
+/// Workers in a row that may die with the same item first in line and not begun, before the item is held responsible: it may be
+/// what kills them while they take it in.
+const BEREAVEMENTS_MAX: u32 = 3;
+
 /// How long a worker may take to get ready.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -46,9 +50,13 @@ impl State {
 
     /// The item it was on gets its reason; what it had not begun goes back.
     fn settle_in_flight(&mut self, lane: &mut Lane, exit: Exit) {
-        let has_victim = lane.begun() > 0 || lane.sentence.is_some();
+        let has_begun = lane.begun() > 0;
         let mut chunks = std::mem::take(&mut lane.in_flight);
-        let victim = if has_victim { chunks.pop_front() } else { None };
+        if let Some(first) = chunks.front_mut() {
+            first.bereaved += u32::from(!has_begun);
+        }
+        let is_victim = |chunk: &Chunk| has_begun || chunk.bereaved > BEREAVEMENTS_MAX;
+        let victim = if chunks.front().is_some_and(is_victim) { chunks.pop_front() } else { None };
         let rest = victim.as_ref().filter(|chunk| chunk.left() > 1);
         let rest = rest.map(|chunk| chunk.part(chunk.done + 1..chunk.frame.count()));
         self.requeue(rest.into_iter().chain(chunks).collect(), 1);
@@ -115,6 +123,13 @@ fn reason(lane: &Lane, chunk: &Chunk, exit: Exit) -> TaskError {
     match lane.sentence {
         Some(Sentence::TimedOut(after)) => TaskError::TimedOut { item, pid, after, attempts },
         Some(Sentence::Cancelled) => TaskError::Cancelled { item },
-        _ => TaskError::Died { item, pid, exit, attempts },
+        Some(Sentence::Corrupt(error)) => {
+            TaskError::Corrupt { item, pid, reason: error.to_string().into(), attempts }
+        }
+        Some(Sentence::Nonsense) => {
+            let reason = "it sent what no worker sends".into();
+            TaskError::Corrupt { item, pid, reason, attempts }
+        }
+        Some(Sentence::NeverReady) | None => TaskError::Died { item, pid, exit, attempts },
     }
 }

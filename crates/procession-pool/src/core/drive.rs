@@ -54,9 +54,13 @@ impl Core {
                 self.leave(state, call);
                 return found;
             }
-            state = match state.driver {
-                Driver::Nobody => self.drive(state, bell, deadline),
-                _ => self.park(state, call, deadline),
+            state = if !state.notices.is_empty() {
+                self.tell(state)
+            } else if state.driver == Driver::Nobody {
+                state.driver_call = call;
+                self.drive(state, bell, deadline)
+            } else {
+                self.park(state, call, deadline)
             };
         }
     }
@@ -73,6 +77,17 @@ impl Core {
         }
         state.advance();
         self.fill_vacancies(state)
+    }
+
+    /// Tells those who have to be told something before this thread becomes the driver: one of them may be a callback that
+    /// itself waits for the pool, on this thread.
+    fn tell<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if state.driver == Driver::Nobody && !state.parked.is_empty() {
+            let next = state.parked.remove(0);
+            state.notices.push(Notice::Thread(next));
+        }
+        self.unlock(state);
+        self.lock()
     }
 
     /// Goes away, and lets one of those who are parked take over.

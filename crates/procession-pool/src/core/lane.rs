@@ -40,6 +40,8 @@ pub(crate) struct Lane {
     pub(crate) sentence: Option<Sentence>,
     /// What it was given, oldest first; it works on the first.
     pub(crate) in_flight: VecDeque<Chunk>,
+    /// It has been on one item for so long that what waited behind was given to others.
+    pub(crate) is_slow: bool,
     /// It was sent something and has not been rung for yet.
     pub(crate) is_unrung: bool,
     /// How many items of those have no outcome yet.
@@ -80,6 +82,7 @@ impl Lane {
             ready: false,
             sentence: None,
             in_flight: VecDeque::new(),
+            is_slow: false,
             is_unrung: false,
             items: 0,
             outbox: VecDeque::new(),
@@ -125,6 +128,7 @@ impl Lane {
     /// Takes note that it has finished something.
     pub(crate) fn made_progress(&mut self) {
         self.false_alarms = 0;
+        self.is_slow = false;
         self.item_since = Instant::now();
     }
 

@@ -112,7 +112,7 @@ impl State {
         retry: super::chunk::Chunk,
     ) {
         let Some(call) = self.calls.get(&id) else { return };
-        let tries_left = !call.detached && earlier.len() < call.options.retries as usize;
+        let tries_left = !call.called_off && earlier.len() < call.options.retries as usize;
         if tries_left && error.is_worth_a_retry() {
             self.queue.push_front(call.options.priority, retry);
         } else {

@@ -46,7 +46,8 @@ impl State {
         idle.or_else(|| {
             self.short_item(chunk.call)?;
             let lanes = self.lanes.iter().enumerate();
-            let open = lanes.filter_map(|(index, lane)| Some((self.load_of(lane.as_ref()?)?, index)));
+            let open =
+                lanes.filter_map(|(index, lane)| Some((self.load_of(lane.as_ref()?)?, index)));
             open.min().map(|(_, index)| index)
         })
     }
@@ -58,7 +59,7 @@ impl State {
 
     /// How long the worker will be busy with what it has; nothing if it should not be given more.
     fn load_of(&self, lane: &Lane) -> Option<Duration> {
-        if !lane.is_available() || lane.has_outbox() {
+        if !lane.is_available() || lane.has_outbox() || lane.is_slow {
             return None;
         }
         let item = self.short_item(lane.in_flight.front()?.call)?;
@@ -93,6 +94,8 @@ impl State {
         let Some(lane) = self.lane(index) else { return };
         if lane.sentence.is_none() {
             lane.sentence = Some(sentence);
+            // It may finish its item before it dies, and must not begin another one then.
+            lane.link.revoke();
             // A process that cannot be killed is dead already: the notice of it is on its way.
             let _ = lane.child.kill();
         }
@@ -129,14 +132,18 @@ impl State {
     /// Takes back what a worker has not begun, in pieces for `idle` others.
     fn take_back(&mut self, index: usize, idle: usize) {
         let Some(lane) = self.lane(index) else { return };
+        lane.is_slow = true;
         match lane.revoke() {
-            Ok(taken) => self.requeue(taken, idle + 1),
+            Ok(taken) => self.requeue(taken, idle),
             Err(error) => self.condemn(index, Sentence::Corrupt(error)),
         }
     }
 
     /// Puts chunks back in front of what waits, in their order, each cut into at most `pieces`.
     pub(crate) fn requeue(&mut self, chunks: Vec<Chunk>, pieces: usize) {
+        let is_off = |chunk: &Chunk| self.calls.get(&chunk.call).is_none_or(|call| call.called_off);
+        let (off, chunks): (Vec<_>, Vec<_>) = chunks.into_iter().partition(is_off);
+        self.drop_chunks(off);
         for chunk in chunks.into_iter().rev() {
             let Some(call) = self.calls.get(&chunk.call) else { continue };
             let priority = call.options.priority;
@@ -153,15 +160,12 @@ impl State {
     pub(crate) fn take_back_unstarted(&mut self, id: CallId) {
         for index in 0..self.lanes.len() {
             let Some(lane) = self.lane(index) else { continue };
-            if !lane.in_flight.iter().any(|chunk| chunk.call == id) || !lane.can_be_revoked() {
+            let holds = lane.in_flight.iter().any(|chunk| chunk.call == id);
+            if !holds || !lane.can_be_revoked() {
                 continue;
             }
             match lane.revoke() {
-                Ok(taken) => {
-                    let (cancelled, others) = taken.into_iter().partition(|chunk| chunk.call == id);
-                    self.requeue(others, 1);
-                    self.drop_chunks(cancelled);
-                }
+                Ok(taken) => self.requeue(taken, 1),
                 Err(error) => self.condemn(index, Sentence::Corrupt(error)),
             }
         }

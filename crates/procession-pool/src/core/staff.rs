@@ -51,7 +51,7 @@ impl Core {
         };
         let child = Launcher::new(worker::main)
             .name(&format!("{}-{index}", self.config.name))
-            .payload(worker::payload(self.config.ring_len))
+            .payload(worker::payload(&self.config))
             .fds(fds)
             .stdin_null(true)
             .ignore_interrupt(true)

@@ -30,6 +30,8 @@ pub(crate) struct State {
     /// Those of them that need a driver also while their owner does not wait.
     pub(crate) unattended: usize,
     pub(crate) driver: Driver,
+    /// The call that the driver waits for, if it is one.
+    pub(crate) driver_call: Option<CallId>,
     /// Threads that wait while somebody else drives, oldest first.
     pub(crate) parked: Vec<Thread>,
     /// Who must be told something as soon as the lock is free.
@@ -41,6 +43,8 @@ pub(crate) struct State {
     pub(crate) hot: usize,
     /// Counts everything that moves, so that a sleeper can tell whether anything did.
     pub(crate) progress: u64,
+    /// Calls that were called off and of which workers may still hold items that they have not begun.
+    pub(crate) called_off: Vec<CallId>,
     /// Something changed that a driver must not sleep over: look again before the next sleep.
     pub(crate) unseen: Unseen,
     /// The last sleep of a driver ended with its nap, and nothing had moved.
@@ -127,16 +131,10 @@ impl State {
         Ok(())
     }
 
-    /// Ends a call: what waits is forgotten, what runs is not waited for.
+    /// Ends a call: what no worker has begun is not run, what runs is not waited for.
     pub(crate) fn cancel_call(&mut self, id: CallId) {
-        for chunk in self.queue.remove_call(id) {
-            self.settle(id, chunk.left());
-        }
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        call.deliveries.clear();
-        call.detached = true;
-        self.take_back_unstarted(id);
-        self.forget_if_over(id);
+        self.call_off(id);
+        self.detach_call(id);
         self.dispatch();
     }
 
@@ -159,6 +157,10 @@ impl State {
             return;
         }
         call.deliveries.push_back(delivery);
+        if self.driver_call.is_none_or(|waited_for| waited_for == id) {
+            // It may be what the driver waits for, which registers nowhere because it looks by itself once it is awake.
+            self.unseen = Unseen::Alarm;
+        }
         match std::mem::take(&mut call.consumer) {
             Consumer::Nobody => {}
             Consumer::Thread(thread) => self.notices.push(Notice::Thread(thread)),
@@ -221,6 +223,7 @@ impl State {
             self.receive_from(index);
         }
         self.enforce_timeouts();
+        self.take_back_called_off();
         self.dispatch();
         self.rebalance();
     }

@@ -82,7 +82,7 @@ impl Frame {
         Self { bytes, count: 0 }
     }
 
-    /// Adds an item, whose bytes `encode` appends. When it fails, the frame is as it was.
+    /// Adds an item, whose bytes `encode` appends. When it fails or panics, the frame is as it was.
     ///
     /// # Errors
     ///
@@ -91,23 +91,14 @@ impl Frame {
         &mut self,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; ITEM_HEADER_LEN]);
-        let encoded = encode(&mut self.bytes).and_then(|()| {
-            let len = self.bytes.len() - start - ITEM_HEADER_LEN;
-            u32::try_from(len).map_err(|_| ItemTooLarge { len }.into())
-        });
-        match encoded {
-            Ok(len) => {
-                self.bytes[start..start + 4].copy_from_slice(&len.to_le_bytes());
-                self.count += 1;
-                Ok(())
-            }
-            Err(error) => {
-                self.bytes.truncate(start);
-                Err(error)
-            }
-        }
+        let mut item = Item { start: self.bytes.len(), frame: self, is_whole: false };
+        item.frame.bytes.extend_from_slice(&[0; ITEM_HEADER_LEN]);
+        encode(&mut item.frame.bytes)?;
+        let len = item.frame.bytes.len() - item.start - ITEM_HEADER_LEN;
+        let word = u32::try_from(len).map_err(|_| ItemTooLarge { len })?.to_le_bytes();
+        item.frame.bytes[item.start..item.start + ITEM_HEADER_LEN].copy_from_slice(&word);
+        item.is_whole = true;
+        Ok(())
     }
 
     /// Completes the header. A frame can be sent after this and takes no more items.
@@ -154,6 +145,23 @@ impl Frame {
         #[expect(clippy::cast_possible_truncation, reason = "at most self.count, a u32")]
         let count = (to - from) as u32;
         Self { bytes, count }.sealed()
+    }
+}
+
+/// An item that is being added. Unless it becomes whole, be it for an error or a panic, nothing of it remains.
+struct Item<'a> {
+    frame: &'a mut Frame,
+    start: usize,
+    is_whole: bool,
+}
+
+impl Drop for Item<'_> {
+    fn drop(&mut self) {
+        if self.is_whole {
+            self.frame.count += 1;
+        } else {
+            self.frame.bytes.truncate(self.start);
+        }
     }
 }
 
