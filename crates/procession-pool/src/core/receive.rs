@@ -17,10 +17,8 @@ impl State {
     /// Takes what the worker at `index` has sent.
     pub(crate) fn receive_from(&mut self, index: usize) {
         let Some(lane) = self.lane(index).filter(|lane| lane.is_credible()) else { return };
-        if lane.has_outbox() {
-            if let Err(error) = lane.pump() {
-                return self.condemn(index, Sentence::Corrupt(error));
-            }
+        if let Err(error) = lane.pump() {
+            return self.condemn(index, Sentence::Corrupt(error));
         }
         if !lane.link.has_results() {
             return;

@@ -11,7 +11,7 @@ use procession_shm::sync::atomic::Ordering;
 use super::Core;
 use super::death::Death;
 use super::lane::{Lane, Sentence};
-use super::state::State;
+use super::state::{State, Unseen};
 use crate::error::{PoolError, TaskError};
 use crate::worker;
 
@@ -69,6 +69,8 @@ impl Core {
             self.unlock(state);
             let hired = self.hire(index);
             state = self.lock();
+            // Somebody may have begun to drive meanwhile, and sleeps on the words of the workers that there were.
+            state.unseen = Unseen::Alarm;
             match hired {
                 Ok(lane) if state.retiring => drop(lane.child.kill()),
                 Ok(lane) => state.lanes[index] = Some(lane),
@@ -97,9 +99,9 @@ impl Core {
         let over = |state: &mut State| (state.unfinished == 0).then_some(());
         let done = self.wait_until(None, deadline, over).is_some();
         if done {
-            self.dismiss()
+            self.dismiss();
         } else {
-            self.terminate()
+            self.terminate();
         }
         done
     }

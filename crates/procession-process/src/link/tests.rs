@@ -145,6 +145,7 @@ fn a_result_over_the_limit_is_an_error() {
     let (mut parent, fds) = ParentLink::new(CAPACITY, 1000).unwrap();
     serve(fds);
     assert_eq!(parent.send(&call(&[&[255, 1]]), 0).unwrap(), call(&[&[255, 1]]).len());
+    parent.ring();
     let mut out = Vec::new();
     let error = loop {
         match parent.receive(&mut out) {
