@@ -94,6 +94,8 @@ pub enum TaskError {
         /// Why.
         reason: Arc<str>,
     },
+    /// The result was given out before: by `try_get`, `get_timeout` or an earlier poll of the future.
+    Taken,
     /// The pool was closed before the item got in.
     Closed,
     /// The pool cannot work any more.
@@ -127,7 +129,7 @@ impl TaskError {
             | Self::Cancelled { item }
             | Self::Encode { item, .. }
             | Self::Decode { item, .. } => Some(*item),
-            Self::Closed | Self::Broken(_) => None,
+            Self::Taken | Self::Closed | Self::Broken(_) => None,
         }
     }
 
@@ -195,6 +197,7 @@ impl fmt::Display for TaskError {
             Self::Cancelled { item } => write!(f, "item {item} was cancelled")?,
             Self::Encode { item, reason } => write!(f, "item {item} cannot be encoded: {reason}")?,
             Self::Decode { item, reason } => write!(f, "item {item} cannot be decoded: {reason}")?,
+            Self::Taken => f.write_str("the result of this task was taken before")?,
             Self::Closed => f.write_str("the pool is closed and takes no more tasks")?,
             Self::Broken(error) => write!(f, "the pool cannot work any more: {error}")?,
         }

@@ -96,13 +96,16 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     pub(crate) fn new(core: &Arc<Core>, input: I, setup: Setup<I::Item>) -> Self {
         let (options, context) = (setup.options.clone(), setup.context);
         let is_timed = options.timeout.is_some();
-        let call = core.with(|state| state.open_call(options, context, false));
-        // A timeout is seen to also while the owner of the stream does something else.
-        let staffed = if is_timed { core.ensure_background() } else { Ok(()) };
-        let staffed = staffed.map_err(|error| SubmitError::Broken(Arc::new(error)));
-        let (function, end) = match staffed.and(setup.function) {
-            Ok(function) => (Some(function), None),
-            Err(error) => (None, Some(TaskError::refused(0, error))),
+        let opened = setup.function.and_then(|function| {
+            // A timeout is seen to also while the owner of the stream does something else.
+            let staffed = if is_timed { core.ensure_background() } else { Ok(()) };
+            staffed.map_err(|error| SubmitError::Broken(Arc::new(error)))?;
+            let call = core.with(|state| state.open_call(options, context, false));
+            Ok((call, function))
+        });
+        let (call, function, end) = match opened {
+            Ok((call, function)) => (call, Some(function), None),
+            Err(error) => (CallId::MAX, None, Some(TaskError::refused(0, error))),
         };
         Self {
             core: Arc::clone(core),
@@ -128,6 +131,13 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     fn stop(&mut self, end: TaskError) {
         self.input = None;
         self.end = Some(end);
+    }
+
+    /// Ends in a process that inherited it through a fork: with an error, unless it is over.
+    fn give_up<T>(&mut self, error: TaskError) -> Option<Result<T, TaskError>> {
+        let is_over = self.input.take().is_none() && self.outstanding() == 0;
+        self.pulled = self.yielded;
+        self.end.take().or((!is_over).then_some(error)).map(Err)
     }
 
     fn outstanding(&self) -> usize {
@@ -270,6 +280,9 @@ impl<I: Iterator, R: Message> Iterator for Imap<'_, I, R> {
     type Item = Result<R, TaskError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.core.disowned() {
+            return self.give_up(TaskError::Broken(Arc::new(error)));
+        }
         loop {
             self.feed();
             if let Some(result) = self.next_of_current() {
@@ -303,6 +316,9 @@ impl<I: Iterator, R: Message> FusedIterator for Imap<'_, I, R> {}
 
 impl<I: Iterator, R> Drop for Imap<'_, I, R> {
     fn drop(&mut self) {
+        if self.core.disowned().is_some() {
+            return;
+        }
         self.core.with(|state| state.cancel_call(self.call));
     }
 }

@@ -272,9 +272,16 @@ impl<'p> Job<'p> {
             (Err(error), _) => (Err(broken(error)), None),
             (_, Err(error)) => (Err(error), None),
         };
+        let function = function.and_then(|function| self.owned().map(|()| function));
         let options = self.options.clone();
         let setup = Setup { function, context, encode, options, is_ordered };
         Imap::new(self.pool.core(), input, setup)
+    }
+
+    /// A pool that was inherited through a fork cannot be used.
+    fn owned(&self) -> Result<(), SubmitError> {
+        let disowned = self.pool.core().disowned();
+        disowned.map_or(Ok(()), |error| Err(SubmitError::Broken(Arc::new(error))))
     }
 
     /// See [`Pool::apply`].
@@ -346,6 +353,7 @@ impl<'p> Job<'p> {
         K: 'static,
     {
         let function = Function::unary::<One<K>, T, R>(function).map_err(broken)?;
+        self.owned()?;
         let core = self.pool.core();
         core.ensure_background().map_err(|error| SubmitError::Broken(Arc::new(error)))?;
         let call = core.with(|state| state.open_call(self.options.clone(), None, true));

@@ -24,6 +24,9 @@ use crate::task::Task;
 /// capture nothing; arguments and results are everything that serde can serialize. All tasks of a worker run on one thread of
 /// it, one after the other, so a `static LazyLock` or a `thread_local!` in the task's module is one per worker.
 ///
+/// In a process that was forked from the one that made the pool, its verbs are [`PoolError::Forked`] and dropping it does
+/// nothing.
+///
 /// Dropping a pool waits for all that was submitted and then lets the workers go; while panicking, it kills them instead. When
 /// this process dies, however it dies, its workers die with it.
 ///
@@ -100,6 +103,9 @@ impl Pool {
 
     /// The process ids of the workers that live right now, in no particular order.
     pub fn worker_pids(&self) -> Vec<u32> {
+        if self.core.disowned().is_some() {
+            return Vec::new();
+        }
         self.core.poll();
         self.core.with(|state| {
             let lanes = state.lanes.iter().flatten();
@@ -350,28 +356,37 @@ impl Pool {
     /// Takes no more tasks. Those that were submitted go on; streams that are being read end with [`TaskError::Closed`] after
     /// what was pulled from their input.
     pub fn close(&self) {
-        self.core.close();
+        if self.core.disowned().is_none() {
+            self.core.close();
+        }
     }
 
     /// Closes the pool, waits until all is done, and lets the workers go.
     pub fn join(&self) {
-        self.core.join();
+        if self.core.disowned().is_none() {
+            self.core.join();
+        }
     }
 
     /// Cancels everything and kills the workers. Does not wait for any task.
     pub fn terminate(&self) {
-        self.core.terminate();
+        if self.core.disowned().is_none() {
+            self.core.terminate();
+        }
     }
 
     /// Closes the pool and waits until all is done, but at most for `timeout`; what is not done then is cancelled. Says whether
     /// all was done.
     pub fn shutdown(&self, timeout: Duration) -> bool {
-        self.core.shutdown(&Deadline::after(timeout))
+        self.core.disowned().is_none() && self.core.shutdown(&Deadline::after(timeout))
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        if self.core.disowned().is_some() {
+            return;
+        }
         if thread::panicking() { self.core.terminate() } else { self.core.join() }
     }
 }

@@ -38,6 +38,8 @@ pub struct Task<R> {
     arrived_items: usize,
     assemble: Assemble<R>,
     cancels_on_drop: bool,
+    /// The result was given out.
+    is_taken: bool,
     result: PhantomData<fn() -> R>,
 }
 
@@ -54,7 +56,7 @@ impl Canceller {
     /// A task that no worker has begun is not run. One that is running is stopped by killing its worker, which is replaced.
     /// [`Task::get`] then returns [`TaskError::Cancelled`]. Returns at once; never waits for the worker.
     pub fn cancel(&self) -> bool {
-        self.core.with(|state| state.cancel_items(self.call))
+        self.core.disowned().is_none() && self.core.with(|state| state.cancel_items(self.call))
     }
 }
 
@@ -67,6 +69,7 @@ impl<R> Task<R> {
             arrived_items: 0,
             assemble,
             cancels_on_drop: false,
+            is_taken: false,
             result: PhantomData,
         }
     }
@@ -95,7 +98,8 @@ impl<R> Task<R> {
         }
     }
 
-    /// The result if the task is done; `None` if it is not. Does not block.
+    /// The result if the task is done; `None` if it is not. Does not block. A result is given out once; then it is
+    /// [`TaskError::Taken`].
     ///
     /// # Errors
     ///
@@ -117,6 +121,9 @@ impl<R> Task<R> {
         let call = self.canceller.call;
         while !self.is_complete() {
             let core = Arc::clone(self.core());
+            if let Some(error) = core.disowned() {
+                return Err(TaskError::Broken(Arc::new(error)));
+            }
             let Some(deliveries) = core.wait_until(Some(call), deadline, |state| state.fetch(call))
             else {
                 return Ok(None);
@@ -140,6 +147,9 @@ impl<R> Task<R> {
     }
 
     fn finish(&mut self) -> Result<R, TaskError> {
+        if std::mem::replace(&mut self.is_taken, true) {
+            return Err(TaskError::Taken);
+        }
         let mut arrived = std::mem::take(&mut self.arrived);
         arrived.sort_by_key(Delivery::first);
         (self.assemble)(arrived)
@@ -217,11 +227,12 @@ impl<R: 'static> Wake for OnDone<R> {
 impl<R> Future for Task<R> {
     type Output = Result<R, TaskError>;
 
-    /// # Panics
-    ///
-    /// When the result was given out before.
+    /// A result is given out once: polled again, it is [`TaskError::Taken`].
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (core, call) = (Arc::clone(self.core()), self.canceller.call);
+        if let Some(error) = core.disowned() {
+            return Poll::Ready(Err(TaskError::Broken(Arc::new(error))));
+        }
         core.poll();
         while !self.is_complete() {
             let fetched = core.with(|state| {
@@ -243,6 +254,9 @@ impl<R> Future for Task<R> {
 
 impl<R> Drop for Task<R> {
     fn drop(&mut self) {
+        if self.core().disowned().is_some() {
+            return;
+        }
         if self.cancels_on_drop {
             self.cancel();
         }
@@ -262,8 +276,7 @@ impl<R> fmt::Debug for Task<R> {
 
 /// The result of a task that is one item.
 pub(crate) fn only<R: Message>(deliveries: Vec<Delivery>) -> Result<R, TaskError> {
-    // A task that was polled again after it was done has nothing left.
-    all(deliveries)?.pop().ok_or(TaskError::Closed)
+    all(deliveries)?.pop().ok_or(TaskError::Taken)
 }
 
 /// The results of all items, or the error of the first one that failed.

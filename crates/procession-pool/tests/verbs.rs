@@ -99,10 +99,15 @@ fn results_of_any_size_come_back() {
     let pool = Pool::with_workers(2).unwrap();
     let sizes = [0, 1, 100, 70_000, 256 << 10, 3 << 20];
     let sent: Vec<Vec<u8>> = sizes.iter().map(|&size| vec![7; size]).collect();
-    let back = pool.map(|mut bytes: Vec<u8>| {
-        bytes.push(1);
-        bytes
-    }, &sent).unwrap();
+    let back = pool
+        .map(
+            |mut bytes: Vec<u8>| {
+                bytes.push(1);
+                bytes
+            },
+            &sent,
+        )
+        .unwrap();
     for (sent, back) in sent.iter().zip(&back) {
         assert_eq!(back.len(), sent.len() + 1);
         assert_eq!(back[..sent.len()], sent[..]);

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 use crate::exit::Exit;
 use crate::exit_cell::ExitCell;
-use crate::generation;
 use crate::grip::Grip;
+use procession_shm::fork;
 
 /// A started process.
 ///
@@ -108,7 +108,7 @@ impl Child {
     }
 
     fn is_ours(&self) -> bool {
-        generation::is_current(self.record.generation)
+        fork::is_current(self.record.generation)
     }
 
     fn wait_until(&self, deadline: Option<Instant>) -> Option<Exit> {

@@ -15,8 +15,8 @@ use rustix::process::Pid;
 
 use crate::bootstrap::{VARIABLE, Variable};
 use crate::error::SpawnError;
-use crate::first_wins::FirstWins;
 use crate::standard::signal_set;
+use procession_shm::fork::FirstWins;
 
 /// The number under which a child finds its end of the socket.
 pub(crate) const SOCKET_NUMBER: i32 = 3;

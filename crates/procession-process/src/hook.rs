@@ -34,8 +34,8 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use crate::bootstrap::{VARIABLE, VARIABLE_C};
 use crate::error::SpawnError;
-use crate::first_wins::FirstWins;
 use crate::{image, serve};
+use procession_shm::fork::FirstWins;
 
 /// How deep processes may nest.
 pub const DEPTH_MAX: u32 = 16;

@@ -23,7 +23,7 @@ use std::slice;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SpawnError;
-use crate::first_wins::FirstWins;
+use procession_shm::fork::FirstWins;
 
 static IMAGE: FirstWins<Image> = FirstWins::new();
 

@@ -23,11 +23,11 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::child::Child;
 use crate::error::SpawnError;
-use crate::generation;
 use crate::reaper::Reaper;
 use crate::spawner::{self, Job, Order};
 use crate::standard::block_signals;
 use crate::stderr::complain;
+use procession_shm::fork;
 
 static CURRENT: AtomicPtr<Offices> = AtomicPtr::new(ptr::null_mut());
 
@@ -42,7 +42,7 @@ pub(crate) struct Offices {
 impl Offices {
     /// The offices of this process, with both threads running.
     pub(crate) fn open() -> Result<&'static Self, SpawnError> {
-        let generation = generation::current()
+        let generation = fork::generation()
             .map_err(|error| SpawnError::system("map a page of memory", error))?;
         let offices = Self::place(generation);
         offices.hire()?;

@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
 use rustix::stdio::stderr;
 
-use crate::first_wins::FirstWins;
 use crate::standard::set_handler;
+use procession_shm::fork::FirstWins;
 
 /// Bounds of the guard area. Relaxed: only the thread that stored them can fault there.
 static GUARD_START: AtomicUsize = AtomicUsize::new(0);

@@ -3,8 +3,8 @@
 use std::fs;
 
 use crate::error::SpawnError;
-use crate::first_wins::FirstWins;
 use crate::image;
+use procession_shm::fork::FirstWins;
 
 /// Set once the program was found restartable: neither its file nor its rights can change without
 /// an exec, after which this memory is gone.

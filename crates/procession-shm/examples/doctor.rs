@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use procession_shm::Status;
 
+#[expect(clippy::print_stdout, reason = "printing is what it is for")]
 fn main() -> ExitCode {
     let report = procession_shm::doctor();
     print!("{report}");

@@ -1,12 +1,18 @@
 //! Memory that several processes map, and how they wait on it.
 //!
-//! This is the ground floor of Procession. It knows nothing about messages, functions or pools, only about three things:
+//! This is the ground floor of Procession. It knows nothing about messages, functions or pools, only about memory and waiting:
 //!
 //! * [`Segment`]: anonymous shared memory. It has no name, cannot be resized under its users, and is gone with its last
 //!   holder, so a crash leaves nothing behind.
 //! * [`wait()`]: the one function through which everything in Procession blocks, on one word or on many, with an absolute
 //!   deadline. [`wake_all`] is its counterpart.
 //! * [`Spin`]: how long to look at a word before sleeping on it, decided in one place.
+//! * [`family`]: which of the processes that share something are alive, and the word that changes when one dies.
+//! * [`Shared`], [`SharedBuf`] and [`SharedSlice`]: one value that all use, elements that have one owner, and elements that
+//!   nobody can change any more; as handles that go from process to process. [`Shareable`](trait@Shareable) says which values
+//!   mean the same everywhere.
+//!
+//! [`doctor`] says what this machine offers of all that, and what stands in where it offers less.
 //!
 //! The atomics of every shared structure come from [`sync`], so that the same source runs on the real machine and, under
 //! `--cfg procession_loom`, in the loom model checker.
@@ -24,8 +30,10 @@
 
 mod backing;
 mod deadline;
+mod doctor;
 mod elements;
 pub mod family;
+pub mod fork;
 #[cfg(not(procession_loom))]
 mod futex;
 mod mapping;
@@ -41,6 +49,7 @@ mod wait;
 mod window;
 
 pub use deadline::Deadline;
+pub use doctor::{Check, Report, Status, doctor};
 pub use mapping::Mapping;
 pub use segment::{Segment, SegmentError};
 pub use shareable::Shareable;

@@ -9,14 +9,16 @@
 //! * **M2** The memory behind it never shrinks (segment invariant S1), so touching it is never a fault.
 //! * **M3** `base` is page aligned.
 //!
-//! Mappings are not inherited by `fork` (`MADV_DONTFORK`: a forked process is not a party to any protocol in here) and are
-//! left out of core dumps, where they would be written once for every process that maps them.
+//! Mappings are not inherited by `fork` (`MADV_DONTFORK`: a forked process is not a party to any protocol in here), so that a
+//! copy of a `Mapping` in a forked process shows nothing: dropping it does nothing, and whoever could use it there must ask
+//! [`fork::is_current`](crate::fork::is_current) first. They are left out of core dumps, where they would be written once for every process that maps them.
 
 use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
+use crate::fork;
 use crate::segment::SegmentError;
 use crate::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -27,6 +29,8 @@ use crate::sync::atomic::{AtomicU32, AtomicU64};
 pub struct Mapping {
     base: NonNull<u8>,
     len: usize,
+    /// The process that made it. In a fork of it the range is not this mapping's: something else may lie there.
+    generation: u64,
 }
 
 // SAFETY: a mapping is an address and a length; what lies there is shared between processes, and all access to it goes
@@ -58,13 +62,17 @@ impl Mapping {
 
     /// Address space with nothing behind it yet, so that several pieces can be placed side by side.
     fn reserve(len: usize) -> Result<Self, SegmentError> {
+        let generation = fork::generation().map_err(|error| SegmentError::System {
+            operation: "mmap",
+            reason: error.to_string(),
+        })?;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: without MAP_FIXED the kernel picks addresses at which nothing is mapped.
         let base =
             unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), len, ProtFlags::empty(), flags) };
         let base = base.map_err(|errno| SegmentError::from_errno("mmap", len, errno))?;
         let base = NonNull::new(base.cast()).ok_or(SegmentError::OutOfMemory { len })?;
-        Ok(Self { base, len })
+        Ok(Self { base, len, generation })
     }
 
     /// Shows `len` bytes of the file from `file_offset` on at `offset` of the reserved space.
@@ -208,6 +216,9 @@ fn fetched_once(copy: *mut u8) {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if !fork::is_current(self.generation) {
+            return;
+        }
         // SAFETY: by M1 the range belongs to this mapping, and no reference into it outlives `self`.
         let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
         debug_assert!(unmapped.is_ok(), "munmap of a whole mapping cannot fail: {unmapped:?}");

@@ -17,6 +17,8 @@ use std::sync::atomic::{
 };
 use std::time::Duration;
 
+/// Derives [`Shareable`](trait@Shareable).
+///
 /// ```
 /// use procession_shm::{Shareable, Shared};
 /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +45,14 @@ use std::time::Duration;
 /// ```
 pub use procession_derive::Shareable;
 
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot lie in memory that several processes map",
+    label = "this means nothing in another process",
+    note = "a reference, `Box`, `Rc` or `Arc`: the address it holds is another one in each process; store the value itself",
+    note = "a `String` or `Vec`: its bytes lie on the heap of one process; use an array and a length, or send a `SharedSlice` beside it",
+    note = "a function or raw pointer: store an index or a number that each process looks up in its own table",
+    note = "a type of your own: add `#[derive(Shareable)]`; all of its fields must be `Shareable`"
+)]
 /// A value that means the same in every process that maps it: it holds no pointers.
 ///
 /// Derive it: [`#[derive(Shareable)]`](derive@Shareable) checks every field.
@@ -56,14 +66,6 @@ pub use procession_derive::Shareable;
 ///   has. That holds for everything that can be reached by safe code that has the value.
 /// * Safe code that gets `&Self` in another process than the one that made the value may rely on it as if it had been made
 ///   there. A type that is a proof of something (a token) is `Shareable` only if the proof holds in every process.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot lie in memory that several processes map",
-    label = "this means nothing in another process",
-    note = "a reference, `Box`, `Rc` or `Arc`: the address it holds is another one in each process; store the value itself",
-    note = "a `String` or `Vec`: its bytes lie on the heap of one process; use an array and a length, or send a `SharedSlice` beside it",
-    note = "a function or raw pointer: store an index or a number that each process looks up in its own table",
-    note = "a type of your own: add `#[derive(Shareable)]`; all of its fields must be `Shareable`"
-)]
 pub unsafe trait Shareable: 'static {}
 
 macro_rules! shareable {
@@ -82,34 +84,43 @@ shareable!(AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize);
 shareable!(AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize);
 
 // SAFETY: elements without pointers and nothing else.
+#[diagnostic::do_not_recommend]
 unsafe impl<T: Shareable, const N: usize> Shareable for [T; N] {}
 
 // SAFETY: a value without pointers or none; where the compiler keeps the difference is the same in every process, which all
 // run the same binary.
+#[diagnostic::do_not_recommend]
 unsafe impl<T: Shareable> Shareable for Option<T> {}
 
 // SAFETY: as for `Option`.
+#[diagnostic::do_not_recommend]
 unsafe impl<T: Shareable, E: Shareable> Shareable for Result<T, E> {}
 
 // SAFETY: no bytes at all, and it can be made anywhere.
+#[diagnostic::do_not_recommend]
 unsafe impl<T: 'static> Shareable for PhantomData<T> {}
 
 // SAFETY: the bytes of a `T`. That several threads may not use it at once is said by `Sync`, which it is not.
+#[diagnostic::do_not_recommend]
 unsafe impl<T: Shareable> Shareable for Cell<T> {}
 
 // SAFETY: as for `Cell`.
+#[diagnostic::do_not_recommend]
 unsafe impl<T: Shareable> Shareable for UnsafeCell<T> {}
 
 // SAFETY: the bytes of a `T`.
+#[diagnostic::do_not_recommend]
 unsafe impl<T: Shareable> Shareable for Wrapping<T> {}
 
 // SAFETY: the bytes of a `T`.
+#[diagnostic::do_not_recommend]
 unsafe impl<T: Shareable> Shareable for Saturating<T> {}
 
 macro_rules! shareable_tuples {
     ($($first:ident $($rest:ident)*;)+) => { $(
         // SAFETY: fields without pointers and nothing else; the order in which the compiler puts them is the same in every
         // process, which all run the same binary.
+        #[diagnostic::do_not_recommend]
         unsafe impl<$first: Shareable, $($rest: Shareable),*> Shareable for ($first, $($rest,)*) {}
     )+ };
 }

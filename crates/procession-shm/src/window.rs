@@ -22,6 +22,7 @@ use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use crate::backing::Backing;
+use crate::fork;
 use crate::segment::SegmentError;
 use crate::{page_align, page_size};
 
@@ -66,6 +67,8 @@ pub(crate) struct Window {
     len: usize,
     start: usize,
     backing: Arc<Backing>,
+    /// The process that made it. In a fork of it a writable window's range may show something else by now.
+    generation: u64,
 }
 
 // SAFETY: a window is an address, which means the same in every thread, and a descriptor. It reads and writes nothing.
@@ -83,6 +86,10 @@ impl Window {
         assert!(range.start < range.end && range.end <= backing.len(), "a range of the backing");
         let start = range.start - range.start % page_size();
         let len = page_align(range.end - start).ok_or(SegmentError::TooLarge { len: range.end })?;
+        let generation = fork::generation().map_err(|error| SegmentError::System {
+            operation: "mmap",
+            reason: error.to_string(),
+        })?;
         let (protection, flags) = access.flags();
         let anywhere = ptr::null_mut();
         // SAFETY: without MAP_FIXED the kernel picks addresses at which nothing is mapped.
@@ -91,7 +98,7 @@ impl Window {
         };
         let base = base.map_err(|errno| SegmentError::from_errno("mmap", len, errno))?;
         let base = NonNull::new(base.cast()).ok_or(SegmentError::OutOfMemory { len })?;
-        let window = Self { base, len, start, backing };
+        let window = Self { base, len, start, backing, generation };
         window.advise(access);
         Ok(window)
     }
@@ -163,6 +170,9 @@ impl Window {
 
 impl Drop for Window {
     fn drop(&mut self) {
+        if !fork::is_current(self.generation) {
+            return;
+        }
         // SAFETY: by W1 the range belongs to this window, whose owner is gone, and with it all references into it.
         let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
         debug_assert!(unmapped.is_ok(), "munmap of a whole mapping cannot fail: {unmapped:?}");

@@ -9,7 +9,7 @@ use procession_process::Exit;
 
 use super::chunk::Chunk;
 use super::lane::{Lane, Sentence};
-use super::state::State;
+use super::state::{State, Unseen};
 use crate::error::{Attempts, PoolError, TaskError};
 
 /// Workers in a row that may die before they are ready.
@@ -37,6 +37,8 @@ impl State {
             return;
         }
         self.progress += 1;
+        // Whoever drives may wait for just this.
+        self.unseen = Unseen::Alarm;
         self.receive_from(death.index);
         let Some(mut lane) = self.lanes[death.index].take() else { return };
         if !self.retiring {

@@ -16,6 +16,7 @@ mod state;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use procession_shm::fork;
 use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use call::Options;
@@ -52,13 +53,19 @@ pub(crate) struct Core {
     /// Rung when the background thread may have something to do.
     duty: Condvar,
     cores: usize,
+    /// The process that made the pool, told from those forked from it.
+    generation: u64,
+    owner: u32,
 }
 
 impl Core {
     /// A pool with all its workers started.
     pub(crate) fn new(config: Config) -> Result<Arc<Self>, PoolError> {
+        let generation = fork::generation().map_err(|error| PoolError::Thread(Arc::new(error)))?;
         let core = Arc::new(Self {
             config,
+            generation,
+            owner: std::process::id(),
             state: Mutex::default(),
             bell: AtomicU32::new(0),
             deaths: Mutex::default(),
@@ -68,6 +75,13 @@ impl Core {
         });
         core.staff_up()?;
         Ok(core)
+    }
+
+    /// Why nothing may be done with the pool here, if this process inherited it through a `fork`: its lock may have been held
+    /// at that moment, and its rings are not mapped.
+    pub(crate) fn disowned(&self) -> Option<PoolError> {
+        let is_ours = fork::is_current(self.generation);
+        (!is_ours).then_some(PoolError::Forked { owner: self.owner })
     }
 
     /// The state. A panic while it was locked can only be a failed assertion of ours: the state is then as good as the last

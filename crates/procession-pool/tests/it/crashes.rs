@@ -153,7 +153,9 @@ fn a_death_with_a_context_costs_its_item() {
         for (n, outcome) in outcomes.iter().enumerate() {
             match outcome {
                 Ok(value) => assert_eq!(*value, table[n]),
-                Err(error) => assert!(matches!(error, TaskError::Died { item: 250, .. }), "{error}"),
+                Err(error) => {
+                    assert!(matches!(error, TaskError::Died { item: 250, .. }), "{error}")
+                }
             }
         }
         assert!(outcomes[250].is_err());

@@ -1,1 +1,93 @@
-//! x
+//! A process with a pool that forks. The pool and its workers belong to the parent, whatever the child does.
+
+use procession_pool::{Pool, PoolError, TaskError};
+use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+
+use super::guard::{eventually, guarded};
+use super::program::{Role, play};
+use super::trap::assert_sound;
+
+pub(crate) const ROLES: &[Role] = &[
+    ("fork and exit", || fork_and(|_| std::process::exit(7))),
+    ("fork and drop", || fork_and(drop)),
+    ("fork and map", || {
+        fork_and(|pool| {
+            let error = pool.map(|n: u32| n, 0..10).unwrap_err();
+            let TaskError::Broken(error) = error else { panic!("{error:?}") };
+            assert!(matches!(*error, PoolError::Forked { .. }), "{error:?}");
+            std::mem::forget(pool);
+        });
+    }),
+    ("fork and make a pool", || {
+        fork_and(|pool| {
+            std::mem::forget(pool);
+            assert_sound(&Pool::with_workers(2).unwrap());
+        });
+    }),
+    ("fork and terminate", || {
+        fork_and(|pool| {
+            pool.terminate();
+            std::mem::forget(pool);
+        });
+    }),
+];
+
+/// The child does something with its copy of the pool; the pool of this process must be as good as ever.
+fn fork_and(act: fn(Pool)) {
+    let pool = Pool::with_workers(2).unwrap();
+    assert_sound(&pool);
+    let pids = pool.worker_pids();
+    // SAFETY: the child is a copy with one thread. No other thread holds a lock that it needs: the pool is idle.
+    let child = unsafe { libc::fork() };
+    let Some(child) = Pid::from_raw(child) else {
+        end_after(30);
+        act(pool);
+        // Past the harness' own clean-up, which is the parent's.
+        // SAFETY: ends the process at once and runs nothing.
+        unsafe { libc::_exit(7) }
+    };
+    let mut status = None;
+    eventually("the child ends", || {
+        status = waitpid(Some(child), WaitOptions::NOHANG).unwrap();
+        status.is_some()
+    });
+    let status: Option<WaitStatus> = status.map(|(_, status)| status);
+    assert_sound(&pool);
+    assert_eq!(pool.worker_pids(), pids, "the workers are those from before the fork");
+    assert_eq!(status.and_then(WaitStatus::exit_status), Some(7), "{status:?}");
+}
+
+/// SIGALRM ends the child if it hangs.
+fn end_after(seconds: u32) {
+    // SAFETY: only sets a timer.
+    unsafe { libc::alarm(seconds) };
+}
+
+fn passes(role: &'static str) {
+    guarded(move || drop(play(role).succeed()));
+}
+
+#[test]
+fn a_forked_child_that_exits_harms_nobody() {
+    passes("fork and exit");
+}
+
+#[test]
+fn a_forked_child_that_drops_its_copy_harms_nobody() {
+    passes("fork and drop");
+}
+
+#[test]
+fn a_forked_child_that_terminates_its_copy_harms_nobody() {
+    passes("fork and terminate");
+}
+
+#[test]
+fn a_forked_child_that_uses_its_copy_is_told() {
+    passes("fork and map");
+}
+
+#[test]
+fn a_forked_child_may_make_a_pool_of_its_own() {
+    passes("fork and make a pool");
+}

@@ -1,1 +1,315 @@
-//! x
+//! Tasks as futures and with callbacks.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread, sleep};
+use std::time::Duration;
+
+use procession_pool::{Pool, Task, TaskError};
+
+use super::guard::{eventually, guarded};
+use super::ledger::{Ledger, record};
+use super::trap::{How, assert_sound};
+
+struct Unpark(Thread, AtomicU32);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.unpark();
+    }
+}
+
+/// The smallest executor: polls only after a wake-up, so that one that is lost is noticed.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let unpark = Arc::new(Unpark(thread::current(), AtomicU32::new(1)));
+    let waker = Waker::from(Arc::clone(&unpark));
+    let mut future = pin!(future);
+    loop {
+        if unpark.1.swap(0, Ordering::SeqCst) == 0 {
+            thread::park();
+            continue;
+        }
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+    }
+}
+
+/// All results in order; polls each future again at each wake-up.
+struct JoinAll<R> {
+    tasks: Vec<Option<Task<R>>>,
+    results: Vec<Option<Result<R, TaskError>>>,
+}
+
+impl<R> Unpin for JoinAll<R> {}
+
+fn join_all<R>(tasks: Vec<Task<R>>) -> JoinAll<R> {
+    let results = tasks.iter().map(|_| None).collect();
+    JoinAll { tasks: tasks.into_iter().map(Some).collect(), results }
+}
+
+impl<R> Future for JoinAll<R> {
+    type Output = Vec<Result<R, TaskError>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        for index in 0..self.tasks.len() {
+            let Some(task) = &mut self.tasks[index] else { continue };
+            if let Poll::Ready(result) = Pin::new(task).poll(context) {
+                self.tasks[index] = None;
+                self.results[index] = Some(result);
+            }
+        }
+        if self.tasks.iter().any(Option::is_some) {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.results.iter_mut().map(|result| result.take().unwrap()).collect())
+    }
+}
+
+#[test]
+fn a_task_can_be_awaited() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        for n in 0..200_u64 {
+            assert_eq!(block_on(pool.submit(|n: u64| n + 1, n).unwrap()).unwrap(), n + 1);
+        }
+        let sum = block_on(async {
+            let one = pool.submit(|n: u64| n + 1, 1).unwrap();
+            let two = pool.submit(|n: u64| n + 1, 2).unwrap();
+            one.await.unwrap() + two.await.unwrap()
+        });
+        assert_eq!(sum, 5);
+    });
+}
+
+#[test]
+fn many_tasks_can_be_awaited_together() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let tasks = (0..500).map(|n| pool.submit(|n: u64| n * n, n).unwrap()).collect();
+        for (n, result) in (0..).zip(block_on(join_all(tasks))) {
+            assert_eq!(result.unwrap(), n * n);
+        }
+        let many = (0..20).map(|_| pool.map_async(|n: u64| n, 0..100).unwrap()).collect();
+        for result in block_on(join_all(many)) {
+            assert_eq!(result.unwrap(), (0..100).collect::<Vec<_>>());
+        }
+    });
+}
+
+/// Executors on several threads, and threads that wait in the usual way, at the same time.
+#[test]
+fn futures_and_waiting_threads_share_a_pool() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        thread::scope(|scope| {
+            for kind in 0..6_u64 {
+                let pool = &pool;
+                scope.spawn(move || {
+                    for n in 0..150 {
+                        let task = pool.submit(|n: u64| n + 7, n).unwrap();
+                        let result = if kind % 2 == 0 { block_on(task) } else { task.get() };
+                        assert_eq!(result.unwrap(), n + 7);
+                    }
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn a_death_an_error_and_a_timeout_wake_the_future() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let happen = |how: How| how.happen().unwrap();
+        let died = block_on(pool.submit(happen, How::Kill).unwrap());
+        assert!(matches!(died, Err(TaskError::Died { .. })), "{died:?}");
+        let panicked = block_on(pool.submit(happen, How::Panic).unwrap());
+        assert!(matches!(panicked, Err(TaskError::Panicked { .. })), "{panicked:?}");
+        let job = pool.job().timeout(Duration::from_millis(50));
+        let late = block_on(job.submit(happen, How::Stop).unwrap());
+        assert!(matches!(late, Err(TaskError::TimedOut { .. })), "{late:?}");
+        assert_sound(&pool);
+    });
+}
+
+#[test]
+fn a_cancel_wakes_the_future() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let hang = |_: u32| sleep(Duration::from_secs(600));
+        let running = pool.submit(hang, 0).unwrap();
+        let waiting = pool.submit(hang, 0).unwrap();
+        let cancellers = [waiting.canceller(), running.canceller()];
+        eventually("it runs", || running.is_running());
+        let awaiting = thread::spawn(move || block_on(join_all(vec![running, waiting])));
+        sleep(Duration::from_millis(100));
+        for canceller in cancellers {
+            assert!(canceller.cancel());
+        }
+        for result in awaiting.join().unwrap() {
+            assert!(matches!(result, Err(TaskError::Cancelled { .. })));
+        }
+        assert_sound(&pool);
+    });
+}
+
+#[test]
+fn a_future_that_was_polled_can_be_dropped() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let ledger = Ledger::new();
+        let slow = |(ledger, number): (String, u32)| {
+            sleep(Duration::from_millis(30));
+            record(&ledger, number);
+        };
+        for number in 0..6 {
+            let mut task = pool.submit(slow, (ledger.path(), number)).unwrap();
+            if number >= 3 {
+                task = task.cancel_on_drop();
+            }
+            let poll = Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(poll.is_pending());
+        }
+        pool.join();
+        let entries = ledger.entries();
+        assert_eq!(entries, [0, 1, 2], "dropped ones go on, those that cancel do not");
+    });
+}
+
+#[test]
+fn callbacks_are_called_once() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let (sender, results) = mpsc::channel();
+        for n in 0..100_u64 {
+            let task = pool.submit(|n: u64| n + 1, n).unwrap();
+            if n % 2 == 0 {
+                eventually("it is done", || task.is_done());
+            }
+            let sender = sender.clone();
+            task.on_done(move |result| sender.send(result.unwrap()).unwrap());
+        }
+        drop(sender);
+        let mut results: Vec<_> = results.iter().collect();
+        results.sort_unstable();
+        assert_eq!(results, (1..=100).collect::<Vec<_>>());
+    });
+}
+
+/// Nobody waits on the pool: its own thread has to see to it.
+#[test]
+fn a_callback_of_a_task_that_dies_is_called() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let (sender, results) = mpsc::channel();
+        let kill = |()| How::Kill.happen().unwrap();
+        pool.submit(kill, ()).unwrap().on_done(move |result| sender.send(result).unwrap());
+        assert!(matches!(results.recv().unwrap(), Err(TaskError::Died { .. })));
+    });
+}
+
+#[test]
+fn a_callback_that_panics_harms_nobody() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let (sender, called) = mpsc::channel();
+        let task = pool.submit(|n: u64| n, 1).unwrap();
+        task.on_done(move |_| {
+            sender.send(()).unwrap();
+            panic!("a callback that panics, on purpose");
+        });
+        called.recv().unwrap();
+        assert_sound(&pool);
+    });
+}
+
+#[test]
+fn a_callback_may_submit() {
+    guarded(|| {
+        static POOL: OnceLock<Pool> = OnceLock::new();
+        let pool = POOL.get_or_init(|| Pool::with_workers(2).unwrap());
+        let (sender, results) = mpsc::channel();
+        for n in 0..50_u64 {
+            let sender = sender.clone();
+            pool.submit(|n: u64| n + 1, n).unwrap().on_done(move |first| {
+                let second = pool.submit(|n: u64| n * 2, first.unwrap()).unwrap();
+                second.on_done(move |second| sender.send(second.unwrap()).unwrap());
+            });
+        }
+        drop(sender);
+        let mut results: Vec<_> = results.iter().collect();
+        results.sort_unstable();
+        assert_eq!(results, (1..=50).map(|n| n * 2).collect::<Vec<_>>());
+        pool.terminate();
+    });
+}
+
+/// It should not, but it must not hang either: whoever calls it drives the pool at that moment, or another one can.
+#[test]
+fn a_callback_may_wait_for_another_task() {
+    guarded(|| {
+        static POOL: OnceLock<Pool> = OnceLock::new();
+        let pool = POOL.get_or_init(|| Pool::with_workers(2).unwrap());
+        let (sender, results) = mpsc::channel();
+        for n in 0..20_u64 {
+            let sender = sender.clone();
+            let slow = |n: u64| {
+                sleep(Duration::from_millis(2));
+                n
+            };
+            pool.submit(slow, n).unwrap().on_done(move |first| {
+                let doubled = pool.apply(|n: u64| n * 2, first.unwrap()).unwrap();
+                sender.send(doubled).unwrap();
+            });
+            // Somebody drives the pool while the callback comes.
+            assert_eq!(pool.apply(slow, n).unwrap(), n);
+        }
+        drop(sender);
+        let mut results: Vec<_> = results.iter().collect();
+        results.sort_unstable();
+        assert_eq!(results, (0..20).map(|n| n * 2).collect::<Vec<_>>());
+        pool.terminate();
+    });
+}
+
+/// The last handle of a pool may go away in a callback: dropping it waits for the workers.
+#[test]
+fn a_callback_may_drop_the_pool() {
+    guarded(|| {
+        let pool = Arc::new(Pool::with_workers(1).unwrap());
+        let (sender, dropped) = mpsc::channel();
+        let slow = |n: u64| sleep(Duration::from_millis(n));
+        let task = pool.submit(slow, 50).unwrap();
+        task.on_done(move |_| {
+            drop(pool);
+            sender.send(()).unwrap();
+        });
+        dropped.recv().unwrap();
+    });
+}
+
+#[test]
+fn a_result_is_given_out_once() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let mut task = pool.submit(|n: u64| n, 4).unwrap();
+        let got = loop {
+            if let Some(got) = task.try_get().unwrap() {
+                break got;
+            }
+            thread::yield_now();
+        };
+        assert_eq!(got, 4);
+        assert!(task.is_done() && !task.cancel());
+        // fails today: it is `Closed`, "the pool is closed and takes no more tasks", which is not true.
+        // What comes then is documented nowhere; it must be an error that does not blame the pool.
+        let again = task.try_get();
+        assert!(again.is_err() && !matches!(again, Err(TaskError::Closed)), "{again:?}");
+    });
+}

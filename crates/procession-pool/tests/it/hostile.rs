@@ -1,1 +1,208 @@
-//! x
+//! Hostile workers: the parent neither panics nor hangs, and what the other workers do is right.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+use procession_pool::{Pool, TaskError};
+
+use super::guard::{eventually, guarded};
+use super::idle::kill;
+use super::ledger::{Ledger, record};
+use super::program::runs;
+use super::scribbler::{ALL, Sabotage};
+use super::trap::assert_sound;
+
+const ITEMS: u32 = 120;
+const CULPRIT: u32 = 20;
+const TIMEOUT: Duration = Duration::from_millis(400);
+
+/// In the ledger, in place of an item: this process turned hostile.
+const TURNED: u32 = 1023;
+
+/// Process numbers have 22 bits.
+fn entry(number: u32) -> u32 {
+    std::process::id() << 10 | number
+}
+
+/// When the sabotage is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+enum When {
+    InTask,
+    /// From a thread that goes on after the task.
+    Later,
+}
+
+type Item = (String, u32, Sabotage, When);
+
+static HOSTILE: AtomicBool = AtomicBool::new(false);
+
+fn work((ledger, number, sabotage, when): Item) -> u32 {
+    record(&ledger, entry(number));
+    if number == CULPRIT && !HOSTILE.swap(true, Ordering::SeqCst) {
+        record(&ledger, entry(TURNED));
+        match when {
+            When::InTask => sabotage.commit(),
+            When::Later => drop(std::thread::spawn(move || sabotage.commit())),
+        }
+    } else {
+        sleep(Duration::from_micros(300));
+    }
+    number * 3
+}
+
+/// Who ran each item.
+fn executions(ledger: &Ledger) -> Vec<(u32, u32)> {
+    ledger.entries().iter().map(|entry| (entry & TURNED, entry >> 10)).collect()
+}
+
+fn survives(pool: &Pool, sabotage: Sabotage, when: When, chunk: usize) {
+    let ledger = Ledger::new();
+    let items = (0..ITEMS).map(|number| (ledger.path(), number, sabotage, when));
+    let job = pool.job().timeout(TIMEOUT).chunk(chunk).window(ITEMS as usize);
+    let outcomes: Vec<_> = job.imap(work, items).collect();
+    let context = format!("{sabotage:?} {when:?} in chunks of {chunk}");
+    assert_eq!(outcomes.len(), ITEMS as usize, "{context}");
+    let executions = executions(&ledger);
+    let turned = executions.iter().filter(|(number, _)| *number == TURNED);
+    let culprits: Vec<u32> = turned.map(|(_, pid)| *pid).collect();
+    for (number, outcome) in (0..).zip(&outcomes) {
+        // A hostile worker may give any result, or none, for what it was given, also for what it did before it turned.
+        let mut by = executions.iter().filter(|(run, _)| *run == number).map(|(_, pid)| pid);
+        let is_honest = by.clone().count() > 0 && !by.any(|pid| culprits.contains(pid));
+        match outcome {
+            Ok(result) => assert!(!is_honest || *result == number * 3, "item {number}: {context}"),
+            Err(error) => {
+                assert_eq!(error.item(), Some(number as usize), "{context}");
+                assert!(!is_honest, "item {number} was lost: {error:?} {context}");
+            }
+        }
+    }
+    for pid in culprits {
+        if runs(pid) {
+            // What it did was not noticed, and need not be. From here on everything is to be right.
+            kill(pid, rustix::process::Signal::KILL);
+        }
+        eventually("the culprit is gone", || !runs(pid));
+    }
+    assert_sound(pool);
+}
+
+fn all_survive(when: When, chunk: usize) {
+    guarded(move || {
+        let pool = Pool::with_workers(2).unwrap();
+        for sabotage in ALL {
+            survives(&pool, sabotage, when, chunk);
+        }
+    });
+}
+
+#[test]
+fn sabotage_in_a_task_is_survived() {
+    all_survive(When::InTask, 1);
+}
+
+#[test]
+fn sabotage_in_a_chunk_is_survived() {
+    all_survive(When::InTask, 40);
+}
+
+#[test]
+fn sabotage_from_a_thread_is_survived() {
+    all_survive(When::Later, 1);
+}
+
+#[test]
+fn sabotage_from_a_thread_in_a_chunk_is_survived() {
+    all_survive(When::Later, 40);
+}
+
+/// These cannot be mistaken for anything else: the item has an error, the worker is killed.
+#[test]
+fn nonsense_costs_the_worker() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        for sabotage in [
+            Sabotage::TailHuge,
+            Sabotage::TailBackwards,
+            Sabotage::TailJustTooFar,
+            Sabotage::LongResult,
+            Sabotage::UnknownTag,
+            Sabotage::FalseFailure,
+            Sabotage::Hello,
+            Sabotage::PunchHoles,
+            Sabotage::RewindAndDie,
+        ] {
+            assert_sound(&pool);
+            let work = |(ledger, sabotage): (String, Sabotage)| {
+                record(&ledger, std::process::id());
+                sabotage.commit();
+                sleep(Duration::from_secs(600));
+            };
+            let ledger = Ledger::new();
+            // Without a deadline: it is the nonsense that is noticed, when there is something to notice.
+            let timeout = Duration::from_millis(800);
+            let error = pool.job().timeout(timeout).apply(work, (ledger.path(), sabotage));
+            let error = error.unwrap_err();
+            let expected = matches!(error, TaskError::Died { .. } | TaskError::TimedOut { .. });
+            assert!(expected, "{sabotage:?}: {error:?}");
+            for pid in ledger.entries() {
+                assert!(!runs(pid), "{sabotage:?}");
+            }
+        }
+        assert_sound(&pool);
+    });
+}
+
+/// An item that hides its own beginning each time it brings a worker down must not go round for ever.
+#[test]
+fn an_item_that_hides_its_deaths_is_given_up() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let work = |n: u32| {
+            if n == 5 {
+                Sabotage::RewindAndDie.commit();
+            }
+            n
+        };
+        let outcomes: Vec<_> = pool.imap(work, 0..10).collect();
+        for (n, outcome) in (0..).zip(outcomes) {
+            match outcome {
+                Ok(value) => assert_eq!(value, n),
+                Err(error) => assert!(matches!(error, TaskError::Died { item: 5, .. }), "{error:?}"),
+            }
+        }
+        assert_sound(&pool);
+    });
+}
+
+/// It keeps its parent awake for nothing, with no item to be blamed for. The parent must still sleep, and work be done.
+#[test]
+fn a_worker_that_rings_while_it_is_idle_is_survived() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        for sabotage in [Sabotage::FlipBells, Sabotage::FlipGate, Sabotage::Unsolicited] {
+            let start = |sabotage: Sabotage| {
+                std::thread::spawn(move || {
+                    sleep(Duration::from_millis(5));
+                    sabotage.commit();
+                });
+                std::process::id()
+            };
+            let pid = pool.apply(start, sabotage).unwrap();
+            let nap = |ms: u64| {
+                sleep(Duration::from_millis(ms));
+                ms
+            };
+            for _ in 0..20 {
+                // The culprit may have been on it.
+                assert!(pool.apply(nap, 5).is_ok_and(|ms| ms == 5) || !pool.worker_pids().contains(&pid));
+            }
+            if runs(pid) {
+                kill(pid, rustix::process::Signal::KILL);
+            }
+            eventually("it is gone", || !runs(pid));
+            assert_sound(&pool);
+        }
+    });
+}

@@ -1,1 +1,228 @@
-//! x
+//! What a hostile worker can do to the memory that it shares with its parent: it finds the mappings and writes into them.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+
+use super::trap::raise;
+
+/// Where the words of a ring lie in its head page, and how long that is.
+const TAIL: usize = 0;
+const HEAD: usize = 128;
+const READER_BELL: usize = 256;
+const WRITER_BELL: usize = 384;
+const GATE: usize = 512;
+const PAGE: usize = 4096;
+const HELLO: u64 = 255;
+
+/// What it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Sabotage {
+    RandomEverywhere,
+    RandomWords,
+    RandomData,
+    TailHuge,
+    TailBackwards,
+    TailJustTooFar,
+    HeadHuge,
+    HeadBackwards,
+    FlipBells,
+    FlipGate,
+    GateHuge,
+    GateZero,
+    GateStaysRevoked,
+    LongResult,
+    EndlessResult,
+    UnknownTag,
+    FalseFailure,
+    Unsolicited,
+    Hello,
+    PunchHoles,
+    RewindAndDie,
+    Stop,
+}
+
+pub(crate) const ALL: [Sabotage; 22] = [
+    Sabotage::RandomEverywhere,
+    Sabotage::RandomWords,
+    Sabotage::RandomData,
+    Sabotage::TailHuge,
+    Sabotage::TailBackwards,
+    Sabotage::TailJustTooFar,
+    Sabotage::HeadHuge,
+    Sabotage::HeadBackwards,
+    Sabotage::FlipBells,
+    Sabotage::FlipGate,
+    Sabotage::GateHuge,
+    Sabotage::GateZero,
+    Sabotage::GateStaysRevoked,
+    Sabotage::LongResult,
+    Sabotage::EndlessResult,
+    Sabotage::UnknownTag,
+    Sabotage::FalseFailure,
+    Sabotage::Unsolicited,
+    Sabotage::Hello,
+    Sabotage::PunchHoles,
+    Sabotage::RewindAndDie,
+    Sabotage::Stop,
+];
+
+/// A ring as the worker sees it: head page and data. The bytes of the data are mapped a second time behind it.
+#[derive(Debug, Clone, Copy)]
+struct Ring {
+    start: usize,
+    len: usize,
+}
+
+impl Ring {
+    fn u64(&self, at: usize) -> &AtomicU64 {
+        assert!(at + 8 <= self.len);
+        // SAFETY: it lies in a mapping of this process that is never unmapped, and words in there are written atomically.
+        unsafe { AtomicU64::from_ptr(std::ptr::with_exposed_provenance_mut(self.start + at)) }
+    }
+
+    fn u32(&self, at: usize) -> &AtomicU32 {
+        assert!(at + 4 <= self.len);
+        // SAFETY: as above.
+        unsafe { AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(self.start + at)) }
+    }
+
+    fn capacity(&self) -> u64 {
+        (self.len - PAGE) as u64
+    }
+
+    /// Appends a word to the data and publishes it.
+    fn append(&self, word: u64) {
+        let tail = self.u64(TAIL).load(Ordering::SeqCst);
+        let at = PAGE + usize::try_from(tail % self.capacity()).unwrap();
+        self.u64(at).store(word, Ordering::SeqCst);
+        self.u64(TAIL).store(tail + 8, Ordering::SeqCst);
+    }
+
+    fn ring_bell(&self, at: usize) {
+        self.u32(at).store(0, Ordering::SeqCst);
+        // SAFETY: a wake-up of whoever sleeps on a word of this process' memory; no pointer is kept.
+        unsafe { libc::syscall(libc::SYS_futex, self.start + at, libc::FUTEX_WAKE, i32::MAX) };
+    }
+
+    fn scribble(&self, words: std::ops::Range<usize>, random: &mut Random) {
+        for at in words {
+            self.u64(at * 8).store(random.next(), Ordering::SeqCst);
+        }
+    }
+
+    fn punch(&self) {
+        // SAFETY: removes the pages of a shared mapping, which then read as zeros; nothing here relies on their content.
+        let result = unsafe {
+            libc::madvise(
+                std::ptr::with_exposed_provenance_mut(self.start),
+                self.len,
+                libc::MADV_REMOVE,
+            )
+        };
+        assert_eq!(result, 0);
+    }
+}
+
+/// The ring of tasks and the ring of results: made in this order, so the younger inode is that of the results.
+fn rings() -> (Ring, Ring) {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let mut found: Vec<(u64, Ring)> = maps
+        .lines()
+        .filter(|line| line.contains("memfd:procession") && line.contains(" rw-s 00000000 "))
+        .map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let (start, end) = fields[0].split_once('-').unwrap();
+            let [start, end] = [start, end].map(|hex| usize::from_str_radix(hex, 16).unwrap());
+            (fields[4].parse().unwrap(), Ring { start, len: end - start })
+        })
+        .collect();
+    found.sort_unstable_by_key(|(inode, _)| *inode);
+    let [(_, tasks), (_, results)] = found[..] else { panic!("two rings in {maps}") };
+    (tasks, results)
+}
+
+/// A generator of numbers that are the same in each run.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+/// How long what is done again and again is done.
+const ROUNDS: usize = 300;
+
+fn again_and_again(mut act: impl FnMut()) {
+    for _ in 0..ROUNDS {
+        act();
+        sleep(Duration::from_micros(100));
+    }
+}
+
+impl Sabotage {
+    /// Does it. May not return.
+    pub(crate) fn commit(self) {
+        let (tasks, results) = rings();
+        let random = &mut Random(0x9e37_79b9_7f4a_7c15 ^ u64::from(std::process::id()));
+        match self {
+            Self::RandomEverywhere => {
+                results.scribble(0..results.len / 8, random);
+                tasks.scribble(0..tasks.len / 8, random);
+                results.ring_bell(READER_BELL);
+            }
+            Self::RandomWords => again_and_again(|| {
+                results.scribble(0..PAGE / 8, random);
+                tasks.scribble(0..PAGE / 8, random);
+            }),
+            Self::RandomData => again_and_again(|| {
+                results.scribble(PAGE / 8..results.len / 8, random);
+                results.u64(TAIL).fetch_add(random.next() % 4096, Ordering::SeqCst);
+                results.ring_bell(READER_BELL);
+            }),
+            Self::TailHuge => results.u64(TAIL).store(u64::MAX - 7, Ordering::SeqCst),
+            Self::TailBackwards => drop(results.u64(TAIL).fetch_sub(8, Ordering::SeqCst)),
+            Self::TailJustTooFar => {
+                drop(results.u64(TAIL).fetch_add(results.capacity() + 8, Ordering::SeqCst));
+            }
+            Self::HeadHuge => tasks.u64(HEAD).store(u64::MAX - 7, Ordering::SeqCst),
+            Self::HeadBackwards => drop(tasks.u64(HEAD).fetch_sub(8, Ordering::SeqCst)),
+            Self::FlipBells => again_and_again(|| {
+                results.ring_bell(READER_BELL);
+                tasks.ring_bell(WRITER_BELL);
+            }),
+            Self::FlipGate => again_and_again(|| {
+                results.u64(GATE).store(random.next(), Ordering::SeqCst);
+                results.ring_bell(READER_BELL);
+            }),
+            Self::GateHuge => results.u64(GATE).store(u64::MAX - 1, Ordering::SeqCst),
+            Self::GateZero => results.u64(GATE).store(0, Ordering::SeqCst),
+            Self::GateStaysRevoked => drop(results.u64(GATE).fetch_or(1, Ordering::SeqCst)),
+            Self::LongResult => results.append(1 << 58),
+            Self::EndlessResult => {
+                results.append((1 << 29) << 8);
+                again_and_again(|| (0..50).for_each(|_| results.append(7)));
+            }
+            Self::UnknownTag => results.append(77),
+            Self::FalseFailure => results.append(1),
+            Self::Unsolicited => (0..1000).for_each(|_| results.append(0)),
+            Self::Hello => results.append(HELLO),
+            Self::PunchHoles => {
+                results.punch();
+                tasks.punch();
+            }
+            Self::RewindAndDie => {
+                results.u64(GATE).store(0, Ordering::SeqCst);
+                raise(Signal::KILL);
+            }
+            Self::Stop => raise(Signal::STOP),
+        }
+    }
+}

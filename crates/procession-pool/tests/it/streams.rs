@@ -1,1 +1,242 @@
-//! x
+//! Results as streams: how far the input is pulled, and what happens when something in it goes wrong.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::thread::sleep;
+use std::time::Duration;
+
+use procession_pool::{Pool, TaskError};
+
+use super::guard::guarded;
+use super::ledger::{Ledger, record};
+use super::trap::assert_sound;
+
+fn add(n: u64) -> u64 {
+    n + 1
+}
+
+#[test]
+fn the_input_is_pulled_as_far_as_the_window_and_no_further() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        for window in [1, 2, 3, 7, 64, 1000] {
+            for chunk in [None, Some(1), Some(5), Some(5000)] {
+                let job = pool.job().window(window);
+                let job = chunk.map_or(job.clone(), |items| job.chunk(items));
+                let pulled = Rc::new(Cell::new(0_usize));
+                let counter = Rc::clone(&pulled);
+                let input = (0_u64..).inspect(move |_| counter.set(counter.get() + 1));
+                let mut taken = 0;
+                for (n, result) in (0..2000).zip(job.imap(add, input)) {
+                    assert_eq!(result.unwrap(), n + 1);
+                    taken += 1;
+                    let ahead = pulled.get() - taken;
+                    assert!(ahead <= window, "window {window}, chunk {chunk:?}: {ahead} ahead");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_slow_consumer_stops_the_producer() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let pulled = Cell::new(0_u64);
+        let input = (0_u64..).inspect(|_| pulled.set(pulled.get() + 1));
+        let mut stream = pool.imap_unordered(add, input);
+        stream.next().unwrap().unwrap();
+        let before = pulled.get();
+        sleep(Duration::from_millis(50));
+        assert_eq!(pulled.get(), before);
+        // By default the window follows the chunks, and a chunk has at most a few thousand items.
+        assert!(stream.by_ref().take(50_000).all(|result| result.is_ok()));
+        assert!(pulled.get() < 150_000, "{}", pulled.get());
+    });
+}
+
+#[test]
+fn the_input_may_borrow_and_stay_on_its_thread() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let words = ["a".to_owned(), "bb".to_owned(), "ccc".to_owned()];
+        let shared = Rc::new(words.iter().map(String::as_str).collect::<Vec<_>>());
+        let input = shared.iter().copied().chain(words.iter().map(String::as_str));
+        let lengths: Vec<usize> =
+            pool.imap(|word: String| word.len(), input).map(Result::unwrap).collect();
+        assert_eq!(lengths, [1, 2, 3, 1, 2, 3]);
+    });
+}
+
+#[test]
+fn the_length_is_known_when_that_of_the_input_is() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let input: Vec<u64> = (0..100).collect();
+        let mut stream = pool.imap(add, &input);
+        for left in (0..100).rev() {
+            stream.next().unwrap().unwrap();
+            assert_eq!(stream.len(), left);
+        }
+        assert!(stream.next().is_none() && stream.next().is_none());
+        let unordered = pool.imap_unordered(add, 0..10);
+        assert_eq!(unordered.size_hint(), (10, Some(10)));
+        assert_eq!(unordered.count(), 10);
+    });
+}
+
+fn breaks_at(limit: u64) -> impl Iterator<Item = u64> {
+    (0..100_u64).inspect(move |&n| assert_ne!(n, limit, "the input breaks, on purpose"))
+}
+
+#[test]
+fn a_panic_in_the_input_leaves_the_pool_intact() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        for limit in [0, 1, 5, 50] {
+            let job = pool.job().chunk(3);
+            assert!(catch_unwind(AssertUnwindSafe(|| job.map(add, breaks_at(limit)))).is_err());
+            let stream = || pool.imap_unordered(add, breaks_at(limit)).count();
+            assert!(catch_unwind(AssertUnwindSafe(stream)).is_err());
+            assert!(
+                catch_unwind(AssertUnwindSafe(|| pool.map_async(add, breaks_at(limit)))).is_err()
+            );
+            assert_sound(&pool);
+        }
+    });
+}
+
+/// Whoever catches the panic and reads on gets what was pulled before it, and an end.
+#[test]
+fn a_stream_can_be_read_on_after_a_panic_in_its_input() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        for (limit, chunk) in [(0, 1), (1, 1), (5, 3), (50, 7)] {
+            let mut stream = pool.job().chunk(chunk).imap(add, breaks_at(limit));
+            let mut results = Vec::new();
+            let mut panics = 0;
+            loop {
+                match catch_unwind(AssertUnwindSafe(|| stream.next())) {
+                    Ok(Some(result)) => results.push(result.unwrap()),
+                    Ok(None) => break,
+                    Err(_) => panics += 1,
+                }
+            }
+            assert_eq!(panics, 1);
+            let before: Vec<_> = (1..=limit).collect();
+            assert!(results.starts_with(&before), "limit {limit}: {results:?}");
+            drop(stream);
+            assert_sound(&pool);
+        }
+    });
+}
+
+#[test]
+fn closing_the_pool_ends_a_stream_after_what_was_pulled() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        for is_ordered in [true, false] {
+            let pool = if is_ordered { &pool } else { &Pool::with_workers(2).unwrap() };
+            let job = pool.job().window(10).chunk(1);
+            let mut stream =
+                if is_ordered { job.imap(add, 0..) } else { job.imap_unordered(add, 0..) };
+            let mut seen: Vec<u64> = stream.by_ref().take(5).map(Result::unwrap).collect();
+            pool.close();
+            let mut rest = Vec::new();
+            stream.for_each(|result| rest.push(result));
+            let (last, before) = rest.split_last().unwrap();
+            assert!(matches!(last, Err(TaskError::Closed)), "{last:?}");
+            seen.extend(before.iter().map(|result| *result.as_ref().unwrap()));
+            assert!((5..=15).contains(&seen.len()), "{}", seen.len());
+            seen.sort_unstable();
+            assert_eq!(seen, (1..=seen.len() as u64).collect::<Vec<_>>());
+        }
+    });
+}
+
+#[test]
+fn a_pool_can_be_joined_while_a_stream_is_not_read() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let mut stream = pool.imap(add, 0..10_000);
+        assert_eq!(stream.next().unwrap().unwrap(), 1);
+        pool.join();
+        let rest: Vec<_> = stream.collect();
+        let done = rest.iter().take_while(|result| result.is_ok()).count();
+        assert!(matches!(rest.last(), Some(Err(TaskError::Closed))));
+        assert_eq!(rest.len(), done + 1);
+    });
+}
+
+#[test]
+fn several_streams_are_read_in_turn() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let streams =
+            [pool.imap(add, 0..3000), pool.imap(add, 1000..4000), pool.imap(add, 0..3000)];
+        let [mut one, mut two, mut three] = streams;
+        for n in 1..=3000 {
+            assert_eq!(one.next().unwrap().unwrap(), n);
+            assert_eq!(two.next().unwrap().unwrap(), n + 1000);
+            assert_eq!(three.next().unwrap().unwrap(), n);
+        }
+    });
+}
+
+#[test]
+fn a_stream_can_feed_another() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let first = pool.imap(add, 0..2000).map(Result::unwrap);
+        let second: Vec<u64> = pool.imap(add, first).map(Result::unwrap).collect();
+        assert_eq!(second, (2..2002).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_task_may_make_a_pool_of_its_own() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let sum = |n: u64| {
+            let inner = Pool::with_workers(2).unwrap();
+            inner.map(add, 0..n).unwrap().iter().sum::<u64>()
+        };
+        assert_eq!(pool.map(sum, [10, 20, 30]).unwrap(), [55, 210, 465]);
+    });
+}
+
+/// Says at which depth a pool was refused, and why.
+fn descend(depth: u32) -> (u32, String) {
+    match Pool::with_workers(1) {
+        Ok(pool) => pool.apply(descend, depth + 1).unwrap(),
+        Err(error) => (depth, error.to_string()),
+    }
+}
+
+#[test]
+fn pools_in_pools_end_with_a_message() {
+    guarded(|| {
+        let (depth, text) = descend(0);
+        assert_eq!(depth, procession_process::DEPTH_MAX);
+        assert!(text.contains("processes may nest 16 deep"), "{text}");
+    });
+}
+
+#[test]
+fn what_does_not_fit_into_a_ring_flows_through_it() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let ledger = Ledger::new();
+        let long = |(ledger, mut bytes): (String, Vec<u8>)| {
+            record(&ledger, 0);
+            bytes.push(1);
+            bytes
+        };
+        let items = (0..40).map(|_| (ledger.path(), vec![7_u8; 700_000]));
+        for result in pool.job().chunk(3).imap(long, items) {
+            assert_eq!(result.unwrap().len(), 700_001);
+        }
+        assert_eq!(ledger.entries().len(), 40);
+    });
+}

@@ -113,7 +113,7 @@ impl How {
             Self::Segfault => segfault(),
             Self::StackOverflow => drop(overflow(1)),
             Self::Kill => raise(rustix::process::Signal::KILL),
-            Self::Stop => raise(rustix::process::Signal::STOP),
+            Self::Stop => stop(),
             Self::OutOfMemory => exhaust_memory(),
         }
         Ok(())
@@ -122,6 +122,12 @@ impl How {
 
 pub(crate) fn raise(signal: rustix::process::Signal) {
     rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
+}
+
+/// Another thread may be the one that takes the signal, and this one goes on for a moment.
+fn stop() {
+    raise(rustix::process::Signal::STOP);
+    std::thread::sleep(Duration::from_secs(600));
 }
 
 fn segfault() {

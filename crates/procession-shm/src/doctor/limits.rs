@@ -18,7 +18,8 @@ pub(super) fn descriptors() -> Check {
     let members = |soft: u64| soft.saturating_sub(DESCRIPTORS_ELSEWHERE) / DESCRIPTORS_PER_MEMBER;
     let mut check = Check::full("RLIMIT_NOFILE", found);
     if let Some(members) = soft.map(members).filter(|&members| members < 1024) {
-        check.effect = format!("room for about {members} members in a family: raise `ulimit -n` for more");
+        check.effect =
+            format!("room for about {members} members in a family: raise `ulimit -n` for more");
     }
     check
 }
@@ -88,7 +89,9 @@ fn own_cgroup() -> Option<PathBuf> {
 /// A setting in a group and in all groups above it, each of which binds it.
 fn settings<'a>(group: &'a Path, file: &'a str) -> impl Iterator<Item = String> + 'a {
     let groups = group.ancestors().take_while(|group| group.starts_with(MOUNT));
-    groups.filter_map(move |group| fs::read_to_string(group.join(file)).ok()).map(|text| text.trim().into())
+    groups
+        .filter_map(move |group| fs::read_to_string(group.join(file)).ok())
+        .map(|text| text.trim().into())
 }
 
 pub(super) fn cores() -> Check {
@@ -117,6 +120,9 @@ mod tests {
             .ancestors()
             .take_while(|group| group.starts_with(MOUNT))
             .collect();
-        assert_eq!(asked, ["/sys/fs/cgroup/a/b", "/sys/fs/cgroup/a", "/sys/fs/cgroup"].map(Path::new));
+        assert_eq!(
+            asked,
+            ["/sys/fs/cgroup/a/b", "/sys/fs/cgroup/a", "/sys/fs/cgroup"].map(Path::new)
+        );
     }
 }

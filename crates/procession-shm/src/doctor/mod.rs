@@ -75,7 +75,10 @@ impl Report {
     /// active, else [`Full`](Status::Full). What could not be found out does not count.
     pub fn worst(&self) -> Status {
         let any = |status| self.checks.iter().any(|check| check.status == status);
-        [Status::Missing, Status::Fallback].into_iter().find(|&bad| any(bad)).unwrap_or(Status::Full)
+        [Status::Missing, Status::Fallback]
+            .into_iter()
+            .find(|&bad| any(bad))
+            .unwrap_or(Status::Full)
     }
 }
 

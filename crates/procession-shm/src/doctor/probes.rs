@@ -22,9 +22,7 @@ pub(super) fn kernel() -> Check {
     let (status, effect) = match version_of(&release) {
         None => (Status::Unknown, ""),
         Some(version) if version >= FULL => (Status::Full, ""),
-        Some(version) if version >= LEAST => {
-            (Status::Fallback, "before 5.16: see the lines below")
-        }
+        Some(version) if version >= LEAST => (Status::Fallback, "before 5.16: see the lines below"),
         Some(_) => (Status::Missing, "before 5.11: not supported"),
     };
     Check::new("kernel", status, release, effect)
@@ -44,7 +42,9 @@ pub(super) fn futex_waitv() -> Check {
     waiter.flags = WaitFlags::SIZE_U32 | WaitFlags::PRIVATE;
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     match futex::waitv(&[waiter], WaitvFlags::empty(), Some(&now), ClockId::Monotonic) {
-        Ok(_) | Err(Errno::AGAIN | Errno::TIMEDOUT | Errno::INTR) => Check::full("futex_waitv", "yes"),
+        Ok(_) | Err(Errno::AGAIN | Errno::TIMEDOUT | Errno::INTR) => {
+            Check::full("futex_waitv", "yes")
+        }
         Err(errno) => Check::new(
             "futex_waitv",
             Status::Fallback,
@@ -74,9 +74,12 @@ pub(super) fn memfd_create() -> Check {
     });
     match either {
         Ok(_) => Check::full("memfd_create", "yes"),
-        Err(errno) => {
-            Check::new("memfd_create", Status::Missing, errno.to_string(), "no shared memory at all")
-        }
+        Err(errno) => Check::new(
+            "memfd_create",
+            Status::Missing,
+            errno.to_string(),
+            "no shared memory at all",
+        ),
     }
 }
 
@@ -145,7 +148,12 @@ pub(super) fn seccomp() -> Check {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     match status.lines().find_map(|line| line.strip_prefix("Seccomp:")).map(str::trim) {
         Some("0") => Check::full("seccomp", "off"),
-        Some("1") => Check::new("seccomp", Status::Missing, "strict", "only read, write and exit are allowed"),
+        Some("1") => Check::new(
+            "seccomp",
+            Status::Missing,
+            "strict",
+            "only read, write and exit are allowed",
+        ),
         Some("2") => Check::full("seccomp", "filter (what it denies shows in the other lines)"),
         _ => Check::new("seccomp", Status::Unknown, "not told by /proc/self/status", ""),
     }
@@ -154,7 +162,9 @@ pub(super) fn seccomp() -> Check {
 pub(super) fn ptrace_scope() -> Check {
     let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
     match scope.as_deref().map(str::trim) {
-        Ok(scope @ ("0" | "1")) => Check::full("ptrace_scope", format!("{scope} (own children can be traced)")),
+        Ok(scope @ ("0" | "1")) => {
+            Check::full("ptrace_scope", format!("{scope} (own children can be traced)"))
+        }
         Ok("2") => Check::full("ptrace_scope", "2 (only with CAP_SYS_PTRACE)"),
         Ok("3") => Check::full("ptrace_scope", "3 (nobody: kill-point tests are skipped)"),
         Ok(other) => Check::new("ptrace_scope", Status::Unknown, other, ""),

@@ -61,6 +61,11 @@ fn inode_of(pidfd: BorrowedFd<'_>) -> u64 {
     if in_pidfs { rustix::fs::fstat(pidfd).map_or(0, |stat| stat.st_ino) } else { 0 }
 }
 
+/// The inode of a socket, which no other socket has as long as this one is open anywhere; 0 if it is none that is open.
+pub(super) fn inode_of_socket(socket: BorrowedFd<'_>) -> u64 {
+    rustix::fs::fstat(socket).map_or(0, |stat| stat.st_ino)
+}
+
 /// The inode of this process' pid namespace, or 0 where `/proc` does not say.
 pub(super) fn pid_namespace() -> u64 {
     std::fs::metadata("/proc/self/ns/pid").map_or(0, |ns| ns.ino())

@@ -70,7 +70,7 @@ mod tests {
     fn bits_of_nobody_are_refused() {
         let no_slot = 1 << 32;
         let no_generation = 1;
-        let slot_too_high = 1 << 32 | u64::from(MEMBERS_MAX) + 1;
+        let slot_too_high = (1 << 32) | (u64::from(MEMBERS_MAX) + 1);
         let flag = 1 << 32 | 1 << 16 | 1;
         for bits in [0, no_slot, no_generation, slot_too_high, flag] {
             assert_eq!(Member::from_bits(bits), None, "{bits:#x}");

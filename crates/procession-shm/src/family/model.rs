@@ -71,3 +71,82 @@ pub fn epoch() -> &'static AtomicU32 {
 pub fn verify(member: Member) -> bool {
     is_alive(member)
 }
+
+#[cfg(test)]
+mod tests {
+    mod loom {
+        use ::loom::model;
+        use ::loom::thread;
+
+        use crate::family::table::Holder;
+        use crate::family::{Member, enter, epoch, is_alive, kill, model::TABLE, pid_of};
+        use crate::sync::atomic::{AtomicU32, Ordering};
+        use crate::{Deadline, Watch, wait};
+
+        /// Sleeps, as everybody does who waits for something that `owner` holds, until it is dead.
+        fn outlive(owner: Member) {
+            let word = AtomicU32::new(0);
+            loop {
+                let seen = epoch().load(Ordering::Acquire);
+                if !is_alive(owner) {
+                    return;
+                }
+                let watches = [Watch::shared(&word, 0), Watch::shared(epoch(), seen)];
+                wait(&watches, &Deadline::NEVER);
+            }
+        }
+
+        #[test]
+        fn no_death_is_slept_through() {
+            model(|| {
+                let owner = enter(1);
+                let sleepers = [(); 2].map(|()| thread::spawn(move || outlive(owner)));
+                kill(owner);
+                for sleeper in sleepers {
+                    sleeper.join().unwrap();
+                }
+            });
+        }
+
+        /// The order of T3 is what it takes: told before it is marked, a death is slept through.
+        #[test]
+        #[should_panic(expected = "deadlock")]
+        fn a_death_that_is_told_before_it_is_marked_is_slept_through() {
+            model(|| {
+                let owner = enter(1);
+                let sleeper = thread::spawn(move || outlive(owner));
+                TABLE.announce();
+                TABLE.bury(owner);
+                sleeper.join().unwrap();
+            });
+        }
+
+        #[test]
+        fn who_buries_and_dies_before_he_tells_does_no_harm() {
+            model(|| {
+                let owner = enter(1);
+                let sleeper = thread::spawn(move || outlive(owner));
+                let second_line = thread::spawn(move || TABLE.bury(owner)); // and is killed
+                let root_was_first = TABLE.bury(owner);
+                TABLE.announce();
+                sleeper.join().unwrap();
+                assert!(root_was_first != second_line.join().unwrap(), "exactly one is the first");
+            });
+        }
+
+        #[test]
+        fn a_pid_is_told_of_its_own_member_or_not_at_all() {
+            model(|| {
+                let old = enter(1);
+                TABLE.bury(old);
+                let reader = thread::spawn(move || pid_of(old));
+                let new = TABLE.reserve(1);
+                TABLE.admit(new, Holder { pid: 77, inode: 0 });
+                assert!(matches!(reader.join().unwrap(), Some(1) | None));
+                assert_eq!(pid_of(new), Some(77));
+                assert_eq!(pid_of(old), None);
+                assert!(is_alive(new) && !is_alive(old));
+            });
+        }
+    }
+}

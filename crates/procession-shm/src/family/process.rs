@@ -11,7 +11,26 @@ use super::member::Member;
 use super::session::Session;
 use super::watcher::{self, Watcher};
 
-/// The member that this process is.
+/// The member that this process is: a few nanoseconds, once it is one.
+///
+/// The first call in a process that was given no family founds one with this process as its root, and starts the thread
+/// that watches over it. It does not block.
+///
+/// # Errors
+///
+/// [`NotAMember`](FamilyError::NotAMember) in a process that was made by a bare `fork` of a member;
+/// [`Left`](FamilyError::Left) and [`RootGone`](FamilyError::RootGone) in one that has been a member;
+/// [`Table`](FamilyError::Table), [`OutOfDescriptors`](FamilyError::OutOfDescriptors) or [`System`](FamilyError::System)
+/// when a family cannot be founded.
+///
+/// ```
+/// use procession_shm::family;
+///
+/// let me = family::me()?;
+/// assert!(family::is_alive(me));
+/// assert_eq!(family::pid_of(me), Some(std::process::id()));
+/// # Ok::<(), family::FamilyError>(())
+/// ```
 #[inline]
 pub fn me() -> Result<Member, FamilyError> {
     match identity::cached() {
@@ -35,7 +54,13 @@ fn my_session() -> Result<&'static Session, FamilyError> {
     }
 }
 
-/// Founds.
+/// Founds a family with this process as its root, and gives out the watcher for the caller to drive, in place of the thread
+/// that [`me`] would start.
+///
+/// # Errors
+///
+/// [`AlreadyMember`](FamilyError::AlreadyMember) when this process, or one that it was forked from, has ever belonged to a
+/// family; otherwise as [`me`].
 pub fn found() -> Result<Watcher, FamilyError> {
     if identity::last_session().is_some() {
         return Err(FamilyError::AlreadyMember { pid: std::process::id() });
@@ -43,44 +68,96 @@ pub fn found() -> Result<Watcher, FamilyError> {
     watcher::found().map(|(_, watcher)| watcher)
 }
 
-/// Alive by the table.
+/// Whether the member holds its slot, as far as the table says: no system call.
+///
+/// It is false for a member that died, left or ran another program, and for one whose slot has a later holder; true for a
+/// stopped one. In a process of no family, where nothing is proved, it is true.
+///
+/// Who sleeps on something that the member owns must load [`epoch`] *before* he asks this.
 pub fn is_alive(member: Member) -> bool {
     identity::session().is_none_or(|session| session.table().is_alive(member))
 }
 
-/// Pid.
+/// The pid of a member, also of a dead one, until its slot is used again (which takes as many joins as there are free slots).
+///
+/// It counts as pids count for the root. `None` for a member that never was or has a successor, for one whose pid the root
+/// cannot see (it lives in another pid namespace, or there is no `/proc`), and in a process of no family.
 pub fn pid_of(member: Member) -> Option<u32> {
     let pid = identity::session()?.table().holder_of(member)?.pid;
     (pid != 0).then_some(pid)
 }
 
-/// Epoch.
+/// The death epoch: the word that changes after every death in the family, to be watched beside the word that a sleeper
+/// waits for.
+///
+/// Load it (acquire) before looking at what a dead member may have held; then a death that this look has missed ends the
+/// [`wait`](crate::wait()). It wraps around. In a process of no family it is a word that nobody ever changes.
 pub fn epoch() -> &'static AtomicU32 {
     static NOBODYS: AtomicU32 = AtomicU32::new(0);
     identity::session().map_or(&NOBODYS, |session| session.table().epoch())
 }
 
-/// Verify.
+/// The second line: asks the kernel whether the member is alive, and if it proves that it is not, marks it dead and tells the
+/// family. Says whether the member is alive as far as anybody has proved.
+///
+/// A few microseconds and three or four system calls, for whoever comes back at [`recheck_deadline`](super::recheck_deadline).
+/// It does not block. It sees deaths, not `exec`s. In a process that counts pids otherwise than the root it only repeats
+/// [`is_alive`].
 pub fn verify(member: Member) -> bool {
     identity::session().is_none_or(|session| session.verify(member))
 }
 
-/// Root.
+/// Looks whether the root still is there. If it is not, this process is no member any more, and every call from here on says
+/// so. Two system calls; does not block.
+///
+/// # Errors
+///
+/// [`RootGone`](FamilyError::RootGone) when the root has ended or runs another program; otherwise as [`me`].
 pub fn check_root() -> Result<(), FamilyError> {
     my_session()?.check_root()
 }
 
-/// Invite.
+/// Asks the root for a place in the family for a process that is about to be started.
+///
+/// It blocks until the root's watcher has answered, which takes a few wake-ups; in the root itself not at all. If the root
+/// dies meanwhile, that is an error.
+///
+/// # Errors
+///
+/// [`Full`](FamilyError::Full); [`OutOfDescriptors`](FamilyError::OutOfDescriptors) here or in the root;
+/// [`PidfdDenied`](FamilyError::PidfdDenied) when the root can have no pidfd; [`RootGone`](FamilyError::RootGone);
+/// otherwise as [`me`].
 pub fn invite() -> Result<Invitation, FamilyError> {
     my_session()?.invite()
 }
 
-/// Attach.
+/// Has the root watch the process that was invited, from before it joins.
+///
+/// Without it, an invited process is watched through its end of the socket until it joins, and through its own pidfd from
+/// then on. With it, its death before that is seen even while a forked copy of it keeps the socket open; and it can join
+/// where it is not allowed to open a pidfd itself. Blocks as [`invite`] does. Attaching to a member that has joined already
+/// changes nothing.
+///
+/// # Errors
+///
+/// [`InvitationClosed`](FamilyError::InvitationClosed) when the invited process is gone already; otherwise as [`invite`].
 pub fn attach(member: Member, pidfd: BorrowedFd<'_>) -> Result<(), FamilyError> {
     my_session()?.attach(member, pidfd)
 }
 
-/// Join.
+/// Makes this process a member, with the invitation that its parent has passed to it. To be called before anything shared is
+/// used, or [`me`] has founded a family of its own.
+///
+/// It blocks until the root's watcher has answered; if the root dies meanwhile, that is an error. Killed at any point, it
+/// leaves no slot behind.
+///
+/// # Errors
+///
+/// [`AlreadyMember`](FamilyError::AlreadyMember); [`InvitationClosed`](FamilyError::InvitationClosed) when somebody else has
+/// joined with a copy of it; [`PidfdDenied`](FamilyError::PidfdDenied) when this process may not open a pidfd of itself and
+/// its parent has not [`attach`]ed one; [`RootGone`](FamilyError::RootGone);
+/// [`OutOfDescriptors`](FamilyError::OutOfDescriptors); [`Table`](FamilyError::Table) when the invitation's first descriptor
+/// is no family's table.
 pub fn join(invitation: Invitation) -> Result<Member, FamilyError> {
     let before = identity::session();
     if before.is_some_and(|session| session.standing().is_ok()) {
@@ -90,17 +167,39 @@ pub fn join(invitation: Invitation) -> Result<Member, FamilyError> {
     identity::install(Box::new(session), before).map(Session::member)
 }
 
-/// Leave.
+/// Ends this process' membership cleanly: it says that it holds nothing, its slot is free, and nobody is woken.
+///
+/// The caller answers for it that no thread of this process holds or waits for anything shared; what is held all the same
+/// is taken for a dead owner's. It blocks until the root's watcher has answered. A process that ends without it is taken
+/// for dead, which costs every sleeper of the family one wake-up and nothing else.
+///
+/// # Errors
+///
+/// [`RootStays`](FamilyError::RootStays) in the root; [`NotAMember`](FamilyError::NotAMember), [`Left`](FamilyError::Left)
+/// and [`RootGone`](FamilyError::RootGone) where there is no membership to end.
 pub fn leave() -> Result<(), FamilyError> {
     my_session()?.leave()
 }
 
-/// Rejoin.
+/// Makes a process that a bare `fork` has made of a member a member itself.
+///
+/// It asks the root over the descriptors that the fork has copied, and closes these copies when it has its own; so call it
+/// soon after the fork, before descriptors that are not the caller's are closed. What the parent held stays the parent's. In
+/// a process that is a member it is [`me`]. It blocks until the root's watcher has answered; if the root dies meanwhile,
+/// that is an error. It allocates, so a child of a process with several threads needs an allocator that survives a fork
+/// (glibc's and musl's do).
+///
+/// # Errors
+///
+/// [`Full`](FamilyError::Full), [`OutOfDescriptors`](FamilyError::OutOfDescriptors),
+/// [`PidfdDenied`](FamilyError::PidfdDenied), [`RootGone`](FamilyError::RootGone); [`Left`](FamilyError::Left) when the
+/// parent had left; [`Protocol`](FamilyError::Protocol) when the copied descriptors are closed; otherwise as [`join`].
 pub fn rejoin_after_fork() -> Result<Member, FamilyError> {
     let (None, Some(ancestor)) = (identity::session(), identity::last_session()) else {
         return me();
     };
     let session = Session::rejoin(ancestor)?;
     let session = identity::install(Box::new(session), None)?;
+    ancestor.close_in_copy();
     Ok(session.member())
 }

@@ -194,7 +194,7 @@ impl Roster {
                     return self.let_go(&mut seats, member);
                 }
                 Ok(Arrival::Packet(Some(packet), fds)) => {
-                    self.serve(&mut seats, member, packet, fds)
+                    self.serve(&mut seats, member, packet, fds);
                 }
                 // What speaks another language is no member, and a socket that fails is as good as closed.
                 Ok(Arrival::Packet(None, _) | Arrival::End) | Err(_) => {
@@ -212,6 +212,10 @@ impl Roster {
     }
 
     fn serve(&self, seats: &mut Seats, member: Member, packet: Packet, fds: Fds) {
+        if packet == Packet::Rejoin {
+            // Not the member speaks, but one that was forked from it; it has brought a socket of its own for the answer.
+            return self.readmit(seats, fds);
+        }
         let lost = fds.lost;
         let (result, opened) = match packet {
             Packet::Join(claimed) => (self.admit(seats, member, claimed, fds), None),
@@ -278,26 +282,23 @@ impl Roster {
         Ok(member)
     }
 
-    /// Somebody forked from a member stands at the door.
+    /// Somebody forked from this process stands at the door.
     pub(super) fn open_door(&self) {
         while let Ok(Arrival::Packet(packet, fds)) = packet::receive(&self.door) {
             if packet == Some(Packet::Rejoin) {
-                self.readmit(fds);
+                self.readmit(&mut self.seats(), fds);
             }
         }
     }
 
-    /// A forked process is let in: reserved, watched and `Live` in one go, since it is here already.
-    fn readmit(&self, fds: Fds) {
+    /// A forked process is let in: reserved, watched and `Live` in one go, since it is here already. It hears the end of its
+    /// socket when the root has no descriptor left for it.
+    fn readmit(&self, seats: &mut Seats, fds: Fds) {
         let Some([pidfd, socket]) = fds.exactly() else { return };
-        let mut seats = self.seats();
-        let answer_to = match duplicate(&socket) {
-            Ok(copy) => copy,
-            Err(_) => return, // the applicant sees the end of its socket
-        };
-        let result = self.seat(&mut seats, socket).and_then(|member| {
-            self.attach_to(&mut seats, member, pidfd)?;
-            self.admit(&mut seats, member, member, Fds::default())
+        let Ok(answer_to) = duplicate(&socket) else { return };
+        let result = self.seat(seats, socket).and_then(|member| {
+            self.attach_to(seats, member, pidfd)?;
+            self.admit(seats, member, member, Fds::default())
         });
         let packet = result.map_or_else(Packet::Refused, Packet::Accepted);
         let table = [self.segment.as_fd()];
@@ -309,8 +310,8 @@ impl Roster {
     /// A clean leave: the slot is free, and nobody needs to be woken.
     fn let_go(&self, seats: &mut Seats, member: Member) -> bool {
         let Some(seat) = seats.take(member) else { return false };
-        self.answer(&seat.socket, Ok(member), None);
         self.table.vacate(member);
+        self.answer(&seat.socket, Ok(member), None);
         self.clear(seats, seat);
         false
     }
@@ -371,3 +372,7 @@ impl Seats {
         self.taken[index] = Some(seat);
     }
 }
+
+#[cfg(test)]
+#[path = "roster_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! What a process keeps of the family it belongs to, and how it talks to the root.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
@@ -23,8 +23,12 @@ pub(super) struct Session {
     table: Arc<Table>,
     role: Role,
     standing: AtomicU32,
+    /// Kept here because a forked copy of this process, which asks for it, has no table.
+    root_pid: u32,
     /// Whether the table's pids mean the same to this process as to the root.
     same_namespace: bool,
+    /// By which a forked copy knows that the way to the root is still open.
+    way_inode: u64,
 }
 
 #[derive(Debug)]
@@ -43,8 +47,26 @@ struct Line {
     socket: OwnedFd,
     /// The root's pidfd: its death shows even while a forked copy of it keeps the sockets open.
     root: OwnedFd,
+    root_pid: u32,
     /// One question at a time.
     talk: Mutex<()>,
+}
+
+impl Role {
+    /// The socket by which this process, or a forked copy of it, reaches the root.
+    fn way_to_the_root(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Root { door, .. } => door.as_fd(),
+            Self::Guest(line) => line.socket.as_fd(),
+        }
+    }
+
+    fn root(&self) -> Result<BorrowedFd<'_>, FamilyError> {
+        match self {
+            Self::Root { roster, .. } => roster.pidfd(),
+            Self::Guest(line) => Ok(line.root.as_fd()),
+        }
+    }
 }
 
 const BELONGS: u32 = 0;
@@ -60,38 +82,50 @@ impl Session {
     fn new(member: Member, table: Arc<Table>, role: Role) -> Self {
         let namespace = kernel::pid_namespace();
         let same_namespace = namespace != 0 && namespace == table.namespace();
-        Self { member, table, role, standing: AtomicU32::new(BELONGS), same_namespace }
+        let way_inode = kernel::inode_of_socket(role.way_to_the_root());
+        let root_pid = pid_of_root(&table);
+        let standing = AtomicU32::new(BELONGS);
+        Self { member, table, role, standing, root_pid, same_namespace, way_inode }
     }
 
     /// Takes a seat in the family. When the root has stored `Live`, this process is watched (T1) and a member.
     pub(super) fn join(invitation: Invitation) -> Result<Self, FamilyError> {
         let table = open_table(invitation.table)?;
-        let line = Line { socket: invitation.socket, root: invitation.root, talk: Mutex::new(()) };
+        let Invitation { member, socket, root, .. } = invitation;
+        let line = Line { socket, root, root_pid: pid_of_root(&table), talk: Mutex::new(()) };
         let pidfd = kernel::own_pidfd();
         let fds: Vec<BorrowedFd<'_>> = pidfd.iter().map(AsFd::as_fd).collect();
-        let (member, _) = line.ask(Packet::Join(invitation.member), &fds)?;
+        let (member, _) = line.ask(Packet::Join(member), &fds)?;
         Ok(Self::new(member, table, Role::Guest(line)))
     }
 
     /// Takes a seat for a process that was forked from a member, whose session this is.
     pub(super) fn rejoin(ancestor: &Self) -> Result<Self, FamilyError> {
         ancestor.standing()?;
-        let (door, root) = ancestor.ways_to_the_root()?;
-        let pidfd = own_pidfd()?;
+        let door = ancestor.role.way_to_the_root();
+        if kernel::inode_of_socket(door) != ancestor.way_inode {
+            return Err(DOOR_CLOSED);
+        }
+        let root = duplicate(ancestor.role.root()?)?;
         let (ours, theirs) = pair()?;
+        let root_pid = ancestor.root_pid;
+        let line = Line { socket: ours, root, root_pid, talk: Mutex::new(()) };
+        let pidfd = own_pidfd()?;
         packet::send(door, Packet::Rejoin, &[pidfd.as_fd(), theirs.as_fd()])
-            .map_err(|errno| ancestor.from_send(errno))?;
+            .map_err(|errno| line.send_failed(errno))?;
         drop(theirs);
-        let line = Line { socket: ours, root: duplicate(root)?, talk: Mutex::new(()) };
-        let (member, fds) = line.answer()?;
+        let (member, fds) = line.answer().map_err(|error| ancestor.unheard(error))?;
         let [table] = fds.exactly().ok_or(MISSING_FDS)?;
         Ok(Self::new(member, open_table(table)?, Role::Guest(line)))
     }
 
-    fn ways_to_the_root(&self) -> Result<(BorrowedFd<'_>, BorrowedFd<'_>), FamilyError> {
-        match &self.role {
-            Role::Root { roster, door } => Ok((door.as_fd(), roster.pidfd()?)),
-            Role::Guest(line) => Ok((line.socket.as_fd(), line.root.as_fd())),
+    /// A root that lives and says nothing could not take the descriptors that came with the request.
+    fn unheard(&self, error: FamilyError) -> FamilyError {
+        let root_lives = self.role.root().is_ok_and(|root| !kernel::has_ended(root))
+            && !kernel::has_hung_up(self.role.way_to_the_root());
+        match error {
+            FamilyError::RootGone { .. } if root_lives => FamilyError::OutOfDescriptors,
+            other => other,
         }
     }
 
@@ -113,15 +147,7 @@ impl Session {
     }
 
     fn root_gone(&self) -> FamilyError {
-        let root = self.table.holder_of(table::ROOT);
-        FamilyError::RootGone { pid: root.map_or(0, |holder| holder.pid) }
-    }
-
-    fn from_send(&self, errno: Errno) -> FamilyError {
-        match errno {
-            Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => self.root_gone(),
-            other => FamilyError::from_errno("sendmsg", other),
-        }
+        FamilyError::RootGone { pid: self.root_pid }
     }
 
     /// Whether this session's reaper is this roster's.
@@ -176,7 +202,6 @@ impl Session {
     fn noting_root<T>(&self, result: Result<T, FamilyError>) -> Result<T, FamilyError> {
         if matches!(result, Err(FamilyError::RootGone { .. })) {
             self.ends(ROOT_GONE);
-            return Err(self.root_gone());
         }
         result
     }
@@ -199,20 +224,26 @@ impl Session {
         self.table.holder_of(member).is_some_and(kernel::is_proven_gone)
     }
 
-    /// The descriptors that a forked copy of this process has of it, and has no use for.
+    /// Closes what a forked copy of this process has of it and has no use for once it is a member itself.
     ///
-    /// They are listed without waiting for any lock, which nobody in the copy might ever release; what is locked stays.
-    pub(super) fn descriptors(&self) -> Vec<RawFd> {
+    /// What lies behind a lock is left open if somebody held it at the fork: nobody would ever release it in the copy.
+    pub(super) fn close_in_copy(&self) {
+        let mut fds = vec![self.role.way_to_the_root().as_raw_fd()];
         match &self.role {
-            Role::Root { roster, door } => {
-                let mut fds = roster.descriptors();
-                fds.push(door.as_raw_fd());
-                fds
-            }
-            Role::Guest(line) => vec![line.socket.as_raw_fd(), line.root.as_raw_fd()],
+            Role::Root { roster, .. } => fds.extend(roster.descriptors()),
+            Role::Guest(line) => fds.push(line.root.as_raw_fd()),
+        }
+        for fd in fds {
+            // SAFETY: these are copies, made by the fork, of descriptors that a session owns which this process uses no
+            // more: it has one of its own now (I3), and the old one is never dropped (I2).
+            unsafe { rustix::io::close(fd) };
         }
     }
 }
+
+const DOOR_CLOSED: FamilyError = FamilyError::Protocol {
+    reason: "this forked process has closed the descriptors by which it could reach the root",
+};
 
 const MISSING_FDS: FamilyError =
     FamilyError::Protocol { reason: "an answer came without its descriptors" };
@@ -222,11 +253,20 @@ impl Line {
     fn ask(&self, packet: Packet, fds: &[BorrowedFd<'_>]) -> Result<(Member, Fds), FamilyError> {
         // Nothing is left half-done by a panic under this lock: there is nothing in it.
         let _one_at_a_time = self.talk.lock().unwrap_or_else(PoisonError::into_inner);
-        packet::send(&self.socket, packet, fds).map_err(|errno| match errno {
-            Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => FamilyError::RootGone { pid: 0 },
-            other => FamilyError::from_errno("sendmsg", other),
-        })?;
+        packet::send(&self.socket, packet, fds).map_err(|errno| self.send_failed(errno))?;
         self.answer()
+    }
+
+    fn root_gone(&self) -> FamilyError {
+        FamilyError::RootGone { pid: self.root_pid }
+    }
+
+    /// A socket whose other side is closed is one that the root has given up, with which it ended.
+    fn send_failed(&self, errno: Errno) -> FamilyError {
+        match errno {
+            Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => self.root_gone(),
+            other => FamilyError::from_errno("sendmsg", other),
+        }
     }
 
     fn answer(&self) -> Result<(Member, Fds), FamilyError> {
@@ -242,10 +282,14 @@ impl Line {
                     return Err(FamilyError::Protocol { reason: "an answer that no root gives" });
                 }
                 Arrival::Nothing if readable => {}
-                Arrival::Nothing | Arrival::End => return Err(FamilyError::RootGone { pid: 0 }),
+                Arrival::Nothing | Arrival::End => return Err(self.root_gone()),
             }
         }
     }
+}
+
+fn pid_of_root(table: &Table) -> u32 {
+    table.holder_of(table::ROOT).map_or(0, |holder| holder.pid)
 }
 
 fn open_table(fd: OwnedFd) -> Result<Arc<Table>, FamilyError> {

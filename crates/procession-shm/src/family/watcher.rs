@@ -16,6 +16,7 @@ use super::error::FamilyError;
 use super::identity;
 use super::roster::{Roster, Topic};
 use super::session::Session;
+use super::signals;
 
 /// Deaths that come closer than this share one announcement.
 ///
@@ -62,6 +63,10 @@ impl Watcher {
     /// [`System`](FamilyError::System) when the kernel does not say what has happened. Nothing is lost by it, and the next
     /// turn asks again.
     pub fn turn(&mut self) -> Result<(), FamilyError> {
+        if self.is_needed() { self.work() } else { Ok(()) }
+    }
+
+    pub(super) fn work(&mut self) -> Result<(), FamilyError> {
         let mut events = Vec::with_capacity(EVENTS_PER_TURN);
         let at_once = Some(&Timespec { tv_sec: 0, tv_nsec: 0 });
         match epoll::wait(self.roster.epoll(), spare_capacity(&mut events), at_once) {
@@ -72,6 +77,11 @@ impl Watcher {
             self.has_news |= self.take_up(topic)?;
         }
         self.announce_if_due()
+    }
+
+    /// Whether this process is the one whose family it watches: a forked copy must not take what is for the root.
+    fn is_needed(&self) -> bool {
+        identity::session().is_some_and(|session| session.drives(&self.roster))
     }
 
     /// Handles one event, and says whether somebody died.
@@ -139,8 +149,7 @@ impl AsFd for Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        let still_needed = identity::session().is_some_and(|session| session.drives(&self.roster));
-        if !still_needed {
+        if !self.is_needed() {
             return;
         }
         let taken_over = Watcher::new(Arc::clone(&self.roster))
@@ -162,9 +171,11 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// Starts the thread that drives the watcher it is sent. It ends when it is sent none.
+/// Starts the thread that drives the watcher it is sent. It ends when it is sent none. It takes no signals: they are for the
+/// threads of the program, which may have blocked or be waiting for them.
 fn start_thread() -> Result<mpsc::Sender<Watcher>, FamilyError> {
     let (sender, receiver) = mpsc::channel::<Watcher>();
+    let _until_it_runs = signals::block();
     std::thread::Builder::new()
         .name("procession-family".into())
         .spawn(move || {

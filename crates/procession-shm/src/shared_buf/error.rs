@@ -23,11 +23,11 @@ pub enum FreezeErrorKind {
     #[error("the buffer was already sent to another process")]
     Moved,
     /// A system call failed.
-    #[error("the buffer could not be frozen: {0}")]
-    Memory(#[source] SegmentError),
+    #[error(transparent)]
+    Memory(SegmentError),
     /// A system call failed on the way back, and the buffer is not mapped any more.
     #[error("the buffer could not be frozen and is lost: {0}")]
-    Lost(#[source] SegmentError),
+    Lost(SegmentError),
 }
 
 /// A buffer that could not be frozen.
@@ -98,7 +98,7 @@ pub enum UnsplitErrorKind {
         index: usize,
     },
     /// The parts could not be mapped as one.
-    #[error("the parts could not be mapped as one: {0}")]
+    #[error(transparent)]
     Memory(#[from] SegmentError),
 }
 

@@ -8,8 +8,8 @@
 //! its next store. Nor is dying in its sleep another case: a sleeper that was not woken has done what one has done that
 //! dies before it falls asleep, and one that was woken has done what one has done that dies before its next step.
 //!
-//! A thread ends by unwinding, so what a model runs under [`live_for`] must have no destructor that touches shared words:
-//! forget guards.
+//! A thread ends by unwinding, so what a model runs under [`live_for`] must own nothing with a destructor that touches shared
+//! words or anything of loom's: it forgets guards, and borrows from outside what it shares.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -12,17 +12,21 @@
 
 use std::io;
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering}; // tidy: raw atomic: private to this process, and a model has no forks
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
-use crate::first_wins::FirstWins;
+use super::FirstWins;
 
 static LAST: AtomicU64 = AtomicU64::new(0);
 static PAGE: FirstWins<WipedPage> = FirstWins::new();
 
-/// The number of this process, drawn when it is asked for the first time.
-pub(crate) fn current() -> io::Result<u64> {
+/// The number of this process along its line of forks, drawn when it is asked for the first time.
+///
+/// # Errors
+///
+/// What the system says when it gives no page, once, at the first call.
+pub fn current() -> io::Result<u64> {
     let word = PAGE.get_or_try_init(WipedPage::new)?.word();
     // Relaxed throughout: the word is compared with numbers only and guards no other memory.
     let drawn = word.load(Ordering::Relaxed);
@@ -37,7 +41,7 @@ pub(crate) fn current() -> io::Result<u64> {
 }
 
 /// Whether `generation` was drawn in this process and not in one that it was forked from.
-pub(crate) fn is_current(generation: u64) -> bool {
+pub fn is_current(generation: u64) -> bool {
     PAGE.get().is_some_and(|page| page.word().load(Ordering::Relaxed) == generation)
 }
 

@@ -8,16 +8,31 @@
 //! the acquire load at its top (and the failure load of the exchange) receives it.
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering}; // tidy: raw atomic: private to this process, and a model has no forks
 
-pub(crate) struct FirstWins<T: 'static>(AtomicPtr<T>);
+/// A value computed once: whoever finishes computing it first wins, and nobody waits for anybody.
+///
+/// ```
+/// use procession_shm::fork::FirstWins;
+///
+/// static LIMIT: FirstWins<u32> = FirstWins::new();
+/// assert_eq!(LIMIT.get(), None);
+/// assert_eq!(LIMIT.get_or_try_init(|| "7".parse())?, &7);
+/// assert_eq!(LIMIT.get_or_try_init(|| "8".parse())?, &7);
+/// # Ok::<(), std::num::ParseIntError>(())
+/// ```
+#[derive(Debug)]
+pub struct FirstWins<T: 'static>(AtomicPtr<T>);
 
 impl<T: Send + Sync + 'static> FirstWins<T> {
-    pub(crate) const fn new() -> Self {
+    /// An empty cell.
+    #[expect(clippy::new_without_default, reason = "it is made in statics")]
+    pub const fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    pub(crate) fn get(&self) -> Option<&'static T> {
+    /// The value, once there is one.
+    pub fn get(&self) -> Option<&'static T> {
         // W1, receiving end.
         let value = self.0.load(Ordering::Acquire);
         // SAFETY: the pointer is null or comes from `Box::into_raw` in `get_or_try_init`, which
@@ -27,10 +42,11 @@ impl<T: Send + Sync + 'static> FirstWins<T> {
 
     /// The value, computed by `init` if nobody has finished computing it. The losers of a race
     /// drop what they computed.
-    pub(crate) fn get_or_try_init<E>(
-        &self,
-        init: impl FnOnce() -> Result<T, E>,
-    ) -> Result<&'static T, E> {
+    ///
+    /// # Errors
+    ///
+    /// What `init` returns; the cell then stays empty.
+    pub fn get_or_try_init<E>(&self, init: impl FnOnce() -> Result<T, E>) -> Result<&'static T, E> {
         match self.get() {
             Some(value) => Ok(value),
             None => Ok(self.publish(Box::new(init()?))),

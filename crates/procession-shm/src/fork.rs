@@ -1,0 +1,11 @@
+//! What a process must know about forks: whether it is still the one that made something, and how to make something once.
+//!
+//! A `fork` copies memory and not threads. Whatever relies on a thread, on a lock that another thread may have held at that
+//! moment, or on a mapping that is not inherited, belongs to the [`generation`] of processes that made it. [`FirstWins`] is a
+//! cell that a fork cannot leave locked.
+
+mod first_wins;
+mod generation;
+
+pub use first_wins::FirstWins;
+pub use generation::{current as generation, is_current};

@@ -1,0 +1,43 @@
+//! Many waiters, many deaths, many members.
+
+use procession_shm::family::MEMBERS_MAX;
+use rustix::process::Signal;
+
+use crate::stage::{Actor, has_room_for_a_full_family};
+
+#[test]
+fn a_thousand_sleepers_wake_at_one_death() {
+    let root = Actor::start();
+    let sleepers: Vec<_> = (0..4).map(|_| root.child().0).collect();
+    let (victim, _) = root.child();
+    for sleeper in &sleepers {
+        assert_eq!(sleeper.ask("crowd 250"), "done");
+    }
+    victim.kill();
+    for sleeper in &sleepers {
+        assert_eq!(sleeper.ask("woken"), "250");
+    }
+}
+
+#[test]
+fn deaths_that_come_together_are_all_told() {
+    let root = Actor::start();
+    let victims: Vec<_> = (0..16).map(|_| root.child()).collect();
+    for (victim, _) in &victims {
+        victim.signal(Signal::KILL);
+    }
+    let epochs: Vec<_> = victims.iter().map(|&(_, member)| root.sees_death_of(member)).collect();
+    assert!(epochs.iter().all(|&epoch| (1..=16).contains(&epoch)), "{epochs:?}");
+}
+
+#[test]
+fn a_full_family_says_so_and_has_room_again() {
+    let root = Actor::start();
+    if !has_room_for_a_full_family(&root, "a_full_family_says_so_and_has_room_again") {
+        return;
+    }
+    let answer = root.ask("fill");
+    assert_eq!(answer, format!("{0} Full {{ max: {0} }}", MEMBERS_MAX - 1));
+    let (_, answered) = (root.ask("drop"), root.member("reuse 2"));
+    assert_eq!(answered.generation(), 2);
+}

@@ -1,0 +1,50 @@
+//! What was dropped is gone. One test alone in its process, so that the counts are exact.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+#[path = "shared/travel.rs"]
+mod travel;
+
+use procession_shm::transfer::{TransferError, Trust};
+use procession_shm::{Shared, SharedBuf, SharedSlice};
+use travel::{UNTRUSTING, encode, forged, receive, send, travel};
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+fn mappings() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines().filter(|line| line.contains("memfd:procession")).count()
+}
+
+fn one_round() {
+    let shared = Shared::new([0_u64; 100]).unwrap();
+    let _shared: (Shared<[u64; 100]>, Shared<[u64; 100]>) = travel((&shared, &shared));
+
+    let parts = SharedBuf::<u32>::zeroed(10_000).unwrap().split_into(3);
+    let parts: Vec<SharedBuf<u32>> = parts.into_iter().map(travel).collect();
+    let frozen = SharedBuf::unsplit(parts).unwrap().freeze().unwrap();
+    let part: SharedSlice<u32> = receive(send(frozen.slice(5000..)), UNTRUSTING).unwrap();
+    assert_eq!(part.len(), 5000);
+
+    let copy: SharedBuf<u8> =
+        receive(send(SharedBuf::from_slice(&[1_u8; 100]).unwrap()), UNTRUSTING).unwrap();
+    drop(encode(&copy).unwrap());
+    encode(&copy).unwrap().1.commit();
+
+    let fd = send(SharedBuf::<u8>::zeroed(1).unwrap()).fds.remove(0);
+    let lie: Result<SharedBuf<u8>, TransferError> = receive(forged(fd, 0, 2), Trust::Trusting);
+    assert!(lie.is_err());
+}
+
+#[test]
+fn dropping_frees_memory_and_descriptors() {
+    one_round();
+    let (open, mapped) = (descriptors(), mappings());
+    assert_eq!(mapped, 0);
+    for _ in 0..200 {
+        one_round();
+    }
+    assert_eq!((descriptors(), mappings()), (open, mapped));
+}

@@ -1,0 +1,6 @@
+#[derive(procession_shm::Shareable)]
+struct Node {
+    next: *mut Node,
+}
+
+fn main() {}

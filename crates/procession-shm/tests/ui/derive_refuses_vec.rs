@@ -1,0 +1,6 @@
+#[derive(procession_shm::Shareable)]
+struct List {
+    items: Vec<u64>,
+}
+
+fn main() {}

@@ -1,0 +1,3 @@
+fn main() {
+    drop(procession_shm::SharedBuf::<String>::zeroed(4));
+}

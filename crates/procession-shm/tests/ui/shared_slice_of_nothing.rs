@@ -1,0 +1,3 @@
+fn main() {
+    drop(procession_shm::SharedSlice::from_slice(&[(), ()]));
+}
