@@ -88,6 +88,12 @@ pub fn is_child() -> bool {
     depth() > 0
 }
 
+/// The entry in the table of constructors.
+///
+/// # Safety
+///
+/// The C library calls it, once, before `main` and on the only thread that it has started, with the
+/// arguments of `main` if it passes any.
 unsafe extern "C" fn hook(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) {
     let value = variable();
     if let Some(value) = value

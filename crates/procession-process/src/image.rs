@@ -157,6 +157,11 @@ impl Image {
 }
 
 /// Called by `dl_iterate_phdr` with the main program first; stops after it (I1).
+///
+/// # Safety
+///
+/// `info` describes a loaded object, and `data` is what was passed to `dl_iterate_phdr` with this
+/// function.
 unsafe extern "C" fn main_program(
     info: *mut libc::dl_phdr_info,
     _size: usize,

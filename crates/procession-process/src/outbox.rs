@@ -1,0 +1,176 @@
+//! Where a process leaves its result: memory that its parent made, and reads after the process has ended.
+//!
+//! A pipe was rejected. Its reader must read while the writer writes, so that a large result would wait for somebody to join,
+//! and a result that is never joined would keep its process from ending. Into memory a process writes at once and leaves.
+//!
+//! | offset | field |
+//! |---|---|
+//! | 0 | 0: nothing yet; tag + 1: the result is complete. u64 |
+//! | 8 | length of the result in bytes: u64 |
+//! | 16 | the result |
+//!
+//! The memory has the size of the largest result from the start, but is sparse: only what is written takes memory. Its size
+//! is sealed, so a process cannot make it larger. It is written through a mapping, which RLIMIT_FSIZE does not bound and a
+//! write(2) would die of, and read by pread(2), which copies and so needs no trust in whoever may still write.
+//!
+//! Invariants:
+//!
+//! * **B1** The word at 0 is stored last, with release ordering. A process killed before that has sent nothing; one killed
+//!   after it has sent all. Its reader looks after the process has ended, which the kernel orders behind every store.
+//! * **B2** The reader believes neither word: the length is compared with the limit, and bytes that are not a value are an
+//!   error of the codec.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate};
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap};
+use rustix::process::{Resource, getrlimit};
+
+use crate::launcher::memfd;
+
+const HEADER_LEN: usize = 16;
+
+/// The reader's end.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    file: File,
+    len_max: usize,
+}
+
+/// What lies in an outbox.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// The process ended before its result was complete.
+    Nothing,
+    Answer(u8, Vec<u8>),
+    /// No honest process leaves this.
+    Nonsense,
+}
+
+impl Outbox {
+    /// An empty outbox for results of up to `len_max` bytes.
+    pub(crate) fn new(len_max: usize) -> io::Result<Self> {
+        let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+        // Growing beyond the limit would not only fail but also kill by SIGXFSZ.
+        let len = (HEADER_LEN as u64).saturating_add(len_max as u64).min(limit);
+        let room = len.checked_sub(HEADER_LEN as u64).ok_or(Errno::FBIG)?;
+        let memory = memfd("procession-result", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        ftruncate(&memory, len)?;
+        fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let len_max = usize::try_from(room).unwrap_or(len_max);
+        Ok(Self { file: File::from(memory), len_max })
+    }
+
+    /// The largest result that fits, in bytes.
+    pub(crate) fn len_max(&self) -> usize {
+        self.len_max
+    }
+
+    /// The end for the process.
+    pub(crate) fn writer(&self) -> io::Result<OwnedFd> {
+        self.file.as_fd().try_clone_to_owned()
+    }
+
+    /// What the process has left, once it has ended.
+    pub(crate) fn open(self) -> io::Result<Content> {
+        let mut header = [0; HEADER_LEN];
+        self.file.read_exact_at(&mut header, 0)?;
+        let word = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().unwrap_or_default());
+        let (state, len) = (word(0), word(8));
+        if state == 0 {
+            return Ok(Content::Nothing);
+        }
+        let tag = u8::try_from(state - 1);
+        let len = usize::try_from(len).ok().filter(|len| *len <= self.len_max);
+        let (Ok(tag), Some(len)) = (tag, len) else { return Ok(Content::Nonsense) };
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len)?;
+        bytes.resize(len, 0);
+        self.file.read_exact_at(&mut bytes, HEADER_LEN as u64)?;
+        Ok(Content::Answer(tag, bytes))
+    }
+}
+
+/// Leaves a result in the outbox whose writer's end this is.
+///
+/// # Errors
+///
+/// There is no memory for it; then nothing was left.
+pub(crate) fn leave(outbox: &OwnedFd, tag: u8, answer: &[u8]) -> io::Result<()> {
+    let len = HEADER_LEN + answer.len();
+    // Takes the pages, so that a full machine is an error here and not a SIGBUS below.
+    rustix::io::retry_on_intr(|| fallocate(outbox, FallocateFlags::KEEP_SIZE, 0, len as u64))?;
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a fresh mapping at an address the kernel chooses. It is never unmapped: the process is about to end.
+    let base = unsafe { mmap(ptr::null_mut(), len, access, MapFlags::SHARED, outbox, 0) }?;
+    let base = base.cast::<u8>();
+    // SAFETY: the mapping has `len` bytes, which are taken, and nothing else in this process knows it.
+    unsafe { ptr::copy_nonoverlapping(answer.as_ptr(), base.add(HEADER_LEN), answer.len()) };
+    // SAFETY: the word is mapped for good, aligned because `base` is, and only accessed as an atomic.
+    let length = unsafe { AtomicU64::from_ptr(base.add(8).cast()) };
+    length.store((answer.len() as u64).to_le(), Ordering::Relaxed);
+    // SAFETY: as above.
+    let state = unsafe { AtomicU64::from_ptr(base.cast()) };
+    // B1.
+    state.store((u64::from(tag) + 1).to_le(), Ordering::Release);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outbox(len_max: usize) -> (Outbox, OwnedFd) {
+        let outbox = Outbox::new(len_max).unwrap();
+        let writer = outbox.writer().unwrap();
+        (outbox, writer)
+    }
+
+    #[test]
+    fn what_is_left_is_found() {
+        for len in [0, 1, 4080, 4081, 1 << 20] {
+            let (outbox, writer) = outbox(1 << 20);
+            let answer = vec![7; len];
+            leave(&writer, 3, &answer).unwrap();
+            assert_eq!(outbox.open().unwrap(), Content::Answer(3, answer));
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_by_a_writer_that_ends() {
+        let (outbox, writer) = outbox(100);
+        drop(writer);
+        assert_eq!(outbox.open().unwrap(), Content::Nothing);
+    }
+
+    #[test]
+    fn more_than_the_limit_is_refused_and_leaves_nothing() {
+        let (outbox, writer) = outbox(4000);
+        assert!(leave(&writer, 0, &[1; 4001]).is_err());
+        assert_eq!(outbox.open().unwrap(), Content::Nothing);
+    }
+
+    #[test]
+    fn words_that_cannot_be_are_nonsense() {
+        for (state, len) in [(1, 101), (1, u64::MAX), (257, 0), (u64::MAX, 0)] {
+            let (outbox, writer) = outbox(100);
+            let writer = File::from(writer);
+            writer.write_all_at(&u64::to_le_bytes(state), 0).unwrap();
+            writer.write_all_at(&len.to_le_bytes(), 8).unwrap();
+            assert_eq!(outbox.open().unwrap(), Content::Nonsense, "{state} {len}");
+        }
+    }
+
+    #[test]
+    fn its_size_cannot_be_changed() {
+        let (_outbox, writer) = outbox(100);
+        assert_eq!(ftruncate(&writer, 1 << 30), Err(Errno::PERM));
+        assert_eq!(ftruncate(&writer, 0), Err(Errno::PERM));
+    }
+}

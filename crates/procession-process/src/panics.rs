@@ -1,0 +1,66 @@
+//! Panics of functions that run for another process: caught, and remembered for the caller.
+
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::{Cell, RefCell};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+
+/// Message, location and backtrace of a panic, as it travels.
+pub type Told = (String, String, String);
+
+/// What becomes of a remembered panic on standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Printing {
+    /// The panic hook that was there before runs too, as for a thread.
+    AsUsual,
+    /// Nothing is printed: the caller always gets to know.
+    Suppressed,
+}
+
+thread_local! {
+    /// Whether this thread is running such a function.
+    static IN_CALL: Cell<bool> = const { Cell::new(false) };
+    static LAST: RefCell<Option<Told>> = const { RefCell::new(None) };
+}
+
+/// From now on panics in calls made by [`catch`] are remembered. All others go to the hook that was there before.
+pub fn capture(printing: Printing) {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if IN_CALL.get() {
+            LAST.set(Some(told(info)));
+        }
+        if !IN_CALL.get() || printing == Printing::AsUsual {
+            before(info);
+        }
+    }));
+}
+
+/// Runs a function.
+///
+/// # Errors
+///
+/// If it panics, what was panicked. Location and backtrace are empty unless [`capture`] was called before.
+pub fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Told> {
+    IN_CALL.set(true);
+    let caught = panic::catch_unwind(AssertUnwindSafe(call));
+    IN_CALL.set(false);
+    caught.map_err(|payload| {
+        let captured = LAST.take();
+        captured.unwrap_or_else(|| (message(&*payload), String::new(), String::new()))
+    })
+}
+
+fn told(info: &PanicHookInfo<'_>) -> Told {
+    let location = info.location().map(ToString::to_string).unwrap_or_default();
+    let backtrace = Backtrace::capture();
+    let has_backtrace = backtrace.status() == BacktraceStatus::Captured;
+    let backtrace = if has_backtrace { backtrace.to_string() } else { String::new() };
+    (message(info.payload()), location, backtrace)
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
