@@ -4,6 +4,7 @@
 //! how long each took, so that everything here can also be typed by hand.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "talking to a terminal is its job")]
 
+mod bench;
 mod board;
 mod command;
 mod loom;
@@ -44,6 +45,11 @@ const VERBS: &[Verb] = &[
         usage: "loom [crate] [filter]",
         about: "model-check the lock-free algorithms (LOOM_MAX_PREEMPTIONS, default 3)",
         run: loom::run,
+    },
+    Verb {
+        usage: "bench main [DIR]",
+        about: "the main job beside its twin on threads; with --check, over 1.15 times is a failure",
+        run: bench::run,
     },
     Verb { usage: "tidy", about: "the house rules that no compiler knows", run: tidy::run },
     Verb {

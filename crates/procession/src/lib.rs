@@ -13,6 +13,21 @@
 //! }
 //! ```
 //!
+//! A worker that dies costs the item it was on and nothing else. [`Pool`] says what holds, [`TaskError`] what an item can end
+//! with.
+//!
+//! # When the compiler refuses
+//!
+//! A function that runs in another process is a plain `fn` pointer. What it gets and returns is owned and can be serialized.
+//!
+//! | the compiler says | what to do |
+//! |---|---|
+//! | expected fn pointer, found closure | the closure captures something: put it into the items, or pass it as the context of [`map_with`](Pool::map_with) |
+//! | implementation of `Deserialize` is not general enough | the function takes or returns a reference: take and return a `String` for a `&str`; the caller may still pass the `&str` |
+//! | `&[T]` cannot be sent to another process | take a `Vec<T>`; the caller may still pass the slice |
+//! | cannot be returned from a function that runs in another process | return [`procession::Result<T>`](Result): `?` converts any error |
+//! | `Point` cannot be sent to another process | `#[derive(serde::Serialize, serde::Deserialize)]` on `Point` |
+//!
 //! This crate only puts the floors of the house under one roof: it has no code of its own.
 
 #![forbid(unsafe_code)]
@@ -33,3 +48,12 @@ pub mod prelude {
     pub use procession_pool::{Pool, Task, TaskError};
     pub use procession_process::Failure;
 }
+
+// The programs in the two pages that visitors see first are tests, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct RootReadme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
