@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use procession_channel::codec::encode;
 use procession_channel::{IntoArg, Message};
+use procession_process::answer::One;
 use procession_process::function::Function;
 use procession_process::link::Frame;
 use procession_process::{Outcome, SpawnError};
@@ -14,7 +15,7 @@ use crate::core::chunk::Chunk;
 use crate::error::{PoolError, SubmitError, TaskError};
 use crate::imap::{Imap, Setup};
 use crate::pool::Pool;
-use crate::run::{Encode, One, Two, With, encode_one, encode_two};
+use crate::run::{Encode, Two, With, encode_one, encode_two};
 use crate::task::{self, Task};
 
 /// A call in the making: options first, then one of the verbs. Made by [`Pool::job`].

@@ -31,7 +31,6 @@ mod core;
 mod error;
 mod imap;
 mod job;
-mod panics;
 mod pool;
 mod run;
 mod tag;

@@ -2,14 +2,13 @@
 
 use std::marker::PhantomData;
 
-use procession_channel::codec::{Limits, decode, encode};
+use procession_channel::codec::{Limits, decode};
 use procession_channel::{IntoArg, Message};
 use procession_process::Outcome;
+use procession_process::answer::{self, finish, reason};
 use procession_process::function::{Task, Work};
 
 use crate::error::SubmitError;
-use crate::worker::result_len_max;
-use crate::{panics, tag};
 
 /// Appends an item's encoded argument.
 pub(crate) type Encode<X> = fn(&X, &mut Vec<u8>) -> Result<(), SubmitError>;
@@ -33,18 +32,6 @@ pub(crate) fn encode_two<A, B, X: IntoArg<A>, Y: IntoArg<B>>(
     Ok(second.encode_arg(out, &Limits::DEFAULT)?)
 }
 
-/// Runs a function of one argument.
-pub(crate) struct One<K>(PhantomData<K>);
-
-impl<A: Message, R: Outcome<K>, K: 'static> Task<fn(A) -> R> for One<K> {
-    fn run(function: fn(A) -> R, work: &mut Work<'_>) -> u8 {
-        match decode::<A>(work.input, &Limits::DEFAULT) {
-            Ok(argument) => finish(work.output, || function(argument)),
-            Err(error) => reason(work.output, tag::DECODE, &error.to_string()),
-        }
-    }
-}
-
 /// Runs a function of two arguments.
 pub(crate) struct Two<K>(PhantomData<K>);
 
@@ -56,7 +43,7 @@ impl<A: Message, B: Message, R: Outcome<K>, K: 'static> Task<fn(A, B) -> R> for 
             .and_then(|first| decode::<B>(second, &limits).map(|second| (first, second)));
         match decoded {
             Ok((first, second)) => finish(work.output, || function(first, second)),
-            Err(error) => reason(work.output, tag::DECODE, &error.to_string()),
+            Err(error) => reason(work.output, answer::DECODE, &error.to_string()),
         }
     }
 }
@@ -77,48 +64,14 @@ impl<C: Message, A: Message, R: Outcome<K>, K: 'static> Task<fn(&C, A) -> R> for
         if work.context.decoded.is_none() {
             match decode::<C>(&work.context.encoded, &limits) {
                 Ok(context) => work.context.decoded = Some(Box::new(context)),
-                Err(error) => return reason(work.output, tag::DECODE, &error.to_string()),
+                Err(error) => return reason(work.output, answer::DECODE, &error.to_string()),
             }
         }
         let context = work.context.decoded.as_ref().and_then(|any| any.downcast_ref::<C>());
         match (context, decode::<A>(work.input, &limits)) {
             (Some(context), Ok(argument)) => finish(work.output, || function(context, argument)),
-            (None, _) => reason(work.output, tag::DECODE, "the context has another type"),
-            (_, Err(error)) => reason(work.output, tag::DECODE, &error.to_string()),
+            (None, _) => reason(work.output, answer::DECODE, "the context has another type"),
+            (_, Err(error)) => reason(work.output, answer::DECODE, &error.to_string()),
         }
     }
-}
-
-/// Calls the function and writes down what came of it.
-fn finish<R: Outcome<K>, K>(output: &mut Vec<u8>, call: impl FnOnce() -> R) -> u8 {
-    let done = panics::catch(|| match call().into_result() {
-        Ok(value) => match encode(&value, output) {
-            Ok(()) if output.len() > result_len_max() => too_long(output),
-            Ok(()) => tag::OK,
-            Err(error) => reason(output, tag::ENCODE, &error.to_string()),
-        },
-        Err(failure) => tell(output, tag::FAILED, &failure.into_report()),
-    });
-    done.unwrap_or_else(|panic| tell(output, tag::PANICKED, &panic))
-}
-
-fn too_long(output: &mut Vec<u8>) -> u8 {
-    let (len, limit) = (output.len(), result_len_max());
-    let text = format!(
-        "the result has {len} bytes, over the limit of {limit}: return it in parts, through a file, or raise `PoolBuilder::result_len_max`"
-    );
-    reason(output, tag::ENCODE, &text)
-}
-
-fn reason(output: &mut Vec<u8>, tag: u8, text: &str) -> u8 {
-    tell(output, tag, &text.to_owned())
-}
-
-/// Replaces the output by an explanation.
-fn tell<T: Message>(output: &mut Vec<u8>, tag: u8, explanation: &T) -> u8 {
-    output.clear();
-    // Texts and chains of texts can always be encoded. If that were ever wrong, an explanation that cannot be decoded tells
-    // the parent that this worker does not make sense.
-    let _ = encode(explanation, output);
-    tag
 }

@@ -1,15 +1,10 @@
 //! What a worker process does: run items until it is told to quit.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use procession_process::Start;
 use procession_process::link::ChildLink;
+use procession_process::panics::{self, Printing};
+use procession_process::{Start, answer};
 
 use crate::core::Config;
-use crate::panics;
-
-/// How many bytes a result of this worker may have. Only an honest worker keeps to it; the parent checks for itself.
-static RESULT_LEN_MAX: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 /// What [`main`] is told: how many bytes the rings hold, and how many a result may have.
 pub(crate) fn payload(config: &Config) -> Vec<u8> {
@@ -17,18 +12,13 @@ pub(crate) fn payload(config: &Config) -> Vec<u8> {
     words.into_iter().flat_map(u64::to_le_bytes).collect()
 }
 
-/// How many bytes a result of this worker may have.
-pub(crate) fn result_len_max() -> usize {
-    RESULT_LEN_MAX.load(Ordering::Relaxed)
-}
-
 /// The worker's main function.
 pub(crate) fn main(start: Start) {
-    panics::capture();
+    panics::capture(Printing::Suppressed);
     let Some([ring_len, result_len_max]) = parse(&start.payload) else {
         leave("the pool sent no lengths");
     };
-    RESULT_LEN_MAX.store(result_len_max, Ordering::Relaxed);
+    answer::set_len_max(result_len_max);
     let served = ChildLink::over(start.fds, ring_len).map(|mut link| link.serve());
     match served {
         Ok(Ok(())) => {}

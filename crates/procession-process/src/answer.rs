@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use procession_channel::Message;
 use procession_channel::codec::{Limits, decode, encode};
 
-use crate::failure::Report;
+use crate::failure::{Report, shorten};
 use crate::function::{Task, Work};
 use crate::outcome::Outcome;
 use crate::panics::{self, Told};
@@ -29,6 +29,12 @@ pub const PANICKED: u8 = 2;
 pub const DECODE: u8 = 3;
 /// Why the result could not be encoded.
 pub const ENCODE: u8 = 4;
+
+/// How many bytes the explanation of a failure may have; longer texts are cut.
+pub const TROUBLE_LEN_MAX: usize = 64 << 10;
+
+/// What of that is text; the rest is for the lengths of the texts.
+const TEXT_LEN_MAX: usize = TROUBLE_LEN_MAX - 1024;
 
 /// How many bytes a value may have. Relaxed: set before anything is run, and only an honest process keeps to it; whoever
 /// receives the value checks for himself.
@@ -87,9 +93,15 @@ pub fn finish<R: Outcome<K>, K>(output: &mut Vec<u8>, call: impl FnOnce() -> R) 
             Ok(()) => OK,
             Err(error) => reason(output, ENCODE, &error.to_string()),
         },
-        Err(failure) => tell(output, FAILED, &failure.into_report()),
+        Err(failure) => tell(output, FAILED, &failure.into_report().shortened(TEXT_LEN_MAX)),
     });
-    done.unwrap_or_else(|panic| tell(output, PANICKED, &panic))
+    done.unwrap_or_else(|(mut message, mut location, mut backtrace)| {
+        let share = TEXT_LEN_MAX / 3;
+        for text in [&mut message, &mut location, &mut backtrace] {
+            shorten(text, share);
+        }
+        tell(output, PANICKED, &(message, location, backtrace))
+    })
 }
 
 fn too_long(output: &mut Vec<u8>) -> u8 {
@@ -102,7 +114,9 @@ fn too_long(output: &mut Vec<u8>) -> u8 {
 
 /// Replaces the output by why it could not be made; returns `tag`.
 pub fn reason(output: &mut Vec<u8>, tag: u8, text: &str) -> u8 {
-    tell(output, tag, &text.to_owned())
+    let mut text = text.to_owned();
+    shorten(&mut text, TEXT_LEN_MAX);
+    tell(output, tag, &text)
 }
 
 /// Replaces the output by an explanation.

@@ -3,12 +3,14 @@
 //!
 //! The variable is `version,descriptor,pid,depth` in decimal. The message is one packet: a postcard
 //! record and, in this order, a pidfd of the parent (if the system gives one), the memory with the
-//! payload (if it is too long for the packet) and the caller's descriptors.
+//! payload (if it is too long for the packet), the working directory (if it is to be another) and the
+//! caller's descriptors.
 //!
 //! The packet lies in the socket's buffer *before* the child is started. So nothing the child
 //! does or fails to do can make its parent wait, and a child that dies early costs no broken pipe.
 //! Sending afterwards was rejected: it needs a deadline against a child that hangs.
 
+use std::borrow::Cow;
 use std::ffi::CStr;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -23,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::Identity;
 use crate::refusal::{self, Refusal};
+use crate::settings::Settings;
 
 /// Name of the environment variable that makes a process a child.
 pub(crate) const VARIABLE: &str = "PROCESSION_BOOT";
@@ -78,6 +81,8 @@ pub(crate) struct Message<'a> {
     /// Offset of the `fn(Start)` to call.
     pub(crate) entry: u64,
     pub(crate) name: &'a str,
+    pub(crate) parent_name: &'a str,
+    pub(crate) settings: Cow<'a, Settings>,
     pub(crate) core_dumps: bool,
     pub(crate) ignore_interrupt: bool,
     pub(crate) has_pidfd: bool,

@@ -2,15 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::exit::Exit;
 use crate::exit_cell::ExitCell;
-use crate::grip::Grip;
+use crate::grip::{Grip, ends_within};
 use procession_shm::fork;
 
 /// A started process.
@@ -31,6 +31,9 @@ pub(crate) struct Record {
     generation: u64,
     grip: Grip,
     exit: ExitCell,
+    /// Whom to wake once `exit` is set. It is looked at with the lock held, and the lock is taken after it was set, so that
+    /// either the poll sees the exit or `finish` the waker.
+    waker: Mutex<Option<Waker>>,
 }
 
 impl fmt::Debug for Child {
@@ -128,15 +131,17 @@ impl Child {
             // does not have it.
             return !self.is_ours();
         };
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let left = left.and_then(|left| Timespec::try_from(left).ok());
-            match poll(&mut [PollFd::new(&notice, PollFlags::IN)], left.as_ref()) {
-                Err(Errno::INTR) => {}
-                Ok(ready) => return ready > 0,
-                // Only a lack of kernel memory is left; nothing was learnt.
-                Err(_) => return false,
+        ends_within(notice, timeout)
+    }
+
+    /// How the process ended; if it has not, `context`'s waker is called when it has. Only the last waker is kept.
+    pub(crate) fn poll_exit(&self, context: &Context<'_>) -> Poll<Exit> {
+        let mut waker = self.record.waker();
+        match self.exit() {
+            Some(exit) => Poll::Ready(exit),
+            None => {
+                *waker = Some(context.waker().clone());
+                Poll::Pending
             }
         }
     }
@@ -144,7 +149,7 @@ impl Child {
 
 impl Record {
     pub(crate) fn new(pid: u32, generation: u64, grip: Grip) -> Self {
-        Self { pid, generation, grip, exit: ExitCell::new() }
+        Self { pid, generation, grip, exit: ExitCell::new(), waker: Mutex::default() }
     }
 
     pub(crate) fn grip(&self) -> &Grip {
@@ -154,5 +159,14 @@ impl Record {
     /// Publishes how the process ended and wakes all that wait for it.
     pub(crate) fn finish(&self, exit: Exit) {
         self.exit.set(exit);
+        let waker = self.waker().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        // A waker whose clone or drop panics leaves nothing half done.
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

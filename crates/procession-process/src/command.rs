@@ -14,6 +14,7 @@ use std::ptr;
 use rustix::process::Pid;
 
 use crate::bootstrap::{VARIABLE, Variable};
+use crate::environment::{Changed, Changes};
 use crate::error::SpawnError;
 use crate::standard::signal_set;
 use procession_shm::fork::FirstWins;
@@ -24,12 +25,18 @@ pub(crate) const SOCKET_NUMBER: i32 = 3;
 /// What is started, always: the file of this program, even if it was deleted or replaced.
 const PROGRAM: &CStr = c"/proc/self/exe";
 
-/// The environment of this process plus the bootstrap variable.
-pub(crate) fn environment(variable: Variable) -> Result<Vec<CString>, SpawnError> {
-    let own = std::env::vars_os().filter(|(key, _)| key.as_encoded_bytes() != VARIABLE.as_bytes());
-    let own = own.map(|(key, value)| [key, value].join("=".as_ref()));
-    let all = own.chain([OsString::from(format!("{VARIABLE}={variable}"))]);
-    all.map(c_string).collect()
+/// The environment of this process with changes, plus the bootstrap variable; and the names of
+/// those that the child has to remove.
+pub(crate) fn environment(
+    changes: &Changes,
+    variable: Variable,
+) -> Result<(Vec<CString>, Vec<String>), SpawnError> {
+    let Changed { variables, unset } = changes.apply(std::env::vars_os());
+    let variables = variables.into_iter();
+    let variables = variables.filter(|(key, _)| key.as_encoded_bytes() != VARIABLE.as_bytes());
+    let variables = variables.map(|(key, value)| [key, value].join("=".as_ref()));
+    let all = variables.chain([OsString::from(format!("{VARIABLE}={variable}"))]);
+    Ok((all.map(c_string).collect::<Result<_, _>>()?, unset))
 }
 
 /// Kept from the first launch on: programs that set their title write over their arguments.
@@ -64,8 +71,8 @@ pub(crate) struct Command<'a> {
     pub(crate) environment: &'a [CString],
     /// Becomes descriptor 3. Its own number must be above, see [`FileActions`].
     pub(crate) socket: BorrowedFd<'a>,
-    /// Becomes descriptor 0 if given.
-    pub(crate) stdin: Option<BorrowedFd<'a>>,
+    /// Become descriptors 0 to 2 if given.
+    pub(crate) standard: [Option<BorrowedFd<'a>>; 3],
     /// Whether SIGINT stays blocked until the child has decided what to do about it.
     pub(crate) block_interrupt: bool,
 }
@@ -75,8 +82,10 @@ impl Command<'_> {
     pub(crate) fn spawn(&self) -> Result<Pid, SpawnError> {
         let prepare = |error| SpawnError::system("prepare posix_spawn", error);
         let mut actions = FileActions::new().map_err(prepare)?;
-        if let Some(stdin) = self.stdin {
-            actions.move_to(stdin, 0).map_err(prepare)?;
+        for (number, given) in (0..).zip(self.standard) {
+            if let Some(given) = given {
+                actions.move_to(given, number).map_err(prepare)?;
+            }
         }
         actions.move_to(self.socket, SOCKET_NUMBER).map_err(prepare)?;
         actions.close_from(SOCKET_NUMBER + 1)?;

@@ -34,13 +34,42 @@ pub struct Failure(Report);
 ///
 /// `{}` shows the error alone, `{:#}` with its causes on one line. [`source`](Error::source) walks the causes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<String>", into = "Vec<String>")]
 pub struct Report {
     message: String,
     cause: Option<Box<Report>>,
 }
 
-/// How many causes a report keeps. A chain that is longer is cut, so that it can be decoded within any depth limit.
-const CAUSES_MAX: usize = 32;
+/// How many causes of an error travel. Some errors are their own cause.
+const CAUSES_MAX: usize = 64;
+
+/// On the wire a report is a list of texts, the cause behind what it caused: a chain of any length has the same depth.
+impl From<Report> for Vec<String> {
+    fn from(report: Report) -> Self {
+        let causes = report.causes().take(CAUSES_MAX).map(|cause| cause.message.clone());
+        std::iter::once(report.message.clone()).chain(causes).collect()
+    }
+}
+
+impl From<Vec<String>> for Report {
+    fn from(texts: Vec<String>) -> Self {
+        let cause = texts
+            .into_iter()
+            .rev()
+            .fold(None, |cause, message| Some(Box::new(Self { message, cause })));
+        cause.map_or_else(|| Self::msg("an error without a text"), |report| *report)
+    }
+}
+
+/// Not recursive, so that a long chain cannot overflow the stack.
+impl Drop for Report {
+    fn drop(&mut self) {
+        let mut cause = self.cause.take();
+        while let Some(mut report) = cause {
+            cause = report.cause.take();
+        }
+    }
+}
 
 impl Failure {
     /// A failure with this text and no cause.
@@ -99,9 +128,23 @@ impl Report {
         Failure::msg(message).0
     }
 
+    /// As much of each text as `len` bytes in all allow.
+    pub(crate) fn shortened(self, len: usize) -> Self {
+        let mut texts = Vec::from(self);
+        let share = len / texts.len();
+        texts.iter_mut().for_each(|text| shorten(text, share));
+        texts.into()
+    }
+
     fn causes(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(self.cause.as_deref(), |report| report.cause.as_deref())
     }
+}
+
+/// Cuts a text to at most `len` bytes, between two characters.
+pub(crate) fn shorten(text: &mut String, len: usize) {
+    let end = (0..=len.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    text.truncate(end.unwrap_or(0));
 }
 
 impl Error for Report {

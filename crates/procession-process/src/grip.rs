@@ -2,8 +2,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, pidfd_send_signal,
@@ -79,6 +80,21 @@ impl Grip {
                 exit
             }
             Self::Gone(_) => Some(Exit::Unknown),
+        }
+    }
+}
+
+/// Blocks until the process of this [`end_notice`](Grip::end_notice) has ended; whether it did before `timeout` passed.
+pub(crate) fn ends_within(notice: BorrowedFd<'_>, timeout: Option<Duration>) -> bool {
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut [PollFd::new(&notice, PollFlags::IN)], left.as_ref()) {
+            Err(Errno::INTR) => {}
+            Ok(ready) => return ready > 0,
+            // Only a lack of kernel memory is left; nothing was learnt.
+            Err(_) => return false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The builder of a child process, and what the child's function gets.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,12 +15,14 @@ use crate::bootstrap::{
     self, CALLER_DESCRIPTORS_MAX, INLINE_PAYLOAD_BYTES_MAX, Message, Payload, Variable,
 };
 use crate::child::Child;
+use crate::environment::Changes;
 use crate::error::SpawnError;
 use crate::exit::Exit;
 use crate::hook::{self, DEPTH_MAX};
 use crate::offices::Offices;
-use crate::spawner::Order;
-use crate::{command, image, restart};
+use crate::settings::Settings;
+use crate::spawner::{Order, Standard};
+use crate::{command, image, lineage, restart};
 
 /// Longer names are cut: the kernel shows 15 bytes of them, messages all of these.
 pub(crate) const NAME_BYTES_MAX: usize = 128;
@@ -61,7 +64,10 @@ pub struct Launcher {
     name: String,
     payload: Vec<u8>,
     fds: Vec<OwnedFd>,
-    stdin_null: bool,
+    standard: Standard,
+    environment: Changes,
+    directory: Option<OwnedFd>,
+    settings: Settings,
     core_dumps: bool,
     ignore_interrupt: bool,
     on_exit: Option<OnExit>,
@@ -87,7 +93,10 @@ impl Launcher {
             name: "procession".to_owned(),
             payload: Vec::new(),
             fds: Vec::new(),
-            stdin_null: false,
+            standard: Standard::default(),
+            environment: Changes::default(),
+            directory: None,
+            settings: Settings::default(),
             core_dumps: false,
             ignore_interrupt: false,
             on_exit: None,
@@ -119,7 +128,7 @@ impl Launcher {
 
     /// Whether the child's standard input is /dev/null instead of this process's. Default: no.
     pub fn stdin_null(mut self, null: bool) -> Self {
-        self.stdin_null = null;
+        self.standard.stdin_null = null;
         self
     }
 
@@ -148,6 +157,35 @@ impl Launcher {
         self
     }
 
+    /// The name as it was cut.
+    pub(crate) fn given_name(&self) -> &str {
+        &self.name
+    }
+
+    /// The descriptors that become its standard ones. Default: those of this process.
+    pub(crate) fn standard(mut self, descriptors: [Option<OwnedFd>; 3]) -> Self {
+        self.standard.descriptors = descriptors;
+        self
+    }
+
+    /// Changes to its environment. Default: none.
+    pub(crate) fn environment(mut self, changes: Changes) -> Self {
+        self.environment = changes;
+        self
+    }
+
+    /// Its working directory. Default: that of this process.
+    pub(crate) fn directory(mut self, directory: Option<OwnedFd>) -> Self {
+        self.directory = directory;
+        self
+    }
+
+    /// What it does to itself first. Default: nothing.
+    pub(crate) fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
     /// Starts the child.
     ///
     /// Blocks until the kernel has started the program (about a millisecond) and not until the
@@ -164,25 +202,29 @@ impl Launcher {
     /// - [`TooDeep`](SpawnError::TooDeep): this process is at depth [`DEPTH_MAX`]
     /// - [`TooManyDescriptors`](SpawnError::TooManyDescriptors): more than 251 were given
     /// - [`System`](SpawnError::System): the operating system refused a step; no process is left
-    pub fn launch(self) -> Result<Child, SpawnError> {
+    pub fn launch(mut self) -> Result<Child, SpawnError> {
         hook::check()?;
         restart::check()?;
         let depth = hook::depth() + 1;
         if depth > DEPTH_MAX {
             return Err(SpawnError::TooDeep { depth });
         }
-        if self.fds.len() > CALLER_DESCRIPTORS_MAX {
-            let (given, max) = (self.fds.len(), CALLER_DESCRIPTORS_MAX);
+        let max = CALLER_DESCRIPTORS_MAX - usize::from(self.directory.is_some());
+        let given = self.fds.len();
+        if given > max {
             return Err(SpawnError::TooManyDescriptors { given, max });
         }
         let offices = Offices::open()?;
-        let socket = self.mail(offices)?;
         let variable =
             Variable { descriptor: command::SOCKET_NUMBER, parent: std::process::id(), depth };
+        let (environment, unset) = command::environment(&self.environment, variable)?;
+        self.settings.unset = unset;
+        self.settings.has_directory = self.directory.is_some();
+        let socket = self.mail(offices)?;
         offices.spawn(Order {
-            environment: command::environment(variable)?,
+            environment,
             socket,
-            stdin_null: self.stdin_null,
+            standard: self.standard,
             block_interrupt: self.ignore_interrupt,
             on_exit: self.on_exit,
         })
@@ -202,6 +244,8 @@ impl Launcher {
             identity: image::identity().clone(),
             entry: image::offset_of(self.main as usize)?,
             name: &self.name,
+            parent_name: lineage::own_name(),
+            settings: Cow::Borrowed(&self.settings),
             core_dumps: self.core_dumps,
             ignore_interrupt: self.ignore_interrupt,
             has_pidfd: offices.own_pidfd().is_some(),
@@ -211,6 +255,7 @@ impl Launcher {
             .own_pidfd()
             .into_iter()
             .chain(memory.as_ref().map(AsFd::as_fd))
+            .chain(self.directory.as_ref().map(AsFd::as_fd))
             .chain(self.fds.iter().map(AsFd::as_fd))
             .collect();
         bootstrap::send(ours, &message, &descriptors)
@@ -235,15 +280,19 @@ fn sealed_memory(contents: &[u8]) -> io::Result<OwnedFd> {
         return Err(Errno::FBIG.into());
     }
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let memory = match memfd_create("procession-payload", flags | MemfdFlags::NOEXEC_SEAL) {
-        // Before Linux 6.3 the flag is unknown.
-        Err(Errno::INVAL) => memfd_create("procession-payload", flags)?,
-        created => created?,
-    };
-    let mut file = File::from(memory);
+    let mut file = File::from(memfd("procession-payload", flags)?);
     file.write_all(contents)?;
     let memory = OwnedFd::from(file);
     let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
     fcntl_add_seals(&memory, seals)?;
     Ok(memory)
+}
+
+/// Anonymous memory that cannot be made executable, where the kernel has that.
+pub(crate) fn memfd(name: &str, flags: MemfdFlags) -> rustix::io::Result<OwnedFd> {
+    match memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+        // Before Linux 6.3 the flag is unknown.
+        Err(Errno::INVAL) => memfd_create(name, flags),
+        created => created,
+    }
 }

@@ -42,39 +42,63 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("procession runs on 64-bit Linux only");
 
+pub mod answer;
 mod bootstrap;
+mod builder;
 mod child;
 mod command;
 mod cpu;
+mod environment;
+mod errand;
 mod error;
 mod exit;
 mod exit_cell;
 mod failure;
 pub mod function;
 mod grip;
+mod handle;
 mod hook;
+mod household;
 pub mod image;
 mod launcher;
+mod limits;
+mod lineage;
 pub mod link;
 mod offices;
+mod outbox;
 mod outcome;
 mod overflow;
+pub mod panics;
+mod process;
+mod process_error;
 mod reaper;
 pub mod refusal;
 mod restart;
 mod serve;
+mod settings;
 mod spawner;
 mod standard;
 mod stderr;
+mod stdio;
+#[doc(hidden)]
+pub mod sugar;
 
+pub use builder::ProcessBuilder;
 pub use child::Child;
 pub use cpu::cpu_count;
 pub use error::SpawnError;
 pub use exit::Exit;
 pub use failure::{Failure, Report};
+pub use handle::ProcessHandle;
 pub use hook::{DEPTH_MAX, depth, is_child};
+pub use household::active_children;
 pub use launcher::{Launcher, Start};
+pub use limits::Limits;
+pub use lineage::{current, parent};
 pub use outcome::{Fallible, Outcome, Plain};
+pub use process::Process;
+pub use process_error::ProcessError;
+pub use stdio::Stdio;
 
 /// The example of the README is compiled with the others.
 #[cfg(doctest)]

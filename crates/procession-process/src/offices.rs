@@ -23,6 +23,7 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::child::Child;
 use crate::error::SpawnError;
+use crate::household::Household;
 use crate::reaper::Reaper;
 use crate::spawner::{self, Job, Order};
 use crate::standard::block_signals;
@@ -37,6 +38,7 @@ pub(crate) struct Offices {
     staff: Mutex<Option<mpsc::Sender<Job>>>,
     /// What children look at to see that this process lives, if the system gives pidfds.
     own_pidfd: Option<OwnedFd>,
+    household: Household,
 }
 
 impl Offices {
@@ -47,6 +49,15 @@ impl Offices {
         let offices = Self::place(generation);
         offices.hire()?;
         Ok(offices)
+    }
+
+    /// The offices of this process if it has opened any.
+    pub(crate) fn existing() -> Option<&'static Self> {
+        // F1, receiving end.
+        let seen = CURRENT.load(Ordering::Acquire);
+        // SAFETY: a published pointer is never freed.
+        let offices = unsafe { seen.cast_const().as_ref() }?;
+        fork::is_current(offices.generation).then_some(offices)
     }
 
     fn place(generation: u64) -> &'static Self {
@@ -62,6 +73,7 @@ impl Offices {
             generation,
             staff: Mutex::new(None),
             own_pidfd: pidfd_open(getpid(), PidfdFlags::empty()).ok(),
+            household: Household::default(),
         }));
         // F1, publishing end.
         match CURRENT.compare_exchange(seen, fresh, Ordering::AcqRel, Ordering::Acquire) {
@@ -94,6 +106,10 @@ impl Offices {
         start("procession-reap", move || reaper.work())?;
         *staff = Some(jobs);
         Ok(())
+    }
+
+    pub(crate) fn household(&self) -> &Household {
+        &self.household
     }
 
     pub(crate) fn own_pidfd(&self) -> Option<BorrowedFd<'_>> {

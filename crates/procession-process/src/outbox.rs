@@ -81,7 +81,8 @@ impl Outbox {
     pub(crate) fn open(self) -> io::Result<Content> {
         let mut header = [0; HEADER_LEN];
         self.file.read_exact_at(&mut header, 0)?;
-        let word = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().unwrap_or_default());
+        let word =
+            |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().unwrap_or_default());
         let (state, len) = (word(0), word(8));
         if state == 0 {
             return Ok(Content::Nothing);
@@ -110,10 +111,11 @@ pub(crate) fn leave(outbox: &OwnedFd, tag: u8, answer: &[u8]) -> io::Result<()> 
     // SAFETY: a fresh mapping at an address the kernel chooses. It is never unmapped: the process is about to end.
     let base = unsafe { mmap(ptr::null_mut(), len, access, MapFlags::SHARED, outbox, 0) }?;
     let base = base.cast::<u8>();
+    let body = base.wrapping_add(HEADER_LEN);
     // SAFETY: the mapping has `len` bytes, which are taken, and nothing else in this process knows it.
-    unsafe { ptr::copy_nonoverlapping(answer.as_ptr(), base.add(HEADER_LEN), answer.len()) };
+    unsafe { ptr::copy_nonoverlapping(answer.as_ptr(), body, answer.len()) };
     // SAFETY: the word is mapped for good, aligned because `base` is, and only accessed as an atomic.
-    let length = unsafe { AtomicU64::from_ptr(base.add(8).cast()) };
+    let length = unsafe { AtomicU64::from_ptr(base.wrapping_add(8).cast()) };
     length.store((answer.len() as u64).to_le(), Ordering::Relaxed);
     // SAFETY: as above.
     let state = unsafe { AtomicU64::from_ptr(base.cast()) };

@@ -22,7 +22,7 @@ use crate::bootstrap::{Message, Packet, Payload, VARIABLE_C, Variable};
 use crate::hook::{self, Arguments};
 use crate::launcher::Start;
 use crate::refusal::{self, Refusal};
-use crate::{image, overflow, restart, standard};
+use crate::{image, lineage, overflow, restart, standard};
 
 /// The exit code of a child whose function panicked, that of a Rust program whose `main` did.
 const EXIT_PANICKED: i32 = 101;
@@ -62,7 +62,7 @@ fn prepare(value: &CStr) -> Result<Job, Refusal> {
     die_with_parent(variable.parent)?;
     standard::open_standard_descriptors().map_err(Refusal::system("open /dev/null"))?;
     let packet = Packet::receive(bootstrap_socket(variable.descriptor)?)?;
-    let job = job(packet)?;
+    let job = job(variable.parent, packet)?;
     standard::ignore_broken_pipes().map_err(Refusal::system("ignore SIGPIPE"))?;
     Ok(job)
 }
@@ -92,7 +92,7 @@ fn bootstrap_socket(number: i32) -> Result<OwnedFd, Refusal> {
 }
 
 /// Turns the message into a call and applies what it says about this process.
-fn job(mut packet: Packet) -> Result<Job, Refusal> {
+fn job(parent: u32, mut packet: Packet) -> Result<Job, Refusal> {
     let mut descriptors = std::mem::take(&mut packet.descriptors).into_iter();
     let message = packet.message()?;
     if message.has_pidfd {
@@ -105,6 +105,9 @@ fn job(mut packet: Packet) -> Result<Job, Refusal> {
             read_memory(descriptors.next().ok_or_else(missing_descriptor)?, len_bytes)?
         }
     };
+    let directory = message.settings.has_directory;
+    let directory = directory.then(|| descriptors.next().ok_or_else(missing_descriptor));
+    message.settings.apply(directory.transpose()?)?;
     if message.ignore_interrupt {
         standard::catch_interrupts().map_err(Refusal::system("catch SIGINT"))?;
     }
@@ -112,6 +115,7 @@ fn job(mut packet: Packet) -> Result<Job, Refusal> {
         standard::forbid_core_dumps().map_err(Refusal::system("set RLIMIT_CORE"))?;
     }
     set_process_name(message.name)?;
+    lineage::found(message.name, parent, message.parent_name);
     let start = Start { payload, fds: descriptors.collect(), name: message.name.to_owned() };
     Ok(Job { main, start })
 }

@@ -20,9 +20,17 @@ pub(crate) struct Order {
     pub(crate) environment: Vec<CString>,
     /// The child's end of a socket in which its message lies already.
     pub(crate) socket: OwnedFd,
-    pub(crate) stdin_null: bool,
+    pub(crate) standard: Standard,
     pub(crate) block_interrupt: bool,
     pub(crate) on_exit: Option<OnExit>,
+}
+
+/// The standard descriptors of a child; those that are not given are this process's.
+#[derive(Default)]
+pub(crate) struct Standard {
+    pub(crate) descriptors: [Option<OwnedFd>; 3],
+    /// Whether descriptor 0 is /dev/null.
+    pub(crate) stdin_null: bool,
 }
 
 /// An order and where the answer goes.
@@ -52,15 +60,26 @@ fn spawn(order: Order, reaper: &Reaper) -> Result<Child, SpawnError> {
 
 fn exec(order: &Order) -> Result<Pid, SpawnError> {
     let socket = above_targets(&order.socket)?;
-    let null = if order.stdin_null { Some(open_null()?) } else { None };
+    let [mut stdin, stdout, stderr] = order.standard.above_targets()?;
+    if order.standard.stdin_null {
+        stdin = Some(open_null()?);
+    }
     Command {
         arguments: command::arguments()?,
         environment: &order.environment,
         socket: socket.as_fd(),
-        stdin: null.as_ref().map(AsFd::as_fd),
+        standard: [&stdin, &stdout, &stderr].map(|given| given.as_ref().map(AsFd::as_fd)),
         block_interrupt: order.block_interrupt,
     }
     .spawn()
+}
+
+impl Standard {
+    fn above_targets(&self) -> Result<[Option<OwnedFd>; 3], SpawnError> {
+        let [stdin, stdout, stderr] = &self.descriptors;
+        let above = |given: &Option<OwnedFd>| given.as_ref().map(above_targets).transpose();
+        Ok([above(stdin)?, above(stdout)?, above(stderr)?])
+    }
 }
 
 fn open_null() -> Result<OwnedFd, SpawnError> {

@@ -61,9 +61,7 @@ impl State {
     /// Registers who is told when outcomes arrive.
     pub(crate) fn await_call(&mut self, id: CallId, consumer: Consumer) {
         self.is_awaited = true;
-        if let Some(call) = self.calls.get_mut(&id) {
-            call.consumer = consumer;
-        }
+        self.set_consumer(id, consumer);
     }
 
     /// Whether the outcome of a call of `items` items is known, of which `fetched` have been fetched.

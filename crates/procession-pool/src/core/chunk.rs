@@ -60,7 +60,7 @@ impl Chunk {
             done: 0,
             frame: Arc::new(self.frame.part(range.start, range.end)),
             end: 0,
-            bereaved: self.bereaved,
+            bereaved: if range.start == self.done { self.bereaved } else { 0 },
             attempts: self.attempts.clone(),
         }
     }
@@ -68,6 +68,7 @@ impl Chunk {
     /// The first item without an outcome alone, to be tried again after `error`.
     pub(crate) fn retry_of_next(&self, error: TaskError) -> Self {
         let mut retry = self.part(self.done..self.done + 1);
+        retry.bereaved = 0;
         retry.attempts.push(error);
         retry
     }

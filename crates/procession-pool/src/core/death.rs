@@ -34,7 +34,7 @@ impl State {
     /// Deals with a death.
     pub(crate) fn bury(&mut self, death: Death) {
         if self.lane(death.index).is_none_or(|lane| lane.id != death.id) {
-            return;
+            return self.staffing.early_deaths.push(death);
         }
         self.progress += 1;
         // Whoever drives may wait for just this.
@@ -50,9 +50,21 @@ impl State {
         }
     }
 
+    /// Gives a place to a worker, which may have died meanwhile.
+    pub(crate) fn install(&mut self, index: usize, lane: Lane) {
+        let id = lane.id;
+        self.lanes[index] = Some(lane);
+        let early = &mut self.staffing.early_deaths;
+        if let Some(at) = early.iter().position(|death| death.id == id) {
+            let death = early.swap_remove(at);
+            self.bury(death);
+        }
+    }
+
     /// The item it was on gets its reason; what it had not begun goes back.
     fn settle_in_flight(&mut self, lane: &mut Lane, exit: Exit) {
-        let has_begun = lane.begun() > 0;
+        // The word of a worker that has written nonsense is not taken for it: what it was on may have run.
+        let has_begun = lane.begun() > 0 || !lane.is_credible();
         let mut chunks = std::mem::take(&mut lane.in_flight);
         if let Some(first) = chunks.front_mut() {
             first.bereaved += u32::from(!has_begun);

@@ -92,8 +92,8 @@ impl Core {
 
     /// Goes away, and lets one of those who are parked take over.
     fn leave(&self, mut state: MutexGuard<'_, State>, call: Option<CallId>) {
-        if let Some(call) = call.and_then(|id| state.calls.get_mut(&id)) {
-            call.consumer = Consumer::Nobody;
+        if let Some(call) = call {
+            state.set_consumer(call, Consumer::Nobody);
         }
         if state.driver == Driver::Nobody && !state.parked.is_empty() {
             let next = state.parked.remove(0);
@@ -110,8 +110,8 @@ impl Core {
         deadline: &Deadline,
     ) -> MutexGuard<'a, State> {
         let me = thread::current();
-        if let Some(call) = call.and_then(|id| state.calls.get_mut(&id)) {
-            call.consumer = Consumer::Thread(me.clone());
+        if let Some(call) = call {
+            state.set_consumer(call, Consumer::Thread(me.clone()));
         }
         state.parked.push(me.clone());
         let background_drives = state.background_drives;

@@ -14,6 +14,7 @@ mod staff;
 mod state;
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use procession_shm::fork;
@@ -38,6 +39,13 @@ pub(crate) struct Config {
     pub(crate) ring_len: usize,
     /// How many bytes a result may have.
     pub(crate) result_len_max: usize,
+}
+
+impl Config {
+    /// How long an answer may be: a result, or the explanation why there is none.
+    fn answer_len_max(&self) -> usize {
+        self.result_len_max.max(procession_process::answer::TROUBLE_LEN_MAX)
+    }
 }
 
 /// A pool without its types: shared by its handle, its tasks and its threads.
@@ -94,6 +102,7 @@ impl Core {
     pub(crate) fn unlock(&self, mut state: MutexGuard<'_, State>) {
         state.ring_workers();
         let notices = std::mem::take(&mut state.notices);
+        let discarded = std::mem::take(&mut state.discarded);
         let unseen = std::mem::take(&mut state.unseen);
         let is_driven = state.driver != Driver::Nobody;
         if is_driven && unseen > Unseen::Nothing {
@@ -106,8 +115,13 @@ impl Core {
         for notice in notices {
             match notice {
                 Notice::Thread(thread) => thread.unpark(),
-                Notice::Waker(waker) => waker.wake(),
+                // Somebody else's waker, on whichever thread happens to be here: its panic, of which the panic hook has told,
+                // must not keep the others from being woken.
+                Notice::Waker(waker) => drop(catch_unwind(AssertUnwindSafe(|| waker.wake()))),
             }
+        }
+        for consumer in discarded {
+            drop(catch_unwind(AssertUnwindSafe(|| drop(consumer))));
         }
     }
 

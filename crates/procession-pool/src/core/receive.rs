@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use procession_channel::codec::{Limits, decode};
-use procession_process::Report;
+use procession_process::answer::{self, Trouble};
 use procession_process::link::{HELLO, RESULT_HEAD_LEN, Received};
 
 use super::chunk::Delivery;
 use super::lane::Sentence;
 use super::state::State;
 use crate::error::{Attempts, Panic, TaskError};
-use crate::tag;
 
 impl State {
     /// Takes what the worker at `index` has sent.
@@ -54,7 +52,7 @@ impl State {
             return self.welcome(index, result);
         }
         let Some(chunk) = lane.in_flight.front_mut() else { return Err(Sentence::Nonsense) };
-        if result == tag::OK {
+        if result == answer::OK {
             chunk.done += 1;
             let is_last = chunk.left() == 0;
             lane.settle_one();
@@ -150,21 +148,14 @@ impl State {
 
 /// What a worker says went wrong with an item, or nothing if it makes no sense.
 fn explain(result: u8, item: usize, bytes: &[u8]) -> Option<TaskError> {
-    let limits = Limits::DEFAULT;
     let attempts = Attempts::default();
-    let text = |bytes| decode::<String>(bytes, &limits).ok().map(Arc::<str>::from);
-    Some(match result {
-        tag::FAILED => {
-            let report = decode::<Report>(bytes, &limits).ok()?;
-            TaskError::Failed { item, report, attempts }
-        }
-        tag::PANICKED => {
-            let (message, location, backtrace) = decode(bytes, &limits).ok()?;
+    Some(match Trouble::read(result, bytes)? {
+        Trouble::Failed(report) => TaskError::Failed { item, report, attempts },
+        Trouble::Panicked((message, location, backtrace)) => {
             let panic = Arc::new(Panic { message, location, backtrace });
             TaskError::Panicked { item, panic, attempts }
         }
-        tag::DECODE => TaskError::Decode { item, reason: text(bytes)? },
-        tag::ENCODE => TaskError::Encode { item, reason: text(bytes)? },
-        _ => return None,
+        Trouble::Decode(reason) => TaskError::Decode { item, reason: reason.into() },
+        Trouble::Encode(reason) => TaskError::Encode { item, reason: reason.into() },
     })
 }

@@ -29,7 +29,11 @@ impl Core {
         }
         for index in 0..self.config.workers {
             match self.hire(index) {
-                Ok(lane) => self.lock().lanes.push(Some(lane)),
+                Ok(lane) => {
+                    let mut state = self.lock();
+                    state.lanes.push(None);
+                    state.install(index, lane);
+                }
                 Err(error) => {
                     self.terminate();
                     return Err(error);
@@ -41,7 +45,7 @@ impl Core {
 
     /// Starts a worker for the place `index`.
     fn hire(self: &Arc<Self>, index: usize) -> Result<Lane, PoolError> {
-        let (link, fds) = ParentLink::new(self.config.ring_len, self.config.result_len_max)?;
+        let (link, fds) = ParentLink::new(self.config.ring_len, self.config.answer_len_max())?;
         let id = self.next_lane.fetch_add(1, Ordering::Relaxed);
         let core = Arc::downgrade(self);
         let mourn = move |exit: Exit| {
@@ -73,7 +77,7 @@ impl Core {
             state.unseen = Unseen::Alarm;
             match hired {
                 Ok(lane) if state.retiring => drop(lane.child.kill()),
-                Ok(lane) => state.lanes[index] = Some(lane),
+                Ok(lane) => state.install(index, lane),
                 Err(error) => state.refused(index, error),
             }
         }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::call::{Call, Consumer, Options};
 use super::chunk::{CallId, Chunk, Delivery};
+use super::death::Death;
 use super::lane::Lane;
 use super::queue::Queue;
 use crate::error::{PoolError, SubmitError, TaskError};
@@ -36,6 +37,9 @@ pub(crate) struct State {
     pub(crate) parked: Vec<Thread>,
     /// Who must be told something as soon as the lock is free.
     pub(crate) notices: Vec<Notice>,
+    /// Consumers that are not needed any more, to be dropped as soon as the lock is free: a waker may own other tasks of this
+    /// pool, whose drop takes the lock.
+    pub(crate) discarded: Vec<Consumer>,
     pub(crate) closed: bool,
     pub(crate) broken: Option<Arc<PoolError>>,
     pub(crate) staffing: Staffing,
@@ -95,6 +99,8 @@ pub(crate) enum Notice {
 pub(crate) struct Staffing {
     /// Places that are empty and that nobody is filling yet.
     pub(crate) vacancies: Vec<usize>,
+    /// Deaths of workers whose places were not theirs yet: they died while the thread that started them waited for the lock.
+    pub(crate) early_deaths: Vec<Death>,
     /// Workers in a row that did not get ready.
     pub(crate) failures: u32,
     /// No worker is started before this.
@@ -143,7 +149,7 @@ impl State {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.deliveries.clear();
         call.detached = true;
-        call.consumer = Consumer::Nobody;
+        self.set_consumer(id, Consumer::Nobody);
         self.forget_if_over(id);
     }
 
@@ -168,6 +174,13 @@ impl State {
         }
     }
 
+    /// Sets who is told when outcomes of a call arrive.
+    pub(crate) fn set_consumer(&mut self, id: CallId, consumer: Consumer) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            self.discarded.push(std::mem::replace(&mut call.consumer, consumer));
+        }
+    }
+
     /// `count` items of a call have an outcome now.
     fn settle(&mut self, id: CallId, count: usize) {
         self.unfinished -= count;
@@ -186,6 +199,7 @@ impl State {
     /// Forgets a call that has no unfinished items.
     pub(crate) fn close_call(&mut self, id: CallId) {
         if let Some(call) = self.calls.remove(&id) {
+            self.discarded.push(call.consumer);
             debug_assert_eq!(call.unfinished, 0, "a call ends after its last item");
             self.forget_contexts(id);
         }
@@ -239,7 +253,8 @@ impl State {
     /// When something must be looked at although no worker has news.
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
         let timeouts = self.lanes.iter().flatten().filter_map(|lane| self.alarm_of(lane));
-        let staffing = (!self.staffing.vacancies.is_empty()).then_some(self.staffing.not_before);
+        let hires = !self.retiring && self.broken.is_none() && !self.staffing.vacancies.is_empty();
+        let staffing = hires.then_some(self.staffing.not_before);
         timeouts.chain(staffing.flatten()).chain(self.rebalance_alarm()).min()
     }
 

@@ -50,7 +50,7 @@ fn an_argument_that_cannot_be_encoded_costs_its_item() {
                 match outcome {
                     Ok(value) => assert!(value == n && n % 2 == 0),
                     Err(TaskError::Encode { item, .. }) => {
-                        assert!(item == n as usize && n % 2 == 1)
+                        assert!(item == n as usize && n % 2 == 1);
                     }
                     Err(error) => panic!("{error:?}"),
                 }

@@ -15,10 +15,10 @@ use super::trap::assert_sound;
 
 pub(crate) const ROLES: &[Role] = &[("chaos", chaos)];
 
-const ITEMS: u64 = 100_000;
+const ITEMS: u32 = 100_000;
 
 /// Takes a moment, so that there is time to die.
-fn work(n: u64) -> u64 {
+fn work(n: u32) -> u32 {
     (0..1000).fold(n, |n, _| std::hint::black_box(n)) + 1
 }
 

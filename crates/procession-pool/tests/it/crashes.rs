@@ -154,7 +154,7 @@ fn a_death_with_a_context_costs_its_item() {
             match outcome {
                 Ok(value) => assert_eq!(*value, table[n]),
                 Err(error) => {
-                    assert!(matches!(error, TaskError::Died { item: 250, .. }), "{error}")
+                    assert!(matches!(error, TaskError::Died { item: 250, .. }), "{error}");
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! A process with a pool that forks. The pool and its workers belong to the parent, whatever the child does.
 
+use std::mem::ManuallyDrop;
+
 use procession_pool::{Pool, PoolError, TaskError};
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 
@@ -15,19 +17,18 @@ pub(crate) const ROLES: &[Role] = &[
             let error = pool.map(|n: u32| n, 0..10).unwrap_err();
             let TaskError::Broken(error) = error else { panic!("{error:?}") };
             assert!(matches!(*error, PoolError::Forked { .. }), "{error:?}");
-            std::mem::forget(pool);
+            let _kept = ManuallyDrop::new(pool);
         });
     }),
     ("fork and make a pool", || {
         fork_and(|pool| {
-            std::mem::forget(pool);
+            let _kept = ManuallyDrop::new(pool);
             assert_sound(&Pool::with_workers(2).unwrap());
         });
     }),
     ("fork and terminate", || {
         fork_and(|pool| {
-            pool.terminate();
-            std::mem::forget(pool);
+            ManuallyDrop::new(pool).terminate();
         });
     }),
 ];

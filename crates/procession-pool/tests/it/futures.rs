@@ -307,9 +307,71 @@ fn a_result_is_given_out_once() {
         };
         assert_eq!(got, 4);
         assert!(task.is_done() && !task.cancel());
-        // fails today: it is `Closed`, "the pool is closed and takes no more tasks", which is not true.
-        // What comes then is documented nowhere; it must be an error that does not blame the pool.
         let again = task.try_get();
-        assert!(again.is_err() && !matches!(again, Err(TaskError::Closed)), "{again:?}");
+        assert!(matches!(again, Err(TaskError::Taken)), "{again:?}");
+        assert!(matches!(task.get(), Err(TaskError::Taken)));
+    });
+}
+
+/// A waker that owns a task of the same pool, as the wakers of executors own what they run.
+struct Owner(#[expect(dead_code, reason = "it is there to be dropped")] Task<u64>);
+
+impl Wake for Owner {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// Whatever a waker drops, it may use the pool.
+#[test]
+fn a_waker_that_is_replaced_may_own_another_task() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let nap = |ms: u64| {
+            sleep(Duration::from_millis(ms));
+            ms
+        };
+        let mut task = pool.submit(nap, 100).unwrap();
+        let owned = pool.submit(nap, 0).unwrap();
+        let waker = Waker::from(Arc::new(Owner(owned)));
+        assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        assert!(Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(task.get().unwrap(), 100);
+
+        let mut task = pool.submit(nap, 100).unwrap();
+        let owned = pool.submit(nap, 0).unwrap();
+        let waker = Waker::from(Arc::new(Owner(owned)));
+        assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        drop(task);
+        assert_sound(&pool);
+    });
+}
+
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker that panics, on purpose")
+    }
+}
+
+#[test]
+fn a_waker_that_panics_harms_nobody() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let nap = |ms: u64| sleep(Duration::from_millis(ms));
+        let mut task = pool.submit(nap, 30).unwrap();
+        let waker = Waker::from(Arc::new(Panics));
+        assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
+        // The pool's own thread sees to it, and must be there for the next task.
+        sleep(Duration::from_millis(100));
+        for _ in 0..10 {
+            let (sender, called) = mpsc::channel();
+            let next = pool.submit(nap, 1).unwrap();
+            next.on_done(move |result| sender.send(result).unwrap());
+            called.recv().unwrap().unwrap();
+        }
+        task.get().unwrap();
+        assert_sound(&pool);
     });
 }

@@ -12,6 +12,9 @@ pub(crate) fn kill(pid: u32, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
+/// Runs [`note`] on the pool in one of its ways; gives the results in order.
+type Call = fn(&Pool, Vec<(String, u32)>) -> Vec<u32>;
+
 fn note((ledger, number): (String, u32)) -> u32 {
     record(&ledger, number);
     number
@@ -23,7 +26,7 @@ fn all_ready(pool: &Pool) -> Vec<u32> {
 }
 
 /// Whether the reaper has noticed the deaths or not when the next call comes must make no difference.
-fn survives(pause_ms: u64, call: fn(&Pool, Vec<(String, u32)>) -> Vec<u32>) {
+fn survives(pause_ms: u64, call: Call) {
     guarded(move || {
         let pool = Pool::with_workers(2).unwrap();
         for round in 0..10 {

@@ -185,9 +185,9 @@ fn a_pool_ends_while_workers_are_being_replaced() {
             let tasks: Vec<_> =
                 (0..6).map(|n| pool.submit::<u32, (), _, _>(kill_itself, n).unwrap()).collect();
             if round % 2 == 0 {
-                pool.terminate()
+                pool.terminate();
             } else {
-                pool.join()
+                pool.join();
             }
             for task in tasks {
                 let error = task.get().unwrap_err();

@@ -145,6 +145,11 @@ fn rings() -> (Ring, Ring) {
     (tasks, results)
 }
 
+/// Wakes the parent, which may sleep, so that it looks at what was done.
+pub(crate) fn ring_parent() {
+    rings().1.ring_bell(READER_BELL);
+}
+
 /// A generator of numbers that are the same in each run.
 pub(crate) struct Random(pub(crate) u64);
 
@@ -188,12 +193,16 @@ impl Sabotage {
                 results.ring_bell(READER_BELL);
             }),
             Self::TailHuge => results.u64(TAIL).store(u64::MAX - 7, Ordering::SeqCst),
-            Self::TailBackwards => drop(results.u64(TAIL).fetch_sub(8, Ordering::SeqCst)),
+            Self::TailBackwards => {
+                results.u64(TAIL).fetch_sub(8, Ordering::SeqCst);
+            }
             Self::TailJustTooFar => {
-                drop(results.u64(TAIL).fetch_add(results.capacity() + 8, Ordering::SeqCst));
+                results.u64(TAIL).fetch_add(results.capacity() + 8, Ordering::SeqCst);
             }
             Self::HeadHuge => tasks.u64(HEAD).store(u64::MAX - 7, Ordering::SeqCst),
-            Self::HeadBackwards => drop(tasks.u64(HEAD).fetch_sub(8, Ordering::SeqCst)),
+            Self::HeadBackwards => {
+                tasks.u64(HEAD).fetch_sub(8, Ordering::SeqCst);
+            }
             Self::FlipBells => again_and_again(|| {
                 results.ring_bell(READER_BELL);
                 tasks.ring_bell(WRITER_BELL);
@@ -204,7 +213,9 @@ impl Sabotage {
             }),
             Self::GateHuge => results.u64(GATE).store(u64::MAX - 1, Ordering::SeqCst),
             Self::GateZero => results.u64(GATE).store(0, Ordering::SeqCst),
-            Self::GateStaysRevoked => drop(results.u64(GATE).fetch_or(1, Ordering::SeqCst)),
+            Self::GateStaysRevoked => {
+                results.u64(GATE).fetch_or(1, Ordering::SeqCst);
+            }
             Self::LongResult => results.append(1 << 58),
             Self::EndlessResult => {
                 results.append((1 << 29) << 8);

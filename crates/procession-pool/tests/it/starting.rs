@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use procession_pool::{Pool, PoolError, SubmitError, TaskError};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -10,6 +11,7 @@ use seccompiler::{SeccompAction, SeccompFilter};
 
 use super::guard::{eventually, guarded};
 use super::idle::kill;
+use super::ledger::{Ledger, record};
 use super::program::{Role, children, command, finish, play, say, skipped};
 use super::resources::holdings;
 use super::trap::{assert_sound, limit_memory};
@@ -22,6 +24,7 @@ pub(crate) const ROLES: &[Role] = &[
     ("no memfd", || refused(&[libc::SYS_memfd_create])),
     ("no exec later", no_exec_later),
     ("workers that abort", workers_that_abort),
+    ("workers that abort at times", workers_that_abort_at_times),
     ("workers with little memory", workers_with_little_memory),
 ];
 
@@ -41,8 +44,17 @@ extern "C" fn run_in_children(_: c_int, _: *const *const u8, _: *const *const u8
     }
     match std::env::var(CONSTRUCTOR).as_deref() {
         Ok("abort") => std::process::abort(),
+        Ok("abort at times") => abort_every_second_time(),
         Ok("limit") => limit_memory(64 << 20),
         _ => {}
+    }
+}
+
+fn abort_every_second_time() {
+    let Ok(ledger) = std::env::var("LEDGER") else { return };
+    record(&ledger, std::process::id());
+    if std::fs::read(&ledger).is_ok_and(|bytes| bytes.len() / 4 % 2 == 1) {
+        std::process::abort();
     }
 }
 
@@ -228,6 +240,37 @@ fn workers_that_never_get_ready_break_the_pool() {
         let finished = finish(command("workers that abort").env(CONSTRUCTOR, "abort")).succeed();
         let text = finished.answer("error ");
         assert!(text.contains("SIGABRT") && text.contains("before `main`"), "{text}");
+    });
+}
+
+/// Every second worker dies before anybody can have taken note of it, while other threads look after the pool, too.
+fn workers_that_abort_at_times() {
+    let pool = Pool::with_workers(2).unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::SeqCst) {
+                    pool.worker_pids();
+                }
+            });
+        }
+        for _ in 0..40 {
+            assert_sound(&pool);
+            kill(pool.worker_pids()[0], Signal::KILL);
+        }
+        assert_sound(&pool);
+        over.store(true, Ordering::SeqCst);
+    });
+}
+
+#[test]
+fn workers_that_die_at_once_are_replaced() {
+    guarded(|| {
+        let ledger = Ledger::new();
+        let mut command = command("workers that abort at times");
+        command.env(CONSTRUCTOR, "abort at times").env("LEDGER", ledger.path());
+        finish(&mut command).succeed();
     });
 }
 

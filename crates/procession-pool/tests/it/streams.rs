@@ -9,7 +9,6 @@ use std::time::Duration;
 use procession_pool::{Pool, TaskError};
 
 use super::guard::guarded;
-use super::ledger::{Ledger, record};
 use super::trap::assert_sound;
 
 fn add(n: u64) -> u64 {
@@ -227,16 +226,16 @@ fn pools_in_pools_end_with_a_message() {
 fn what_does_not_fit_into_a_ring_flows_through_it() {
     guarded(|| {
         let pool = Pool::with_workers(2).unwrap();
-        let ledger = Ledger::new();
-        let long = |(ledger, mut bytes): (String, Vec<u8>)| {
-            record(&ledger, 0);
+        let long = |mut bytes: Vec<u8>| {
             bytes.push(1);
             bytes
         };
-        let items = (0..40).map(|_| (ledger.path(), vec![7_u8; 700_000]));
+        let items = (0..40).map(|_| vec![7_u8; 700_000]);
+        let mut count = 0;
         for result in pool.job().chunk(3).imap(long, items) {
             assert_eq!(result.unwrap().len(), 700_001);
+            count += 1;
         }
-        assert_eq!(ledger.entries().len(), 40);
+        assert_eq!(count, 40);
     });
 }

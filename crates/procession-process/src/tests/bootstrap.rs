@@ -16,6 +16,8 @@ fn message<'a>(name: &'a str, payload: Payload<'a>) -> Message<'a> {
         identity,
         entry: 77,
         name,
+        parent_name: "parent",
+        settings: Cow::default(),
         core_dumps: true,
         ignore_interrupt: false,
         has_pidfd: false,

@@ -1,5 +1,6 @@
 //! Messages that no parent of this build would send: only the crate itself can write them.
 
+use std::borrow::Cow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -22,6 +23,8 @@ fn message() -> Message<'static> {
         identity: image::identity().clone(),
         entry: image::offset_of(entry as fn(Start) as usize).unwrap(),
         name: "name",
+        parent_name: "parent",
+        settings: Cow::default(),
         core_dumps: false,
         ignore_interrupt: false,
         has_pidfd: false,

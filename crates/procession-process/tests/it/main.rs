@@ -2,14 +2,19 @@
 //! from programs in every kind of trouble.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod builder;
 mod constructors;
 mod descriptors;
 mod ending;
 mod environment;
 mod fork;
+mod futures;
+mod handles;
 mod hostile;
 mod launch;
+mod lifetime;
 mod lineage;
+mod process;
 mod refused;
 mod role;
 mod status;

@@ -21,13 +21,17 @@ pub(crate) const GUARD: Duration = Duration::from_secs(120);
 type Role = (&'static str, fn());
 
 const ROLES: &[&[Role]] = &[
+    super::builder::ROLES,
     super::constructors::ROLES,
     super::descriptors::ROLES,
     super::ending::ROLES,
     super::environment::ROLES,
     super::fork::ROLES,
+    super::handles::ROLES,
     super::hostile::ROLES,
+    super::lifetime::ROLES,
     super::lineage::ROLES,
+    super::process::ROLES,
     super::refused::ROLES,
     super::status::ROLES,
 ];

@@ -1,0 +1,271 @@
+//! Processes with options.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use procession_channel::codec::{DecodeError, EncodeError, Limits as CodecLimits, decode};
+use procession_channel::{IntoArg, Message};
+use rustix::fs::{Mode, OFlags};
+use rustix::thread::CpuSet;
+
+use crate::answer::One;
+use crate::environment::Changes;
+use crate::error::SpawnError;
+use crate::function::Function;
+use crate::handle::ProcessHandle;
+use crate::launcher::Launcher;
+use crate::limits::Limits;
+use crate::offices::Offices;
+use crate::outbox::Outbox;
+use crate::outcome::Outcome;
+use crate::process::{Pipes, Process};
+use crate::process_error::ProcessError;
+use crate::settings::Settings;
+use crate::stdio::Stdio;
+use crate::{errand, hook, lineage};
+
+/// A result that is larger than this many bytes is an error, unless the builder says otherwise.
+const RESULT_LEN_MAX: usize = 1 << 30;
+
+/// A process in the making, made by [`Process::builder`]. It can start any number of processes.
+///
+/// ```
+/// use procession_process::{Process, ProcessError, current};
+///
+/// let builder = Process::builder().name("worker").env("GREETING", "hello").nice(5);
+/// let greet = |name: String| format!("{} {name}", std::env::var("GREETING").unwrap());
+/// assert_eq!(builder.spawn(greet, "you")?.join()?, "hello you");
+/// assert_eq!(builder.spawn(|()| current().name().to_owned(), ())?.join()?, "worker");
+/// # Ok::<(), ProcessError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing is started before `spawn` is called"]
+pub struct ProcessBuilder {
+    name: Option<String>,
+    is_daemon: bool,
+    environment: Changes,
+    current_dir: Option<PathBuf>,
+    stdin: Stdio,
+    stdout: Stdio,
+    stderr: Stdio,
+    settings: Settings,
+    core_dumps: bool,
+    result_len_max: usize,
+}
+
+impl ProcessBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            name: None,
+            is_daemon: false,
+            environment: Changes::default(),
+            current_dir: None,
+            stdin: Stdio::default(),
+            stdout: Stdio::default(),
+            stderr: Stdio::default(),
+            settings: Settings::default(),
+            core_dumps: false,
+            result_len_max: RESULT_LEN_MAX,
+        }
+    }
+
+    /// The name of the process, in ps(1) (the first 15 bytes of it), in panic messages and for
+    /// [`ProcessHandle::name`]. NUL bytes are left out and what exceeds 128 bytes is cut. Default: `Process-N`, where N counts
+    /// the processes that this one has started; of the process `Process-2`, the children are `Process-2:N`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Whether this process, when it ends by itself, kills the process instead of waiting for it. Unlike in Python, a daemon
+    /// may have children (they end with it), and a daemon's children are no daemons unless they are told to be. Default: no.
+    pub fn daemon(mut self, daemon: bool) -> Self {
+        self.is_daemon = daemon;
+        self
+    }
+
+    /// Sets an environment variable, from the process's very start: its loader and C library see it too.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment.set(name.as_ref(), value.as_ref());
+        self
+    }
+
+    /// Takes an environment variable away. It is in no memory of the process, but for variables of the dynamic linker
+    /// (`LD_...`), which the loading of this program may need: the process removes them before its own code runs, and their
+    /// old values stay visible in `/proc/<pid>/environ`.
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.environment.remove(name.as_ref());
+        self
+    }
+
+    /// Takes all environment variables away, as [`env_remove`](Self::env_remove) does, and forgets those set so far.
+    pub fn env_clear(mut self) -> Self {
+        self.environment.clear();
+        self
+    }
+
+    /// The working directory. It is opened by [`spawn`](Self::spawn), relative to that of this process. Default: that of this
+    /// process.
+    pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
+        self.current_dir = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// Where standard input comes from. Default: inherited.
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.stdin = stdin.into();
+        self
+    }
+
+    /// Where standard output goes. Default: inherited.
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.stdout = stdout.into();
+        self
+    }
+
+    /// Where standard error goes. Default: inherited.
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.stderr = stderr.into();
+        self
+    }
+
+    /// The nice value, from -20 (first) to 19 (last). A lower one than this process's needs a privilege: without it, the
+    /// process ends with [`refusal::SYSTEM`](crate::refusal::SYSTEM).
+    pub fn nice(mut self, nice: i32) -> Self {
+        self.settings.nice = Some(nice);
+        self
+    }
+
+    /// The numbers of the processors that the process may run on; none for those of this process. If none of them exists or
+    /// is allowed, the process ends with [`refusal::SYSTEM`](crate::refusal::SYSTEM).
+    pub fn affinity(mut self, processors: &[usize]) -> Self {
+        self.settings.affinity = processors.to_vec();
+        self
+    }
+
+    /// What the process may use of the machine. Default: as much as this one.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// Whether a crash may write a core file, which delays the notice of its death by the time that takes. Default: no.
+    pub fn core_dumps(mut self, allowed: bool) -> Self {
+        self.core_dumps = allowed;
+        self
+    }
+
+    /// How many bytes the encoded result may have. This process takes that much memory at most for it, whatever the process
+    /// does. Under an RLIMIT_FSIZE of this process, no more than that. Default: 1 GiB.
+    pub fn result_len_max(mut self, bytes: usize) -> Self {
+        self.result_len_max = bytes;
+        self
+    }
+
+    /// Starts a process that calls `function` with `argument`, like [`Process::spawn`].
+    ///
+    /// # Errors
+    ///
+    /// As there. Files that cannot be opened, names that no environment can hold and processors that cannot exist are a
+    /// [`SpawnError::System`]. What only the process itself finds out (a nice value or an affinity that is not allowed)
+    /// ends it with [`refusal::SYSTEM`](crate::refusal::SYSTEM) and a line on its standard error, and is a
+    /// [`Died`](ProcessError::Died) for whoever joins it.
+    pub fn spawn<A, X, O, K>(
+        &self,
+        function: fn(A) -> O,
+        argument: X,
+    ) -> Result<Process<O::Ok>, ProcessError>
+    where
+        X: IntoArg<A>,
+        A: Message,
+        O: Outcome<K>,
+        K: 'static,
+    {
+        let function = Function::unary::<One<K>, A, O>(function)?;
+        let encode = |out: &mut Vec<u8>| argument.encode_arg(out, &CodecLimits::DEFAULT);
+        self.start(function, encode, |bytes| decode(bytes, &CodecLimits::DEFAULT))
+    }
+
+    /// Starts a process that calls `function` with what `encode` appends.
+    pub(crate) fn start<R: 'static>(
+        &self,
+        function: Function,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+        decode: fn(&[u8]) -> Result<R, DecodeError>,
+    ) -> Result<Process<R>, ProcessError> {
+        self.check()?;
+        let outbox = Outbox::new(self.result_len_max)
+            .map_err(|error| SpawnError::system("make memory for the result", error))?;
+        let position = lineage::next_position();
+        let mut payload = errand::write(function, &position, outbox.len_max())?;
+        encode(&mut payload).map_err(|error| {
+            ProcessError::encode(format!("the argument cannot be encoded: {error}"))
+        })?;
+        let default_name = || format!("Process-{position}");
+        let name = self.name.clone().unwrap_or_else(default_name);
+        let (launcher, pipes) = self.prepare(&name, payload, &outbox)?;
+        let handle = self.launch(launcher)?;
+        Ok(Process::new(handle, outbox, decode, pipes))
+    }
+
+    /// What the kernel would not refuse clearly.
+    fn check(&self) -> Result<(), SpawnError> {
+        let refuse = |op, why: String| {
+            Err(SpawnError::system(op, io::Error::new(io::ErrorKind::InvalidInput, why)))
+        };
+        if let Some(name) = self.environment.invalid_name() {
+            let why = format!("{name:?} is no name of a variable: empty, or with a `=`");
+            return refuse("set the environment", why);
+        }
+        let impossible = |number: &&usize| **number >= CpuSet::MAX_CPU;
+        if let Some(number) = self.settings.affinity.iter().find(impossible) {
+            return refuse("set the affinity", format!("there is no processor {number}"));
+        }
+        Ok(())
+    }
+
+    fn prepare(
+        &self,
+        name: &str,
+        payload: Vec<u8>,
+        outbox: &Outbox,
+    ) -> Result<(Launcher, Pipes), SpawnError> {
+        let open = |error| SpawnError::system("open a standard descriptor", error);
+        let (input, stdin) = self.stdin.open_input().map_err(open)?;
+        let (output, stdout) = self.stdout.open_output().map_err(open)?;
+        let (errors, stderr) = self.stderr.open_output().map_err(open)?;
+        let writer = outbox.writer();
+        let writer = writer.map_err(|error| SpawnError::system("duplicate a descriptor", error))?;
+        let launcher = Launcher::new(errand::main)
+            .name(name)
+            .payload(payload)
+            .fds(vec![writer])
+            .standard([input, output, errors])
+            .environment(self.environment.clone())
+            .directory(self.open_directory()?)
+            .settings(self.settings.clone())
+            .core_dumps(self.core_dumps);
+        Ok((launcher, Pipes { stdin, stdout, stderr }))
+    }
+
+    fn open_directory(&self) -> Result<Option<OwnedFd>, SpawnError> {
+        let Some(path) = &self.current_dir else { return Ok(None) };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(path, flags, Mode::empty());
+        opened.map(Some).map_err(|error| SpawnError::system("open the working directory", error))
+    }
+
+    fn launch(&self, launcher: Launcher) -> Result<ProcessHandle, SpawnError> {
+        hook::check()?;
+        let household = Offices::open()?.household();
+        let key = household.expect()?;
+        let name = launcher.given_name().to_owned();
+        let launched = launcher.on_exit(move |_| household.leave(key)).launch();
+        let child = launched.inspect_err(|_| household.leave(key))?;
+        let handle = ProcessHandle::of_child(name, child);
+        household.enter(key, handle.clone(), self.is_daemon);
+        Ok(handle)
+    }
+}

@@ -1,0 +1,71 @@
+//! What a process is sent out to do: a function and its encoded argument, as the payload of a launch.
+//!
+//! The payload is a header (a postcard record) and behind it the argument. Only [`write`] makes payloads that [`main`] gets,
+//! because `main` is named nowhere else.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use crate::answer;
+use crate::error::SpawnError;
+use crate::function::{Context, Function, Work};
+use crate::launcher::Start;
+use crate::panics::{self, Printing};
+use crate::stderr::complain;
+use crate::{lineage, outbox};
+
+#[derive(Serialize, Deserialize)]
+struct Header<'a> {
+    function: [u64; 2],
+    /// Where the process stands, see `lineage`.
+    position: &'a str,
+    len_max: u64,
+}
+
+/// A payload that lacks the argument, which is to be appended.
+pub(crate) fn write(
+    function: Function,
+    position: &str,
+    len_max: usize,
+) -> Result<Vec<u8>, SpawnError> {
+    let header = Header { function: function.to_words(), position, len_max: len_max as u64 };
+    postcard::to_stdvec(&header)
+        .map_err(|error| SpawnError::system("write the errand", io::Error::other(error)))
+}
+
+/// The main function of a process that runs one function. Its exit code is that of a Rust program whose `main` ended alike:
+/// 0, 1 for an error, 101 for a panic.
+pub(crate) fn main(start: Start) {
+    panics::capture(Printing::AsUsual);
+    match run(start) {
+        Ok(answer::OK) => {}
+        Ok(answer::PANICKED) => std::process::exit(101),
+        Ok(_) => std::process::exit(1),
+        Err(error) => {
+            complain(format_args!("process {} cannot answer: {error}", std::process::id()));
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Runs the function and leaves its answer; the answer's tag.
+fn run(start: Start) -> io::Result<u8> {
+    let (header, input) =
+        postcard::take_from_bytes::<Header<'_>>(&start.payload).map_err(io::Error::other)?;
+    let outbox = start.fds.into_iter().next().ok_or(io::ErrorKind::NotFound)?;
+    lineage::set_position(header.position);
+    answer::set_len_max(usize::try_from(header.len_max).unwrap_or(usize::MAX));
+    // SAFETY: the words are those of a function, written by `write` in a process that runs the same image.
+    let function = unsafe { Function::from_words(header.function) };
+    let function = function.locate().ok_or(io::ErrorKind::InvalidData)?;
+    let (mut output, mut context) = (Vec::new(), Context::default());
+    let tag = function.run(&mut Work { input, output: &mut output, context: &mut context });
+    if let Err(error) = outbox::leave(&outbox, tag, &output) {
+        let len = output.len();
+        let why = format!("there is no memory for its {len} bytes: {error}");
+        let tag = answer::reason(&mut output, answer::ENCODE, &why);
+        return outbox::leave(&outbox, tag, &output).map(|()| tag);
+    }
+    Ok(tag)
+}

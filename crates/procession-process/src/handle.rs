@@ -1,0 +1,205 @@
+//! A process that can be waited for and signalled by anybody.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::child::Child;
+use crate::exit::Exit;
+use crate::grip::{Grip, ends_within};
+
+/// A process: one that this process started, this process itself ([`current`](crate::current)), or its parent
+/// ([`parent`](crate::parent)).
+///
+/// All methods may be called from any thread, at once, any number of times, also after the process has ended. A signal can
+/// never hit another process that has got the same number. Dropping a handle does nothing to the process.
+///
+/// ```
+/// use std::time::Duration;
+/// use procession_process::{Exit, Process, ProcessHandle};
+///
+/// let process = Process::spawn(|()| std::thread::sleep(Duration::from_secs(3600)), ())?;
+/// let handle: ProcessHandle = (*process).clone();
+/// std::thread::spawn(move || handle.kill());
+/// assert_eq!(process.wait(), Exit::Signal(9));
+/// # Ok::<(), procession_process::ProcessError>(())
+/// ```
+#[derive(Clone)]
+pub struct ProcessHandle(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    who: Who,
+}
+
+enum Who {
+    Child(Child),
+    Relative(Relative),
+}
+
+/// A process that is not a child of this one.
+pub(crate) struct Relative {
+    pub(crate) pid: u32,
+    /// `None` if it is out of reach: in another pid namespace, or pidfds are used up.
+    pub(crate) grip: Option<Grip>,
+}
+
+impl fmt::Debug for ProcessHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessHandle")
+            .field("pid", &self.pid())
+            .field("name", &self.name())
+            .field("exit_status", &self.exit_status())
+            .finish()
+    }
+}
+
+impl ProcessHandle {
+    pub(crate) fn of_child(name: String, child: Child) -> Self {
+        Self(Arc::new(Inner { name, who: Who::Child(child) }))
+    }
+
+    pub(crate) fn of_relative(name: &str, relative: Relative) -> Self {
+        Self(Arc::new(Inner { name: name.to_owned(), who: Who::Relative(relative) }))
+    }
+
+    /// The process id. Once the process has ended it may belong to another one.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        match &self.0.who {
+            Who::Child(child) => child.pid(),
+            Who::Relative(relative) => relative.pid,
+        }
+    }
+
+    /// The name it was started with. ps(1) shows the first 15 bytes of it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Whether the process still runs. Does not block.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        match &self.0.who {
+            Who::Child(child) => child.is_alive(),
+            Who::Relative(relative) => !relative.ends_within(Some(Duration::ZERO)),
+        }
+    }
+
+    /// How the process ended, `None` if it runs. Does not block.
+    ///
+    /// Of a process that is no child of this one, only Linux 6.15 and later can tell; before, it is [`Exit::Unknown`].
+    #[must_use]
+    #[doc(alias = "exitcode")]
+    pub fn exit_status(&self) -> Option<Exit> {
+        match &self.0.who {
+            Who::Child(child) => child.exit(),
+            Who::Relative(_) => self.wait_timeout(Duration::ZERO),
+        }
+    }
+
+    /// Blocks until the process has ended. It is woken by nothing else.
+    ///
+    /// A process that was started with piped output may be waiting for somebody who reads it.
+    pub fn wait(&self) -> Exit {
+        match &self.0.who {
+            Who::Child(child) => child.wait(),
+            Who::Relative(relative) => relative.wait(None).unwrap_or(Exit::Unknown),
+        }
+    }
+
+    /// Blocks like [`wait`](Self::wait), but no longer than `timeout`; `None` if it passed.
+    #[must_use]
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<Exit> {
+        match &self.0.who {
+            Who::Child(child) => child.wait_timeout(timeout),
+            Who::Relative(relative) => relative.wait(Some(timeout)),
+        }
+    }
+
+    /// Asks the process to end, by SIGTERM. A process that has ended is left alone, which is no error.
+    ///
+    /// # Errors
+    ///
+    /// As for [`signal`](Self::signal).
+    pub fn terminate(&self) -> io::Result<()> {
+        self.signal(libc::SIGTERM)
+    }
+
+    /// Ends the process, by SIGKILL. A process that has ended is left alone, which is no error.
+    ///
+    /// # Errors
+    ///
+    /// As for [`signal`](Self::signal).
+    pub fn kill(&self) -> io::Result<()> {
+        self.signal(libc::SIGKILL)
+    }
+
+    /// Interrupts the process, by SIGINT, as Ctrl-C does. A process that has ended is left alone, which is no error.
+    ///
+    /// # Errors
+    ///
+    /// As for [`signal`](Self::signal).
+    pub fn interrupt(&self) -> io::Result<()> {
+        self.signal(libc::SIGINT)
+    }
+
+    /// Sends a signal, by its number. A process that has ended gets none, which is no error.
+    ///
+    /// # Errors
+    ///
+    /// - `InvalidInput`: no such signal
+    /// - `PermissionDenied`: the process has changed its user; or it is in another pid namespace; or this process was forked
+    ///   from the one that started it
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        match &self.0.who {
+            Who::Child(child) => child.signal(signal),
+            Who::Relative(relative) => relative.signal(signal),
+        }
+    }
+
+    pub(crate) fn as_child(&self) -> Option<&Child> {
+        match &self.0.who {
+            Who::Child(child) => Some(child),
+            Who::Relative(_) => None,
+        }
+    }
+}
+
+impl Relative {
+    fn signal(&self, signal: i32) -> io::Result<()> {
+        let Some(grip) = &self.grip else {
+            let why =
+                "the process is in another pid namespace, or no descriptor was left to hold it";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        };
+        match grip.signal(signal) {
+            Err(Errno::SRCH) => Ok(()),
+            sent => Ok(sent?),
+        }
+    }
+
+    fn wait(&self, timeout: Option<Duration>) -> Option<Exit> {
+        let ended = self.ends_within(timeout);
+        // Nobody but its parent can reap it; what this asks is what the kernel remembers.
+        ended.then(|| self.grip.as_ref().and_then(Grip::reap).unwrap_or(Exit::Unknown))
+    }
+
+    /// One that cannot be watched is the parent or this process itself, which do not end before this one.
+    fn ends_within(&self, timeout: Option<Duration>) -> bool {
+        if let Some(notice) = self.grip.as_ref().and_then(Grip::end_notice) {
+            return ends_within(notice, timeout);
+        }
+        match timeout {
+            Some(timeout) => std::thread::sleep(timeout),
+            None => loop {
+                std::thread::park();
+            },
+        }
+        false
+    }
+}

@@ -1,0 +1,105 @@
+//! What a process may use of the machine.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+
+/// What a process may use of the machine, by the limits that the kernel offers without privileges (setrlimit(2)). Nothing is
+/// limited at first.
+///
+/// The process cannot raise its limits again, and the processes that it starts inherit them. A limit above the one that this
+/// process is under itself is cut to that.
+///
+/// ```
+/// use procession_process::{Limits, Process};
+///
+/// let builder = Process::builder().limits(Limits::new().memory_bytes(1 << 30).cpu_seconds(60));
+/// assert_eq!(builder.spawn(|n: u64| n + 1, 1)?.join()?, 2);
+/// # Ok::<(), procession_process::ProcessError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use = "limits do nothing before they are given to a builder"]
+pub struct Limits {
+    memory_bytes: Option<u64>,
+    cpu_seconds: Option<u64>,
+    open_files: Option<u64>,
+    file_size_bytes: Option<u64>,
+    processes: Option<u64>,
+}
+
+impl Limits {
+    /// No limits.
+    pub const fn new() -> Self {
+        Self {
+            memory_bytes: None,
+            cpu_seconds: None,
+            open_files: None,
+            file_size_bytes: None,
+            processes: None,
+        }
+    }
+
+    /// How much private memory the process may have, in bytes (RLIMIT_DATA). Beyond it an allocation fails: Rust aborts
+    /// (SIGABRT), C code gets a null pointer.
+    ///
+    /// What this does not do: it counts what is *reserved*, also if it is never touched, so that the stack of each thread
+    /// counts whole (8 MiB for the one that runs the function), and an allocator that reserves arenas in advance needs room
+    /// for them: limits below 64 MiB are rarely useful. It does not count shared memory (rings, results, shared buffers),
+    /// which is why it was chosen over RLIMIT_AS, nor files in the page cache. A process that is over it is not told apart
+    /// from one that aborts by itself. Each process below has the limit for itself: the sum is not limited.
+    pub const fn memory_bytes(mut self, bytes: u64) -> Self {
+        self.memory_bytes = Some(bytes);
+        self
+    }
+
+    /// How much processor time all threads of the process may take together, in seconds (RLIMIT_CPU). Beyond it the process
+    /// gets SIGXCPU, of which it dies; if it catches that, SIGKILL one second later. Time asleep does not count.
+    pub const fn cpu_seconds(mut self, seconds: u64) -> Self {
+        self.cpu_seconds = Some(seconds);
+        self
+    }
+
+    /// How many descriptors the process may have open (RLIMIT_NOFILE). Beyond it opening fails with EMFILE. Below about 10
+    /// a process cannot start.
+    pub const fn open_files(mut self, count: u64) -> Self {
+        self.open_files = Some(count);
+        self
+    }
+
+    /// How large the process may make a file, in bytes (RLIMIT_FSIZE); 0 is no writing to files at all. Beyond it the
+    /// process gets SIGXFSZ, of which it dies. Pipes, sockets and the result of the function are not limited.
+    pub const fn file_size_bytes(mut self, bytes: u64) -> Self {
+        self.file_size_bytes = Some(bytes);
+        self
+    }
+
+    /// How many processes and threads the *user* may have for the process to start another (RLIMIT_NPROC). All of the user's
+    /// count, not only those below this process, and the thread that runs the function is one of them. It does not bind
+    /// root.
+    pub const fn processes(mut self, count: u64) -> Self {
+        self.processes = Some(count);
+        self
+    }
+
+    /// Puts this process under these limits. On failure, the limit that was refused.
+    pub(crate) fn apply(&self) -> Result<(), (&'static str, rustix::io::Errno)> {
+        set("RLIMIT_DATA", Resource::Data, self.memory_bytes, 0)?;
+        // With a hard limit that is no higher, SIGKILL would come first, and nobody would know why.
+        set("RLIMIT_CPU", Resource::Cpu, self.cpu_seconds, 1)?;
+        set("RLIMIT_NOFILE", Resource::Nofile, self.open_files, 0)?;
+        set("RLIMIT_FSIZE", Resource::Fsize, self.file_size_bytes, 0)?;
+        set("RLIMIT_NPROC", Resource::Nproc, self.processes, 0)
+    }
+}
+
+fn set(
+    name: &'static str,
+    resource: Resource,
+    limit: Option<u64>,
+    slack: u64,
+) -> Result<(), (&'static str, rustix::io::Errno)> {
+    let Some(limit) = limit else { return Ok(()) };
+    let ours = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+    let (current, maximum) = (limit.min(ours), limit.saturating_add(slack).min(ours));
+    let limits = Rlimit { current: Some(current), maximum: Some(maximum) };
+    setrlimit(resource, limits).map_err(|error| (name, error))
+}

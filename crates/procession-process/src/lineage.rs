@@ -1,0 +1,107 @@
+//! Who this process is, who its parent is, and what its children are called.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use procession_shm::fork::FirstWins;
+use rustix::process::{Pid, getpid, getppid};
+
+use crate::grip::Grip;
+use crate::handle::{ProcessHandle, Relative};
+
+/// The name of a process that was not started by this crate.
+const MAIN: &str = "main";
+
+/// What a child was told at its start.
+struct Lineage {
+    pid: u32,
+    name: String,
+    /// As the parent itself is numbered.
+    parent: u32,
+    parent_name: String,
+}
+
+static LINEAGE: FirstWins<Lineage> = FirstWins::new();
+/// The numbers by which this process and those above it were named, like `1:3`.
+static POSITION: FirstWins<String> = FirstWins::new();
+/// Relaxed: a counter.
+static LAST_CHILD: AtomicU64 = AtomicU64::new(0);
+
+/// Notes what this process was told.
+pub(crate) fn found(name: &str, parent: u32, parent_name: &str) {
+    let lineage = Lineage {
+        pid: std::process::id(),
+        name: name.to_owned(),
+        parent,
+        parent_name: parent_name.to_owned(),
+    };
+    let Ok(_) = LINEAGE.get_or_try_init(|| Ok::<_, std::convert::Infallible>(lineage));
+}
+
+pub(crate) fn own_name() -> &'static str {
+    LINEAGE.get().map_or(MAIN, |lineage| &lineage.name)
+}
+
+/// Notes where this process stands.
+pub(crate) fn set_position(position: &str) {
+    let position = position.to_owned();
+    let Ok(_) = POSITION.get_or_try_init(|| Ok::<_, std::convert::Infallible>(position));
+}
+
+/// Where the next child of this process stands.
+pub(crate) fn next_position() -> String {
+    let number = LAST_CHILD.fetch_add(1, Ordering::Relaxed) + 1;
+    match POSITION.get() {
+        Some(own) => format!("{own}:{number}"),
+        None => number.to_string(),
+    }
+}
+
+/// This process.
+///
+/// Its name is that with which it was started, `main` if it was not started by this crate. It is alive; to wait for it is to
+/// wait for ever.
+///
+/// ```
+/// let this = procession_process::current();
+/// assert_eq!((this.pid(), this.name()), (std::process::id(), "main"));
+/// assert!(this.is_alive());
+/// ```
+#[must_use]
+pub fn current() -> ProcessHandle {
+    let relative = Relative { pid: std::process::id(), grip: Grip::take(getpid()).ok() };
+    ProcessHandle::of_relative(own_name(), relative)
+}
+
+/// The process that started this one, if this one was started by this crate.
+///
+/// A process is killed when its parent ends, so the parent is alive, but for an instant. In a process that was started in
+/// another pid namespace than its parent's, the pid is that which the parent has in its own, and it can be neither waited for
+/// nor signalled. In a process made by a bare fork(2) there is none.
+///
+/// ```
+/// use procession_process::{Process, parent};
+///
+/// assert!(parent().is_none());
+/// let child = Process::spawn(|()| parent().map(|parent| parent.pid()), ())?;
+/// assert_eq!(child.join()?, Some(std::process::id()));
+/// # Ok::<(), procession_process::ProcessError>(())
+/// ```
+#[must_use]
+pub fn parent() -> Option<ProcessHandle> {
+    let lineage = LINEAGE.get().filter(|lineage| lineage.pid == std::process::id())?;
+    let (pid, grip) = match getppid() {
+        None => (lineage.parent, None),
+        Some(pid) => (number(pid), hold_parent(pid)),
+    };
+    Some(ProcessHandle::of_relative(&lineage.parent_name, Relative { pid, grip }))
+}
+
+/// Holds on to the parent: `None` if it has ended meanwhile, or cannot be held.
+fn hold_parent(pid: Pid) -> Option<Grip> {
+    // As long as it is the parent after it was held, it was the parent that was held.
+    Grip::take(pid).ok().filter(|_| getppid() == Some(pid))
+}
+
+fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().cast_unsigned()
+}
