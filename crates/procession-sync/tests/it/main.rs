@@ -1,0 +1,25 @@
+//! What the primitives promise: within one process, and between processes that are stopped and killed.
+
+#![cfg(not(procession_loom))]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod barrier;
+mod condvar;
+mod deaths;
+mod event;
+mod forks;
+mod machine;
+mod mutex;
+mod once;
+mod player;
+mod rwlock;
+mod semaphore;
+mod stage;
+mod wide;
+
+/// Not a test: the process that the tests start, many times over.
+#[test]
+#[ignore = "the process that the other tests start"]
+fn player() {
+    stage::play();
+}
