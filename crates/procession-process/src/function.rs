@@ -11,7 +11,7 @@
 //! Invariants:
 //!
 //! * **F1** A [`Function`] is made only by [`Function::unary`] and its siblings, or read by [`link`](crate::link) from bytes that the parent's link
-//!   wrote from one. So its entry is always an `Entry` and its target always has the type which that entry expects.
+//!   wrote from one, or by `errand` from a payload that `errand` wrote from one. So its entry is always an `Entry` and its target always has the type which that entry expects.
 //! * **F2** Parent and child run the same image: the child has compared its identity with the parent's before it serves.
 
 use std::any::Any;

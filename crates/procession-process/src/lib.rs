@@ -1,33 +1,51 @@
 //! Processes of this program, started as easily as threads.
 //!
-//! [`Launcher`] starts the running program again as a child process that calls one function of
-//! yours instead of `main`, with bytes and descriptors that you give it. There is nothing to
-//! register and no call to place at the top of `main`: a start-up hook, linked into the program
-//! with this crate, decides before `main` whether the process is a child.
+//! [`Process`] runs one function in a process of its own and gives its value, as `std::thread` does with threads. Below it,
+//! [`Launcher`] starts the running program again as a child process that calls a function with bytes and descriptors. There is
+//! nothing to register and no call to place at the top of `main`: a start-up hook, linked into the program with this crate,
+//! decides before `main` whether the process is a child.
 //!
-//! ```no_run
-//! use procession_process::{Exit, Launcher, Start};
+//! ```
+//! use procession_process::{Exit, Process, ProcessError, spawn};
 //!
-//! fn work(start: Start) {
-//!     assert_eq!(start.payload, b"input");
-//!     std::process::exit(3);
+//! fn power(base: u64, exponent: u32) -> u64 {
+//!     base.pow(exponent)
 //! }
 //!
-//! fn main() -> Result<(), procession_process::SpawnError> {
-//!     let child = Launcher::new(work).payload(b"input".to_vec()).launch()?;
-//!     assert_eq!(child.wait(), Exit::Code(3));
+//! fn crash(address: usize) -> u8 {
+//!     // SAFETY: not sound at all, which costs this process and no other.
+//!     unsafe { std::ptr::with_exposed_provenance::<u8>(address).read_volatile() }
+//! }
+//!
+//! fn main() -> Result<(), ProcessError> {
+//!     let process = spawn!(power(2, 10))?;
+//!     assert_eq!(process.join()?, 1024);
+//!     match Process::spawn(crash, 8)?.join() {
+//!         Err(ProcessError::Died { exit, .. }) => assert_eq!(exit.to_string(), "SIGSEGV (segmentation fault)"),
+//!         other => panic!("{other:?}"),
+//!     }
 //!     Ok(())
 //! }
 //! ```
+//!
+//! | Python's multiprocessing | here |
+//! |---|---|
+//! | `Process(target=f, args=(a, b))`, `start` | [`spawn!(f(a, b))`](spawn), [`Process::spawn`] |
+//! | `name`, `daemon` | [`ProcessBuilder::name`], [`ProcessBuilder::daemon`] |
+//! | `join`, `exitcode`, `sentinel` | [`Process::join`], [`ProcessHandle::exit_status`], [`ProcessHandle::wait`], `.await` |
+//! | `terminate`, `kill`, `interrupt` | the same of [`ProcessHandle`] |
+//! | `current_process`, `parent_process`, `active_children` | [`current`], [`parent`], [`active_children`] |
+//! | `cpu_count` | [`cpu_count`] |
 //!
 //! # What can be relied on
 //!
 //! - A child never runs `main`, whatever goes wrong; it exits with a code of [`refusal`] instead.
 //!   A program whose children could run `main` cannot launch any ([`SpawnError`]).
-//! - When a process ends, however it ends, its children are killed, and theirs.
+//! - When a process ends, however it ends, its children are killed, and theirs. Before it exits by itself it waits for those
+//!   that were started by [`Process`] and are no daemons.
 //! - Every child is reaped, also if its handle was dropped: there are no zombies.
 //! - A child inherits the standard descriptors, those it was given, and no others.
-//! - [`Child::kill`] can never hit another process.
+//! - [`ProcessHandle::kill`] and [`Child::kill`] can never hit another process.
 //!
 //! # What a child is not
 //!

@@ -66,7 +66,8 @@ impl Limits {
     }
 
     /// How large the process may make a file, in bytes (RLIMIT_FSIZE); 0 is no writing to files at all. Beyond it the
-    /// process gets SIGXFSZ, of which it dies. Pipes, sockets and the result of the function are not limited.
+    /// process gets SIGXFSZ, of which it dies. Pipes, sockets and the result of the function are not limited; but what the process
+    /// needs to start others is: a limit below some MiB bounds their results and arguments, and with 0 it cannot start any.
     pub const fn file_size_bytes(mut self, bytes: u64) -> Self {
         self.file_size_bytes = Some(bytes);
         self

@@ -1,8 +1,8 @@
 //! The thread that collects all children of this process.
 //!
 //! It sleeps in one epoll on the pidfds of all children, so that it costs nothing while none
-//! ends. A child whose process has ended is reaped, its `on_exit` is called, and its waiters are
-//! woken, in this order.
+//! ends. A child whose process has ended is reaped, its `on_exit` is called, and its waiters and the
+//! task that awaits it are woken, in this order.
 //!
 //! A debugger that traces a child delays its reaping: the child is asked again every 20 ms until
 //! the debugger has let go. Where pidfds are forbidden each child has a thread of its own.

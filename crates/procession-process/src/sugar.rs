@@ -38,6 +38,14 @@ use crate::process_error::ProcessError;
 /// # Ok::<(), procession_process::ProcessError>(())
 /// ```
 ///
+/// What is called must not capture anything of this process:
+///
+/// ```compile_fail,E0308
+/// let offset = 3;
+/// let add = |n: u32| n + offset;
+/// let process = procession_process::spawn!(add(4));
+/// ```
+///
 /// # Errors
 ///
 /// The value is a `Result` as that of `Process::spawn`.

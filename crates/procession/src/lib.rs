@@ -32,12 +32,15 @@
 
 #![forbid(unsafe_code)]
 
-pub use procession_channel::{IntoArg, Message};
+pub use procession_channel::{Fd, IntoArg, Message, pipe};
 pub use procession_pool::{
     Attempts, Canceller, Imap, Job, Panic, Pool, PoolBuilder, PoolError, SubmitError, Task,
     TaskError,
 };
-pub use procession_process::{Exit, Failure, Outcome, Report, SpawnError, cpu_count};
+pub use procession_process::{
+    Exit, Failure, Limits, Outcome, Process, ProcessBuilder, ProcessError, ProcessHandle, Report,
+    SpawnError, Stdio, active_children, cpu_count, current, parent, spawn,
+};
 
 /// The result of a function that runs in another process, and of a `main` that uses the `?` operator: any error converts into
 /// [`Failure`]. It is not in the prelude; write `procession::Result<T>`.
@@ -45,8 +48,9 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 pub mod prelude {
     //! What most programs need: `use procession::prelude::*`. It has no name that the standard library also has.
+    pub use procession_channel::pipe;
     pub use procession_pool::{Pool, Task, TaskError};
-    pub use procession_process::Failure;
+    pub use procession_process::{Failure, Process, spawn};
 }
 
 // The programs in the two pages that visitors see first are tests, too.

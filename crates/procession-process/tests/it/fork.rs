@@ -1,5 +1,6 @@
 //! Host programs that fork by themselves.
 
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use procession_process::{Exit, Launcher};
@@ -8,6 +9,7 @@ use super::role::{self, play, say};
 
 pub(crate) const ROLES: &[(&str, fn())] = &[("forks", || {
     let before = Launcher::new(|_| std::thread::sleep(role::GUARD)).launch().unwrap();
+    let (mut looked, mut has_looked) = std::io::pipe().unwrap();
     // SAFETY: glibc makes its allocator usable in the child, which std and this crate rely on; no
     // other thread of this program holds a lock of std.
     match unsafe { libc::fork() } {
@@ -16,6 +18,7 @@ pub(crate) const ROLES: &[(&str, fn())] = &[("forks", || {
             assert_eq!(inert.kind(), std::io::ErrorKind::PermissionDenied);
             assert!(before.is_alive());
             assert_eq!(before.wait_timeout(Duration::from_millis(1)), None);
+            has_looked.write_all(b"x").unwrap();
             launch_some("forked");
             say("forked done");
             // The parent kills it meanwhile or after: the end is seen, the status is not.
@@ -24,8 +27,10 @@ pub(crate) const ROLES: &[(&str, fn())] = &[("forks", || {
             std::process::exit(0);
         }
         forked => {
+            drop(has_looked);
             launch_some("original");
             assert!(before.is_alive(), "the forked process could not kill it");
+            looked.read_exact(&mut [0]).unwrap();
             before.kill().unwrap();
             assert_eq!(before.wait(), Exit::Signal(libc::SIGKILL));
             let forked = rustix::process::Pid::from_raw(forked);

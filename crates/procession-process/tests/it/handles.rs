@@ -71,6 +71,7 @@ fn a_handle_tells_of_life_and_death() {
 
 #[test]
 fn each_signal_does_what_it_says() {
+    role::heed_interrupts();
     type Send = fn(&ProcessHandle) -> std::io::Result<()>;
     let cases: [(Send, i32); 4] = [
         (ProcessHandle::terminate, libc::SIGTERM),

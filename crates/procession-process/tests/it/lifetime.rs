@@ -147,6 +147,7 @@ fn an_exit_handler_may_still_start_a_process_and_join_it() {
 /// What a terminal does: SIGINT to all processes of the group in the foreground.
 #[test]
 fn one_ctrl_c_ends_parent_and_children() {
+    role::heed_interrupts();
     let mut command = command("sleep");
     let mut parent = command.process_group(0).stdout(Stdio::piped()).spawn().unwrap();
     let out = BufReader::new(parent.stdout.take().unwrap());
@@ -162,6 +163,7 @@ fn one_ctrl_c_ends_parent_and_children() {
 
 #[test]
 fn ctrl_c_ends_a_child_as_it_ends_any_program() {
+    role::heed_interrupts();
     let process = spawn!(sleeps()).unwrap();
     process.interrupt().unwrap();
     match process.join() {

@@ -11,7 +11,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::role::{self, play};
 
-pub(crate) const ROLES: &[(&str, fn())] = &[("200 processes", || {
+pub(crate) const ROLES: &[(&str, fn())] = &[
+    ("200 processes", many_processes),
+    ("join while SIGCHLD is ignored", || {
+        // SAFETY: no handler is installed, a disposition is set.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+        for n in 0..50 {
+            assert_eq!(Process::spawn(|n: u32| n + 1, n).unwrap().join().unwrap(), n + 1);
+            let died = Process::spawn(raises, libc::SIGKILL).unwrap();
+            assert!(matches!(exit_of(died), Exit::Unknown | Exit::Signal(libc::SIGKILL)));
+        }
+    }),
+];
+
+fn many_processes() {
     let round = || {
         assert_eq!(Process::spawn(|n: u32| n + 1, 1).unwrap().join().unwrap(), 2);
         drop(Process::spawn(|()| (), ()).unwrap());
@@ -27,7 +40,7 @@ pub(crate) const ROLES: &[(&str, fn())] = &[("200 processes", || {
     }
     role::eventually("no children, no zombies", || role::children().is_empty());
     role::eventually("no descriptor, no thread more", || (descriptors(), threads()) == before);
-})];
+}
 
 fn exits(code: i32) {
     std::process::exit(code)
@@ -160,6 +173,7 @@ fn a_process_that_exits_early_died_with_its_code() {
 
 #[test]
 fn a_process_that_is_killed_died_by_the_signal() {
+    role::heed_interrupts();
     let signals = [
         libc::SIGHUP,
         libc::SIGINT,
@@ -388,6 +402,11 @@ fn one_thread_joins_while_another_kills() {
 #[test]
 fn processes_and_descriptors_do_not_pile_up() {
     play("200 processes").succeed();
+}
+
+#[test]
+fn a_value_arrives_also_if_nobody_knows_how_the_process_ended() {
+    play("join while SIGCHLD is ignored").succeed();
 }
 
 #[test]

@@ -189,6 +189,15 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Children start with these signals ignored if this process was, as a shell's job in the background is. Tests that send
+/// them to children need them to be deadly.
+pub(crate) fn heed_interrupts() {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+        // SAFETY: no handler is installed, a disposition is set.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// What a descriptor refers to, as the kernel names it.
 pub(crate) fn target(descriptor: &impl AsRawFd) -> PathBuf {
     fs::read_link(format!("/proc/self/fd/{}", descriptor.as_raw_fd())).unwrap()
