@@ -62,6 +62,9 @@ const WRITER_BELL: usize = 384;
 /// Where the words of the protocol on top of the ring begin, in bytes.
 const PROTOCOL: usize = 512;
 
+/// The largest position at which a side may be taken over: far beyond what can be sent, and far from where a counter wraps.
+const POSITION_MAX: u64 = 1 << 62;
+
 /// The other side broke the rules of the ring: a counter that cannot be.
 ///
 /// Nothing of it has been used. The ring is of no use any more and its peer cannot be trusted.
@@ -211,6 +214,14 @@ impl<M: Memory> Producer<M> {
         Self { memory, written: 0, released: 0 }
     }
 
+    /// The writing side of a ring that another process has written to before: [`position`](Self::position) and
+    /// [`released`](Self::released) as they were there. `None` when they break R1, or are so large that a counter could wrap.
+    pub fn resume(memory: M, written: u64, released: u64) -> Option<Self> {
+        let held = written.checked_sub(released)?;
+        let sound = written <= POSITION_MAX && held <= memory.capacity() as u64;
+        sound.then_some(Self { memory, written, released })
+    }
+
     /// How many bytes can be written now.
     ///
     /// # Errors
@@ -247,6 +258,17 @@ impl<M: Memory> Producer<M> {
         Ok(len)
     }
 
+    /// How many bytes can be written now, if it is enough for the caller at the last look; otherwise after another look.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] when the consumer's position cannot be.
+    #[inline]
+    pub fn room(&mut self, wanted: usize) -> Result<usize, Corrupt> {
+        let seen = self.room_seen();
+        if seen >= wanted { Ok(seen) } else { self.free() }
+    }
+
     /// Publishes all that was written: the commit point.
     #[inline]
     pub fn publish(&mut self) {
@@ -256,6 +278,11 @@ impl<M: Memory> Producer<M> {
     /// How many bytes were ever written.
     pub fn position(&self) -> u64 {
         self.written
+    }
+
+    /// How many bytes the consumer had ever released at the last look.
+    pub fn released(&self) -> u64 {
+        self.released
     }
 
     /// The ring.
@@ -285,6 +312,12 @@ impl<M: Memory> Consumer<M> {
     /// The reading side of a ring that nobody has read from yet.
     pub fn new(memory: M) -> Self {
         Self { memory, read: 0, published: 0 }
+    }
+
+    /// The reading side of a ring that another process has read from before: [`position`](Self::position) as it was there.
+    /// `None` when it is so large that a counter could wrap.
+    pub fn resume(memory: M, read: u64) -> Option<Self> {
+        (read <= POSITION_MAX).then_some(Self { memory, read, published: read })
     }
 
     /// How many bytes can be read now.

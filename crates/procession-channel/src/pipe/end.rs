@@ -1,0 +1,83 @@
+//! What both ends have in common: there is one of each in the world, it may be sent away, and it may be closed.
+//!
+//! | state | ways out |
+//! |---|---|
+//! | here | in a message, closed |
+//! | in a message | gone when the message is sent, here again when it fails |
+//! | gone | |
+//! | closed | |
+//!
+//! Nothing but this crate's own code runs while an end is locked: values are encoded before and decoded after. So a value that
+//! holds the very end through which it is sent is an error and no deadlock.
+
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+
+use procession_shm::transfer::{Moved, TransferError, Unique};
+
+use super::line::Line;
+
+/// What has a line to its peer.
+pub(super) trait HasLine: Send + 'static {
+    fn line(&self) -> &Line;
+}
+
+/// An end, until it is sent away or closed.
+#[derive(Debug)]
+pub(super) struct End<X: HasLine> {
+    place: Unique<RefCell<Option<X>>>,
+    /// One thread at a time: two that receive would take each other's messages apart.
+    _not_sync: PhantomData<Cell<()>>,
+}
+
+impl<X: HasLine> End<X> {
+    pub(super) fn new(end: X) -> Self {
+        Self { place: Unique::new(RefCell::new(Some(end))), _not_sync: PhantomData }
+    }
+
+    /// Uses the end; `None` is one that is closed, and `work` closes it by taking it out.
+    #[inline]
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Option<X>) -> R) -> Result<R, Moved> {
+        self.place.with(|cell| {
+            let end = &mut *cell.borrow_mut();
+            if let Some(end) = end {
+                end.line().set_leaving(false);
+                if !end.line().is_here() {
+                    return Err(Moved);
+                }
+            }
+            Ok(work(end))
+        })?
+    }
+
+    pub(super) fn close(&self) {
+        // One that is not here is not open here.
+        let _moved = self.with(Option::take);
+    }
+
+    /// Puts the end into the message that is being encoded.
+    pub(super) fn leave<P>(
+        &self,
+        handle: &'static str,
+        write: impl FnOnce(&X) -> Result<P, TransferError>,
+    ) -> Result<P, TransferError> {
+        self.place.leave(handle, |cell| {
+            let reason = "it is closed";
+            let end = cell.borrow();
+            let end = end.as_ref().ok_or(TransferError::Malformed { handle, reason })?;
+            if !end.line().is_here() {
+                return Err(TransferError::Moved { handle });
+            }
+            let written = write(end)?;
+            end.line().set_leaving(true);
+            Ok(written)
+        })
+    }
+}
+
+/// An end that was in a message which failed is here again, and is closed by being dropped.
+impl<X: HasLine> Drop for End<X> {
+    fn drop(&mut self) {
+        let _moved = self.with(|_| ());
+    }
+}

@@ -1,0 +1,183 @@
+//! Why something was not sent or not received.
+
+use std::fmt;
+use std::io;
+
+use procession_shm::SegmentError;
+use procession_shm::transfer::{Moved, TransferError};
+
+use crate::codec::{DecodeError, EncodeError};
+use crate::ring;
+
+/// What the process at the other end did that no process does which keeps to the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Violation {
+    /// It wrote a position that cannot be.
+    #[error(transparent)]
+    Position(#[from] ring::Corrupt),
+    /// It wrote a frame that cannot be.
+    #[error("it wrote a frame that cannot be: {0}")]
+    Frame(&'static str),
+    /// It sent a longer message than the pipe is for.
+    #[error("it sent {len} bytes or more in a message, over the limit of {limit} bytes")]
+    TooLarge {
+        /// The length in bytes up to where it was read.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The file descriptors of a message are not those that it announced.
+    #[error("the file descriptors of a message are not those announced: {0}")]
+    Descriptors(&'static str),
+    /// It woke this process again and again without a reason.
+    #[error("it woke this process {0} times in a row for nothing")]
+    Restless(u32),
+}
+
+/// A value that was not sent, and why. Nothing of it reached the other end; handles in it are usable as before.
+#[derive(thiserror::Error)]
+#[error("{kind}")]
+pub struct SendError<T> {
+    /// Why.
+    #[source]
+    pub kind: SendErrorKind,
+    /// The value.
+    pub value: T,
+}
+
+/// Without the value, which need not have a `Debug`.
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// Why a message was not sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendErrorKind {
+    /// There is no room now.
+    #[error("the pipe is full: try again later, or use `send`, which waits")]
+    Full,
+    /// The deadline came before there was room for all of it.
+    #[error("the pipe had no room for the message in time: nothing of it was sent")]
+    TimedOut,
+    /// Nobody receives: the other end was dropped, its process died, or this end was closed.
+    #[error("the pipe is closed: nobody will receive this message")]
+    Closed,
+    /// The value cannot be encoded.
+    #[error("the message cannot be encoded: {0}")]
+    Encode(#[source] EncodeError),
+    /// It is longer than the pipe is for, or than one that may not wait can be.
+    #[error(
+        "a message of {len} bytes is over the limit of {limit} bytes: raise it with `pipe::builder()` (`max_message`; for `try_send` the `capacity`), or send it in parts"
+    )]
+    TooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The handles in it have more file descriptors than the kernel carries in one packet.
+    #[error(
+        "the handles in the message have {count} file descriptors, and one message carries {limit}: send them in several messages"
+    )]
+    TooManyDescriptors {
+        /// How many they have.
+        count: usize,
+        /// How many one message carries.
+        limit: usize,
+    },
+    /// The kernel lets this user have no more file descriptors under way.
+    #[error(
+        "too many file descriptors are under way between processes: let the receivers take some, or raise RLIMIT_NOFILE (`ulimit -n`)"
+    )]
+    TooManyInFlight,
+    /// This end was sent to another process, or belongs to the process that this one was forked from.
+    #[error("this end of the pipe is not here any more: {0}")]
+    Moved(#[from] Moved),
+    /// The process at the other end broke the rules; the pipe is closed.
+    #[error(
+        "the process at the other end of the pipe cannot be trusted and the pipe is closed: {0}"
+    )]
+    Corrupt(#[from] Violation),
+    /// The system failed.
+    #[error("the message could not be sent: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Why a message was not received.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// Nothing comes any more and all that was sent was received: the other end was dropped, its process died between two
+    /// messages, or this end was closed.
+    #[error("the pipe is closed: all that was sent was received")]
+    Closed,
+    /// The sender died in the middle of a message, of which nothing is given out. The next receive is `Closed`.
+    #[error(
+        "the sender (process {pid}) died in the middle of a message, which is lost: ask for it again"
+    )]
+    Died {
+        /// The sender, by its own account: proof enough for a log, not for a signal. 0 if it never said.
+        pid: u32,
+    },
+    /// The message is no value of this type. It is gone, the next one can be received.
+    #[error("the message cannot be decoded: {0}")]
+    Decode(#[source] DecodeError),
+    /// The process at the other end broke the rules; the pipe is closed.
+    #[error(
+        "the process at the other end of the pipe cannot be trusted and the pipe is closed: {0}"
+    )]
+    Corrupt(#[from] Violation),
+    /// The message has a handle that only a trusted process may send. It is gone, the next one can be received.
+    #[error("{0}")]
+    Untrusted(#[source] TransferError),
+    /// This end was sent to another process, or belongs to the process that this one was forked from.
+    #[error("this end of the pipe is not here any more: {0}")]
+    Moved(#[from] Moved),
+    /// The message does not fit into the buffer. It is still there for a larger one.
+    #[error(
+        "the message has {len} bytes and the buffer {room}: receive it again into a larger one, or with `recv_bytes`"
+    )]
+    BufferTooShort {
+        /// The length of the message in bytes.
+        len: usize,
+        /// The length of the buffer in bytes.
+        room: usize,
+    },
+    /// The system failed. If it has no file descriptor left for a handle in the message, the message is still there.
+    #[error("the message could not be received: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<ring::Corrupt> for SendErrorKind {
+    fn from(corrupt: ring::Corrupt) -> Self {
+        Self::Corrupt(corrupt.into())
+    }
+}
+
+/// Why a pipe could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipeError {
+    /// The shared memory.
+    #[error("no memory for a pipe: {0}")]
+    Memory(#[from] SegmentError),
+    /// The socket.
+    #[error("no socket for a pipe: {0}")]
+    Socket(#[source] io::Error),
+    /// The options make no sense.
+    #[error("a pipe cannot have {option} {value}: it takes {min} to {max} bytes")]
+    Option {
+        /// Which option.
+        option: &'static str,
+        /// What was asked for.
+        value: usize,
+        /// The least it can be.
+        min: usize,
+        /// The most it can be.
+        max: usize,
+    },
+}

@@ -1,0 +1,93 @@
+//! The receiving end of a pipe without its type: bytes and descriptors out of the ring and the socket.
+//!
+//! # Crash points
+//!
+//! A message is taken by one store, that of the ring's head behind its last frame. Killed before, the receiver has taken
+//! nothing; but it was the only one that could, and its end died with it. What counts is what happens to an end that travels: it
+//! takes along the parts that were read, and the message that is complete and was not given out yet.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::RecvError;
+use super::frame::Last;
+use super::line::{Line, News, Patience, Waited};
+use super::packet;
+use super::stream::{FrameReader, Look};
+use crate::ring::Ring;
+
+/// The receiving end, without its type.
+#[derive(Debug)]
+pub(super) struct Inlet {
+    pub(super) line: Line,
+    pub(super) frames: FrameReader<Ring>,
+}
+
+/// A message that came.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) body: Vec<u8>,
+    pub(super) is_bytes: bool,
+    pub(super) descriptors: Vec<OwnedFd>,
+}
+
+impl Inlet {
+    /// Waits for a message, which is not taken yet; `None` when the time is over.
+    #[inline]
+    pub(super) fn await_message(&mut self, patience: Patience) -> Result<Option<Last>, RecvError> {
+        let (line, frames) = (&self.line, &mut self.frames);
+        let waited = line.wait(patience, || {
+            Ok::<_, RecvError>(match frames.look()? {
+                Look::Whole => News::Done(()),
+                Look::Nothing => News::Nothing,
+                Look::Part => {
+                    line.ring_peer();
+                    News::Some
+                }
+            })
+        });
+        match waited? {
+            Waited::Done(()) => Ok(self.frames.gathered().whole),
+            Waited::TimedOut => Ok(None),
+            Waited::HungUp if self.frames.gathered().is_open => {
+                Err(RecvError::Died { pid: self.line.writer_pid() })
+            }
+            Waited::HungUp => Err(RecvError::Closed),
+        }
+    }
+
+    /// The next message; `None` when the time is over.
+    #[inline]
+    pub(super) fn receive(&mut self, patience: Patience) -> Result<Option<Delivery>, RecvError> {
+        match self.await_message(patience)? {
+            Some(last) => self.take(last).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes the message that is complete. Without the descriptors that belong to it, it stays.
+    #[inline]
+    fn take(&mut self, last: Last) -> Result<Delivery, RecvError> {
+        let count = usize::from(last.descriptors);
+        let mut descriptors = Vec::new();
+        if count > 0 {
+            let sequence = self.frames.gathered().sequence;
+            descriptors = packet::peek(self.line.socket().as_fd(), sequence, count)?;
+        }
+        let body = self.frames.take();
+        self.line.ring_peer();
+        if count > 0 {
+            packet::discard(self.line.socket().as_fd())?;
+        }
+        Ok(Delivery { body, is_bytes: last.is_bytes, descriptors })
+    }
+
+    /// The length of the message that is complete.
+    pub(super) fn message_len(&self) -> usize {
+        self.frames.gathered().body.len()
+    }
+
+    /// Whether the end is of no use after this error.
+    pub(super) fn is_over(error: &RecvError) -> bool {
+        matches!(error, RecvError::Closed | RecvError::Died { .. } | RecvError::Corrupt(_))
+    }
+}

@@ -1,0 +1,74 @@
+//! Receiving in a `for` loop.
+
+use super::{Connection, Receiver, RecvError};
+use crate::Message;
+
+/// The messages of a [`Receiver`] that it owns. See there.
+#[derive(Debug)]
+pub struct IntoIter<T> {
+    receiver: Receiver<T>,
+    is_over: bool,
+}
+
+/// The messages of a [`Receiver`] or [`Connection`] that it borrows.
+#[derive(Debug)]
+pub struct Iter<'a, T> {
+    receiver: &'a Receiver<T>,
+    is_over: bool,
+}
+
+impl<T: Message> Iterator for IntoIter<T> {
+    type Item = Result<T, RecvError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        next(&self.receiver, &mut self.is_over)
+    }
+}
+
+impl<T: Message> Iterator for Iter<'_, T> {
+    type Item = Result<T, RecvError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        next(self.receiver, &mut self.is_over)
+    }
+}
+
+/// An error after which every receive fails comes once, so that a loop that goes on after errors ends.
+fn next<T: Message>(receiver: &Receiver<T>, is_over: &mut bool) -> Option<Result<T, RecvError>> {
+    if *is_over {
+        return None;
+    }
+    let received = receiver.recv();
+    *is_over = !matches!(received, Ok(_) | Err(RecvError::Decode(_) | RecvError::Untrusted(_)));
+    match received {
+        Err(RecvError::Closed) => None,
+        other => Some(other),
+    }
+}
+
+impl<T: Message> IntoIterator for Receiver<T> {
+    type Item = Result<T, RecvError>;
+    type IntoIter = IntoIter<T>;
+
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter { receiver: self, is_over: false }
+    }
+}
+
+impl<'a, T: Message> IntoIterator for &'a Receiver<T> {
+    type Item = Result<T, RecvError>;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        Iter { receiver: self, is_over: false }
+    }
+}
+
+impl<'a, S, R: Message> IntoIterator for &'a Connection<S, R> {
+    type Item = Result<R, RecvError>;
+    type IntoIter = Iter<'a, R>;
+
+    fn into_iter(self) -> Iter<'a, R> {
+        self.receiver().into_iter()
+    }
+}

@@ -1,0 +1,321 @@
+//! What an end needs of its peer: to wait for it, to wake it, and to know whether it is there.
+//!
+//! # How a sleeper notices a death
+//!
+//! Who holds an end is the kernel's truth: the socket beside the ring hangs up when the last holder of the other side is gone,
+//! be it a process or a message. A sleeper sleeps on its bell, a word in the ring; while it sleeps, it asks the socket every
+//! [`SLICE`]. An end that is dropped in order says so in the ring and rings, so only a death waits for the slice.
+//!
+//! Rejected: to sleep in `poll` on the socket, with a byte through it as the bell. It would notice deaths at once and never wake
+//! up for nothing, but a wake-up would be two system calls dearer on each side than a futex, at every message that finds
+//! its receiver asleep; and packets that wait in the socket would keep it readable. Also rejected: a thread that polls for all
+//! ends of a process; it may still come, because how a side notices a death is its own affair and no part of the protocol.
+//!
+//! # Layout
+//!
+//! Words of the pipe in the head page of the ring, beside the ring's own.
+//!
+//! | word | written by | meaning |
+//! |---|---|---|
+//! | hint 0 | writer | its process id, for [`RecvError::Died`](super::RecvError::Died); believed by nobody else |
+//! | word 0 | reader | 1: it was closed in order |
+//! | word 1 | writer | 1: it was closed in order |
+//!
+//! # Ordering
+//!
+//! * **E5** A side closes: its last publish, then the store of its word, then the fence of its ring. The other sees the word,
+//!   then looks once more for news. So nothing sent before a close is missed. The hang-up of a socket is a system call, and
+//!   orders the same.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use procession_shm::fork::FirstWins;
+use procession_shm::sync::atomic::{AtomicU64, Ordering};
+use procession_shm::{Deadline, SegmentError, Spin, Wake, fork};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::Violation;
+use super::frame::HEADER_LEN;
+use crate::bell::{AT_REST, Bell};
+use crate::ring::{Memory, Ring};
+
+/// How long a sleeper sleeps before it asks whether its peer has died.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// So many wake-ups in a row without a reason are no accident. One or two are: a ring may come late.
+const IDLE_WAKES_MAX: u32 = 64;
+
+const CLOSED: u64 = 1;
+
+/// Which side of the ring this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Reader,
+    Writer,
+}
+
+/// How long to wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Patience {
+    /// Not at all.
+    None,
+    /// Until then.
+    Until(Deadline),
+}
+
+/// What a look for news found.
+#[derive(Debug)]
+pub(super) enum News<T> {
+    Nothing,
+    /// Something, but not what is waited for.
+    Some,
+    Done(T),
+}
+
+/// How a wait ended.
+#[derive(Debug)]
+pub(super) enum Waited<T> {
+    Done(T),
+    TimedOut,
+    HungUp,
+}
+
+/// One side of a pipe, apart from what it writes or reads.
+#[derive(Debug)]
+pub(super) struct Line {
+    ring: Ring,
+    memory: Arc<OwnedFd>,
+    socket: Arc<OwnedFd>,
+    side: Side,
+    /// The process that it belongs to. A fork of it has the socket, but not the ring.
+    generation: u64,
+    /// Whether it is in a message, and so is not closed when it is dropped here.
+    is_leaving: Cell<bool>,
+}
+
+impl Line {
+    pub(super) fn new(
+        ring: Ring,
+        memory: Arc<OwnedFd>,
+        socket: OwnedFd,
+        side: Side,
+    ) -> Result<Self, SegmentError> {
+        let generation = fork::generation().map_err(|error| SegmentError::System {
+            operation: "mmap",
+            reason: error.to_string(),
+        })?;
+        if side == Side::Writer {
+            let pid = rustix::process::getpid().as_raw_nonzero().get();
+            ring.hint_u64(0).store(u64::from(pid.cast_unsigned()), Ordering::Relaxed);
+        }
+        let (socket, is_leaving) = (Arc::new(socket), Cell::new(false));
+        Ok(Self { ring, memory, socket, side, generation, is_leaving })
+    }
+
+    pub(super) fn memory(&self) -> &Arc<OwnedFd> {
+        &self.memory
+    }
+
+    pub(super) fn socket(&self) -> &Arc<OwnedFd> {
+        &self.socket
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.ring.capacity()
+    }
+
+    /// Whether this is the process that made it or took it over.
+    #[inline]
+    pub(super) fn is_here(&self) -> bool {
+        fork::is_current(self.generation)
+    }
+
+    pub(super) fn set_leaving(&self, is_leaving: bool) {
+        self.is_leaving.set(is_leaving);
+    }
+
+    /// The process that writes, by its own account.
+    pub(super) fn writer_pid(&self) -> u32 {
+        u32::try_from(self.ring.hint_u64(0).load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    #[inline]
+    fn bells(&self) -> (Bell<'_>, Bell<'_>) {
+        let (reader, writer) = (self.ring.reader_bell(), self.ring.writer_bell());
+        match self.side {
+            Side::Reader => (reader, writer),
+            Side::Writer => (writer, reader),
+        }
+    }
+
+    /// The words by which this side and the other say that they are closed.
+    #[inline]
+    fn closed_words(&self) -> (&AtomicU64, &AtomicU64) {
+        let (reader, writer) = (self.ring.word_u64(0), self.ring.word_u64(1));
+        match self.side {
+            Side::Reader => (reader, writer),
+            Side::Writer => (writer, reader),
+        }
+    }
+
+    /// Wakes the other side if it sleeps.
+    #[inline]
+    pub(super) fn ring_peer(&self) {
+        self.bells().1.ring(AT_REST);
+    }
+
+    /// Whether the other side was closed in order: one look at a word.
+    #[inline]
+    pub(super) fn is_peer_closed(&self) -> bool {
+        self.closed_words().1.load(Ordering::Acquire) == CLOSED // E5
+    }
+
+    /// Whether nobody has the other side any more.
+    fn is_hung_up(&self) -> io::Result<bool> {
+        if self.is_peer_closed() {
+            return Ok(true);
+        }
+        let mut socket = [PollFd::new(&self.socket, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::io::retry_on_intr(|| poll(&mut socket, Some(&now)))?;
+        Ok(socket[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL))
+    }
+
+    /// How far the other side says that it is.
+    fn peer_position(&self) -> u64 {
+        let word = match self.side {
+            Side::Reader => self.ring.tail(),
+            Side::Writer => self.ring.head(),
+        };
+        word.load(Ordering::Relaxed)
+    }
+
+    /// Looks until `look` finds what it wants, the other side is gone for good, or patience ends.
+    #[inline]
+    pub(super) fn wait<T, E: From<Violation> + From<io::Error>>(
+        &self,
+        patience: Patience,
+        mut look: impl FnMut() -> Result<News<T>, E>,
+    ) -> Result<Waited<T>, E> {
+        match self.look_through(&mut look)? {
+            News::Done(value) => Ok(Waited::Done(value)),
+            _ => self.wait_on(patience, look),
+        }
+    }
+
+    /// Looks at all that is there. A peer that goes on writing does not keep it for ever.
+    #[inline]
+    fn look_through<T, E>(
+        &self,
+        look: &mut impl FnMut() -> Result<News<T>, E>,
+    ) -> Result<News<T>, E> {
+        for _ in 0..self.capacity() / HEADER_LEN {
+            match look()? {
+                News::Some => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(News::Some)
+    }
+
+    fn wait_on<T, E: From<Violation> + From<io::Error>>(
+        &self,
+        patience: Patience,
+        mut look: impl FnMut() -> Result<News<T>, E>,
+    ) -> Result<Waited<T>, E> {
+        let mut idle_wakes = 0;
+        let mut spin = match patience {
+            Patience::None => Spin::NONE,
+            Patience::Until(_) => Spin::for_parties(2, cores()),
+        };
+        loop {
+            if let News::Done(value) = self.look_on(spin, &mut look)? {
+                return Ok(Waited::Done(value));
+            }
+            if self.is_hung_up()? {
+                // E5: what was sent before is there now.
+                return Ok(match self.look_through(&mut look)? {
+                    News::Done(value) => Waited::Done(value),
+                    _ => Waited::HungUp,
+                });
+            }
+            let Patience::Until(deadline) = patience else { return Ok(Waited::TimedOut) };
+            if deadline.is_over() {
+                return Ok(Waited::TimedOut);
+            }
+            let before = self.peer_position();
+            let (woken, news) = self.sleep(&deadline, &mut look)?;
+            if let News::Done(value) = news {
+                return Ok(Waited::Done(value));
+            }
+            if before == self.peer_position() {
+                idle_wakes = if woken { idle_wakes + 1 } else { 0 };
+                // Who has slept for nothing sleeps again at once: an idle end uses no processor.
+                spin = Spin::NONE;
+            } else {
+                idle_wakes = 0;
+            }
+            if idle_wakes > IDLE_WAKES_MAX {
+                return Err(Violation::Restless(idle_wakes).into());
+            }
+        }
+    }
+
+    /// Looks for a while, as long as that is cheaper than to sleep.
+    fn look_on<T, E>(
+        &self,
+        spin: Spin,
+        look: &mut impl FnMut() -> Result<News<T>, E>,
+    ) -> Result<News<T>, E> {
+        let mut found = Ok(News::Nothing);
+        spin.until(|| {
+            found = look();
+            !matches!(found, Ok(News::Nothing | News::Some)) || self.is_peer_closed()
+        });
+        found
+    }
+
+    /// Sleeps for a slice or until rung, unless there is news at a last look; whether it was woken, and what it saw last.
+    fn sleep<T, E>(
+        &self,
+        deadline: &Deadline,
+        look: &mut impl FnMut() -> Result<News<T>, E>,
+    ) -> Result<(bool, News<T>), E> {
+        let bell = self.bells().0;
+        bell.announce(AT_REST);
+        let mut news = look();
+        let mut woken = false;
+        if matches!(news, Ok(News::Nothing)) && !self.is_peer_closed() {
+            let slice = deadline.min(Deadline::after(SLICE));
+            woken = procession_shm::wait(&[bell.watch(AT_REST)], &slice) == Wake::Woken;
+            news = look();
+        }
+        bell.retract();
+        Ok((woken, news?))
+    }
+
+    fn close(&self) {
+        self.closed_words().0.store(CLOSED, Ordering::Release); // E5
+        self.ring_peer();
+    }
+}
+
+/// Tells the other side, unless this one goes on elsewhere or belongs to the process that this one was forked from.
+impl Drop for Line {
+    fn drop(&mut self) {
+        if self.is_here() && !self.is_leaving.get() {
+            self.close();
+        }
+    }
+}
+
+/// How many processors this process may use, asked once.
+fn cores() -> usize {
+    static CORES: FirstWins<usize> = FirstWins::new();
+    let count = || std::thread::available_parallelism().map(usize::from);
+    CORES.get_or_try_init(count).copied().unwrap_or(1)
+}

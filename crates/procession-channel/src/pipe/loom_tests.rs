@@ -1,0 +1,280 @@
+//! Models of messages in parts, of abort, of close, and of a writer that dies at any step.
+//!
+//! The frames are the source that ships. `Line` lives in a mapping, which a model has not, and asks the kernel about hang-ups,
+//! which a model has not either: `wait` below is its loop with the closed word alone.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use procession_shm::sync::mortal::live_for;
+use procession_shm::{Deadline, Wake, wait as sleep, wake_all};
+
+use super::frame::Last;
+use super::stream::{FrameReader, FrameWriter, Gathered, Look};
+use crate::bell::{AT_REST, Bell};
+use crate::ring::{Consumer, Memory, Producer};
+
+/// Room for two frames of 8 bytes and the reserve.
+const CAPACITY: usize = 64;
+const PART: usize = 8;
+const VALUE: Last = Last { is_bytes: false, descriptors: 0 };
+
+struct Heap {
+    tail: AtomicU64,
+    head: AtomicU64,
+    cells: Vec<UnsafeCell<u8>>,
+    reader: AtomicU32,
+    writer: AtomicU32,
+    closed: AtomicU64,
+}
+
+// SAFETY: the cells are only accessed as the ring's protocol allows, which is what the models check.
+unsafe impl Sync for Heap {}
+// SAFETY: as for Sync.
+unsafe impl Send for Heap {}
+
+impl Heap {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            tail: AtomicU64::new(0),
+            head: AtomicU64::new(0),
+            cells: (0..CAPACITY).map(|_| UnsafeCell::new(0)).collect(),
+            reader: AtomicU32::new(0),
+            writer: AtomicU32::new(0),
+            closed: AtomicU64::new(0),
+        })
+    }
+
+    fn cell(&self, at: u64) -> &UnsafeCell<u8> {
+        &self.cells[usize::try_from(at).unwrap() % CAPACITY]
+    }
+
+    fn frames_in(&self) -> FrameWriter<&Self> {
+        FrameWriter::new(Producer::new(self), 0)
+    }
+
+    fn frames_out(&self) -> FrameReader<&Self> {
+        FrameReader::new(Consumer::new(self), Gathered::default(), 1 << 10)
+    }
+
+    /// As `Line::close`.
+    fn close(&self) {
+        self.closed.store(1, Ordering::Release);
+        Bell::new(&self.reader).ring(AT_REST);
+    }
+}
+
+impl Heap {
+    /// What the kernel does for the dead: the socket hangs up, and the sleeper's slice ends whether or not its bell was rung. The
+    /// dead may have silenced the bell without waking anybody.
+    fn hang_up(&self) {
+        self.closed.store(1, Ordering::Release);
+        fence(Ordering::SeqCst);
+        self.reader.store(0, Ordering::Relaxed);
+        wake_all(&self.reader, false);
+    }
+}
+
+impl Memory for &Heap {
+    fn tail(&self) -> &AtomicU64 {
+        &self.tail
+    }
+
+    fn head(&self) -> &AtomicU64 {
+        &self.head
+    }
+
+    fn capacity(&self) -> usize {
+        CAPACITY
+    }
+
+    fn write(&self, at: u64, bytes: &[u8]) {
+        for (at, &byte) in (at..).zip(bytes) {
+            // SAFETY: loom fails the model if anybody else has the cell.
+            self.cell(at).with_mut(|cell| unsafe { *cell = byte });
+        }
+    }
+
+    fn read(&self, at: u64, len: usize, out: &mut Vec<u8>) {
+        for at in at..at + len as u64 {
+            // SAFETY: loom fails the model if anybody writes the cell.
+            out.push(self.cell(at).with(|cell| unsafe { *cell }));
+        }
+    }
+}
+
+fn model(f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(builder.preemption_bound.unwrap_or(3));
+    builder.check(f);
+}
+
+/// As `Line::wait`; false when the other side has closed and nothing is left.
+fn wait(word: &AtomicU32, closed: &AtomicU64, mut look: impl FnMut() -> bool) -> bool {
+    let bell = Bell::new(word);
+    loop {
+        if look() {
+            return true;
+        }
+        if closed.load(Ordering::Acquire) == 1 {
+            return look();
+        }
+        bell.announce(AT_REST);
+        let found = look();
+        if !found && closed.load(Ordering::Acquire) == 0 {
+            assert_eq!(sleep(&[bell.watch(AT_REST)], &Deadline::NEVER), Wake::Woken);
+        }
+        bell.retract();
+        if found {
+            return true;
+        }
+    }
+}
+
+fn await_room(heap: &Heap, frames: &mut FrameWriter<&Heap>) {
+    let never = AtomicU64::new(0);
+    assert!(wait(&heap.writer, &never, || frames.has_room(PART).unwrap()));
+}
+
+fn put(heap: &Heap, frames: &mut FrameWriter<&Heap>, byte: u8, is_last: bool) {
+    await_room(heap, frames);
+    if is_last {
+        frames.put_last(VALUE, &[byte; PART]);
+    } else {
+        frames.put_part(&[byte; PART]);
+    }
+    Bell::new(&heap.reader).ring(AT_REST);
+}
+
+/// The next message, or `None` at the end of the stream.
+fn next(heap: &Heap, frames: &mut FrameReader<&Heap>) -> Option<Vec<u8>> {
+    let look = || loop {
+        match frames.look().unwrap() {
+            Look::Whole => return true,
+            Look::Part => Bell::new(&heap.writer).ring(AT_REST),
+            Look::Nothing => return false,
+        }
+    };
+    if !wait(&heap.reader, &heap.closed, look) {
+        return None;
+    }
+    let message = frames.take();
+    Bell::new(&heap.writer).ring(AT_REST);
+    Some(message)
+}
+
+#[test]
+fn loom_pipe_a_message_longer_than_the_ring_streams_and_nobody_sleeps_on_news() {
+    model(|| {
+        let heap = Heap::new();
+        let writer = {
+            let heap = Arc::clone(&heap);
+            thread::spawn(move || {
+                let mut frames = heap.frames_in();
+                put(&heap, &mut frames, 1, false);
+                put(&heap, &mut frames, 2, false);
+                put(&heap, &mut frames, 3, true);
+            })
+        };
+        let message = next(&heap, &mut heap.frames_out()).unwrap();
+        writer.join().unwrap();
+        assert_eq!(message, [[1; PART], [2; PART], [3; PART]].concat());
+    });
+}
+
+#[test]
+fn loom_pipe_an_aborted_message_was_never_sent() {
+    model(|| {
+        let heap = Heap::new();
+        let writer = {
+            let heap = Arc::clone(&heap);
+            thread::spawn(move || {
+                let mut frames = heap.frames_in();
+                put(&heap, &mut frames, 1, false);
+                // There is always room for it, whether or not the reader has come this far.
+                frames.abort();
+                Bell::new(&heap.reader).ring(AT_REST);
+                put(&heap, &mut frames, 2, true);
+                heap.close();
+            })
+        };
+        let mut frames = heap.frames_out();
+        assert_eq!(next(&heap, &mut frames).unwrap(), [2; PART]);
+        assert_eq!(next(&heap, &mut frames), None);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_pipe_a_close_comes_after_what_was_sent() {
+    model(|| {
+        let heap = Heap::new();
+        let writer = {
+            let heap = Arc::clone(&heap);
+            thread::spawn(move || {
+                put(&heap, &mut heap.frames_in(), 1, true);
+                heap.close();
+            })
+        };
+        let mut frames = heap.frames_out();
+        assert_eq!(next(&heap, &mut frames).unwrap(), [1; PART]);
+        assert_eq!(next(&heap, &mut frames), None);
+        writer.join().unwrap();
+    });
+}
+
+/// The control: who does not look again after he has seen the close misses what was sent before it.
+#[test]
+#[should_panic(expected = "missed")]
+fn loom_pipe_a_close_without_a_last_look_misses_a_message() {
+    model(|| {
+        let heap = Heap::new();
+        let writer = {
+            let heap = Arc::clone(&heap);
+            thread::spawn(move || {
+                put(&heap, &mut heap.frames_in(), 1, true);
+                heap.close();
+            })
+        };
+        let found = heap.frames_out().look().unwrap() == Look::Whole;
+        let is_closed = heap.closed.load(Ordering::Acquire) == 1;
+        writer.join().unwrap();
+        assert!(found || !is_closed, "missed");
+    });
+}
+
+/// Two messages, the first in two parts, by a writer that dies before each of its steps in turn.
+#[test]
+fn loom_pipe_a_dead_writer_has_sent_whole_messages_only() {
+    for steps in 0..16 {
+        model(move || {
+            let heap = Heap::new();
+            let writer = {
+                let heap = Arc::clone(&heap);
+                thread::spawn(move || {
+                    live_for(steps, || {
+                        let mut frames = heap.frames_in();
+                        put(&heap, &mut frames, 1, false);
+                        put(&heap, &mut frames, 2, true);
+                    });
+                    heap.hang_up();
+                })
+            };
+            let mut frames = heap.frames_out();
+            let message = next(&heap, &mut frames);
+            if let Some(message) = &message {
+                assert_eq!(*message, [[1; PART], [2; PART]].concat());
+                assert_eq!(next(&heap, &mut frames), None);
+            }
+            writer.join().unwrap();
+            let published = heap.tail.load(Ordering::Relaxed);
+            assert_eq!(message.is_some(), published == 48, "its last frame is its commit");
+            assert_eq!(
+                frames.gathered().is_open,
+                published == 24,
+                "and half of it is known as such"
+            );
+        });
+    }
+}

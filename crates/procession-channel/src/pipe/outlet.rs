@@ -1,0 +1,168 @@
+//! The sending end of a pipe without its type: bytes and descriptors into the ring and the socket.
+//!
+//! # A message
+//!
+//! One that takes at most half of the ring is one frame, for which the sender waits as a whole. A longer one goes in parts of a
+//! quarter of the ring, so that both sides copy at the same time. Whatever fails between its first part and its last, the
+//! deadline included, ends in an abort frame, for which there is always room (P1): the reader forgets the parts.
+//!
+//! In front of the last frame, when nothing can fail any more, the descriptors go into the socket and the handles are let go.
+//!
+//! # Crash points
+//!
+//! | killed | what the receiver sees |
+//! |---|---|
+//! | before the first part | the end of the stream after the messages before |
+//! | between the first part and the last | [`RecvError::Died`](super::RecvError::Died), then the end |
+//! | after the packet, before the last frame | as without the packet, which goes with the socket; the handles in it are lost |
+//! | after the last frame, even before the wake-up | the message, at the next slice of its sleep at the latest; then the end |
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use procession_shm::transfer::Outgoing;
+
+use super::SendErrorKind;
+use super::frame::{HEADER_LEN, Last};
+use super::line::{Line, News, Patience, Waited};
+use super::packet::{self, DESCRIPTORS_MAX};
+use super::stream::FrameWriter;
+use crate::ring::Ring;
+
+/// How many messages with descriptors may be under way. The socket would hold 278 packets; the kernel's own limit is per user.
+pub(super) const UNDELIVERED_MAX: usize = 64;
+
+/// The sending end, without its type.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    pub(super) line: Line,
+    pub(super) frames: FrameWriter<Ring>,
+    /// Where in the ring the messages with descriptors end that have not been received yet, as far as is known.
+    pub(super) undelivered: VecDeque<u64>,
+    pub(super) len_max: usize,
+}
+
+/// A message to send.
+#[derive(Debug)]
+pub(super) struct Parcel<'a> {
+    pub(super) body: &'a [u8],
+    pub(super) is_bytes: bool,
+    pub(super) outgoing: Outgoing,
+}
+
+impl Outlet {
+    /// Sends all of it or nothing.
+    pub(super) fn send(
+        &mut self,
+        parcel: Parcel<'_>,
+        patience: Patience,
+    ) -> Result<(), SendErrorKind> {
+        self.check(&parcel, patience)?;
+        if parcel.outgoing.descriptors().len() > 0 {
+            self.await_budget(patience)?;
+        }
+        let sent = self.send_parts(parcel, patience);
+        if sent.is_err() {
+            self.frames.abort();
+            self.line.ring_peer();
+        }
+        sent
+    }
+
+    fn check(&self, parcel: &Parcel<'_>, patience: Patience) -> Result<(), SendErrorKind> {
+        let len_max = match patience {
+            Patience::None => self.len_max.min(self.frames.body_max()),
+            Patience::Until(_) => self.len_max,
+        };
+        if parcel.body.len() > len_max {
+            return Err(SendErrorKind::TooLarge { len: parcel.body.len(), limit: len_max });
+        }
+        let count = parcel.outgoing.descriptors().len();
+        if count > DESCRIPTORS_MAX {
+            return Err(SendErrorKind::TooManyDescriptors { count, limit: DESCRIPTORS_MAX });
+        }
+        if self.line.is_peer_closed() { Err(SendErrorKind::Closed) } else { Ok(()) }
+    }
+
+    fn send_parts(&mut self, parcel: Parcel<'_>, patience: Patience) -> Result<(), SendErrorKind> {
+        let mut rest = parcel.body;
+        if matches!(patience, Patience::Until(_)) && rest.len() > self.frames.body_max() / 2 {
+            let part_len = self.line.capacity() / 4 - HEADER_LEN;
+            while let Some((part, more)) = rest.split_at_checked(part_len).filter(has_more) {
+                self.await_room(part_len, patience)?;
+                self.frames.put_part(part);
+                self.line.ring_peer();
+                rest = more;
+            }
+        }
+        self.await_room(rest.len(), patience)?;
+        self.send_last(rest, parcel.is_bytes, parcel.outgoing)
+    }
+
+    /// The commit. There is room for the frame.
+    #[inline]
+    fn send_last(
+        &mut self,
+        body: &[u8],
+        is_bytes: bool,
+        outgoing: Outgoing,
+    ) -> Result<(), SendErrorKind> {
+        let count = outgoing.descriptors().len();
+        if count > 0 {
+            let descriptors: Vec<BorrowedFd<'_>> = outgoing.descriptors().collect();
+            packet::send(self.line.socket().as_fd(), self.frames.sequence(), &descriptors)?;
+        }
+        outgoing.commit();
+        let descriptors = u16::try_from(count).expect("at most DESCRIPTORS_MAX by `check`");
+        self.frames.put_last(Last { is_bytes, descriptors }, body);
+        if count > 0 {
+            self.undelivered.push_back(self.frames.producer().position());
+        }
+        self.line.ring_peer();
+        Ok(())
+    }
+
+    #[inline]
+    fn await_room(&mut self, len: usize, patience: Patience) -> Result<(), SendErrorKind> {
+        let frames = &mut self.frames;
+        let waited = self.line.wait(patience, || {
+            Ok::<_, SendErrorKind>(if frames.has_room(len)? {
+                News::Done(())
+            } else {
+                News::Nothing
+            })
+        });
+        outcome(waited?, patience)
+    }
+
+    fn await_budget(&mut self, patience: Patience) -> Result<(), SendErrorKind> {
+        let (frames, undelivered) = (&mut self.frames, &mut self.undelivered);
+        let waited = self.line.wait(patience, || {
+            let released = frames.released()?;
+            while undelivered.front().is_some_and(|&end| end <= released) {
+                undelivered.pop_front();
+            }
+            let is_within = undelivered.len() < UNDELIVERED_MAX;
+            Ok::<_, SendErrorKind>(if is_within { News::Done(()) } else { News::Nothing })
+        });
+        outcome(waited?, patience)
+    }
+
+    /// Whether the end is of no use after this error.
+    pub(super) fn is_over(error: &SendErrorKind) -> bool {
+        matches!(error, SendErrorKind::Closed | SendErrorKind::Corrupt(_))
+    }
+}
+
+fn has_more((_, rest): &(&[u8], &[u8])) -> bool {
+    !rest.is_empty()
+}
+
+fn outcome(waited: Waited<()>, patience: Patience) -> Result<(), SendErrorKind> {
+    match (waited, patience) {
+        (Waited::Done(()), _) => Ok(()),
+        (Waited::HungUp, _) => Err(SendErrorKind::Closed),
+        (Waited::TimedOut, Patience::None) => Err(SendErrorKind::Full),
+        (Waited::TimedOut, Patience::Until(_)) => Err(SendErrorKind::TimedOut),
+    }
+}

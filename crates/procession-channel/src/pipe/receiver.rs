@@ -1,0 +1,235 @@
+//! The receiving end.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use procession_shm::Deadline;
+use procession_shm::transfer::{Moved, Received, TransferError, Trust, receive_scope};
+
+use super::RecvError;
+use super::end::End;
+use super::inlet::{Delivery, Inlet};
+use super::line::Patience;
+use crate::Message;
+use crate::codec::{self, DecodeError, Limits};
+
+/// A decoded value may take this many times the longest message in memory, and at least [`ALLOCATION_BYTES_MIN`].
+const ALLOCATION_FACTOR: usize = 4;
+const ALLOCATION_BYTES_MIN: usize = 1 << 20;
+
+/// The receiving end of a pipe. There is one in the world: it can be given to another thread or, in a message or as an
+/// argument, to another process, and cannot be cloned or shared. What it has not given out yet goes with it.
+///
+/// The sender need not be trusted: whatever it writes is a value or an error, within the memory that
+/// [`max_message`](super::Builder::max_message) allows. While both sides are awake, receiving makes no system call.
+///
+/// As an iterator it ends where the stream ends cleanly; an error that ends the pipe comes first, once.
+///
+/// ```compile_fail,E0277
+/// fn shared_by_threads<T: Sync>() {}
+/// shared_by_threads::<procession_channel::pipe::Receiver<u8>>();
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn cloned<T: Clone>() {}
+/// cloned::<procession_channel::pipe::Receiver<u8>>();
+/// ```
+pub struct Receiver<T> {
+    pub(super) end: End<Inlet>,
+    _message: PhantomData<fn() -> T>,
+}
+
+impl<T> Receiver<T> {
+    pub(super) fn over(inlet: Inlet) -> Self {
+        Self { end: End::new(inlet), _message: PhantomData }
+    }
+
+    /// Receives what [`send_bytes`](super::Sender::send_bytes) sent. They are copied once. Blocks as [`recv`](Self::recv) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv); [`Decode`](RecvError::Decode) when the message is a value and not bytes.
+    pub fn recv_bytes(&self) -> Result<Vec<u8>, RecvError> {
+        self.bytes_within(Patience::Until(Deadline::NEVER))?.ok_or(RecvError::Closed)
+    }
+
+    /// [`recv_bytes`](Self::recv_bytes) if it can be done at once; `None` when there is no whole message yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_bytes`](Self::recv_bytes).
+    pub fn try_recv_bytes(&self) -> Result<Option<Vec<u8>>, RecvError> {
+        self.bytes_within(Patience::None)
+    }
+
+    /// [`recv_bytes`](Self::recv_bytes) within `timeout`; `None` when the time is over.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_bytes`](Self::recv_bytes).
+    pub fn recv_bytes_timeout(
+        &self,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Option<Vec<u8>>, RecvError> {
+        self.bytes_within(Patience::Until(timeout.into().into()))
+    }
+
+    /// Receives bytes into the front of `buffer` and returns how many they are. Blocks as [`recv`](Self::recv) does; with a
+    /// deadline, [`poll`](Self::poll) first.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_bytes`](Self::recv_bytes), and [`BufferTooShort`](RecvError::BufferTooShort): the message is still there, for a
+    /// larger buffer or for `recv_bytes`.
+    pub fn recv_bytes_into(&self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        self.use_inlet(|inlet| {
+            let whole = inlet.await_message(Patience::Until(Deadline::NEVER))?;
+            let (len, room) = (inlet.message_len(), buffer.len());
+            if whole.is_some_and(|last| last.is_bytes) && len > room {
+                return Err(RecvError::BufferTooShort { len, room });
+            }
+            let delivery = inlet.receive(Patience::None)?.ok_or(RecvError::Closed)?;
+            let bytes = into_bytes(delivery)?;
+            buffer[..len].copy_from_slice(&bytes);
+            inlet.frames.reuse(bytes);
+            Ok(len)
+        })
+    }
+
+    /// Waits up to `timeout` (`None`: for ever) for something to receive: whether a receive would now return at once, be it with
+    /// a message, an error or the end of the stream.
+    pub fn poll(&self, timeout: impl Into<Option<Duration>>) -> bool {
+        let patience = match timeout.into() {
+            Some(Duration::ZERO) => Patience::None,
+            other => Patience::Until(other.into()),
+        };
+        // The error itself is for the receive, which finds it again.
+        let found = self.end.with(|end| match end {
+            Some(inlet) => !matches!(inlet.await_message(patience), Ok(None)),
+            None => true,
+        });
+        !matches!(found, Ok(false))
+    }
+
+    /// Closes the end: the sender's next sends are `Closed`, and what was not received is lost. Does nothing if the end is closed
+    /// already or not here.
+    pub fn close(&self) {
+        self.end.close();
+    }
+
+    fn bytes_within(&self, patience: Patience) -> Result<Option<Vec<u8>>, RecvError> {
+        match self.use_inlet(|inlet| inlet.receive(patience))? {
+            Some(delivery) => into_bytes(delivery).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    #[inline]
+    fn use_inlet<R>(
+        &self,
+        work: impl FnOnce(&mut Inlet) -> Result<R, RecvError>,
+    ) -> Result<R, RecvError> {
+        let worked = self.end.with(|end| {
+            let result = work(end.as_mut().ok_or(RecvError::Closed)?);
+            if result.as_ref().is_err_and(Inlet::is_over) {
+                *end = None;
+            }
+            result
+        });
+        worked.unwrap_or_else(|Moved| Err(RecvError::Moved(Moved)))
+    }
+}
+
+impl<T: Message> Receiver<T> {
+    /// Receives a value. Blocks until there is one; the sender's progress, and its end or death, wake it.
+    ///
+    /// # Errors
+    ///
+    /// * [`Closed`](RecvError::Closed): the stream has ended, and all that was sent was received.
+    /// * [`Died`](RecvError::Died): the sender died in the middle of a message.
+    /// * [`Decode`](RecvError::Decode), [`Untrusted`](RecvError::Untrusted): the message is gone, the next can be received.
+    /// * [`Corrupt`](RecvError::Corrupt): the sender broke the rules; the pipe is closed.
+    /// * [`Moved`](RecvError::Moved): this end was sent away.
+    /// * [`Io`](RecvError::Io): a system call failed.
+    #[inline]
+    pub fn recv(&self) -> Result<T, RecvError> {
+        self.recv_within(Patience::Until(Deadline::NEVER))?.ok_or(RecvError::Closed)
+    }
+
+    /// [`recv`](Self::recv) if it can be done at once; `None` when there is no whole message yet. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    #[inline]
+    pub fn try_recv(&self) -> Result<Option<T>, RecvError> {
+        self.recv_within(Patience::None)
+    }
+
+    /// [`recv`](Self::recv) within `timeout`, which covers the whole message however many parts it has; `None` when the time is
+    /// over. The parts that came are kept, also if the end is sent on, and the next receive continues with them.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout(
+        &self,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Option<T>, RecvError> {
+        self.recv_within(Patience::Until(timeout.into().into()))
+    }
+
+    #[inline]
+    fn recv_within(&self, patience: Patience) -> Result<Option<T>, RecvError> {
+        let received = self.use_inlet(|inlet| {
+            Ok(inlet.receive(patience)?.map(|delivery| (delivery, inlet.frames.len_max())))
+        })?;
+        let Some((mut delivery, len_max)) = received else { return Ok(None) };
+        let value = decode(&mut delivery, len_max)?;
+        // Whether the buffer can be used again is of no consequence.
+        let _moved = self.end.with(|end| {
+            if let Some(inlet) = end {
+                inlet.frames.reuse(delivery.body);
+            }
+        });
+        Ok(Some(value))
+    }
+}
+
+#[inline]
+fn decode<T: Message>(delivery: &mut Delivery, len_max: usize) -> Result<T, RecvError> {
+    if delivery.is_bytes {
+        return Err(wrong_form("it is bytes as they are: receive it with recv_bytes"));
+    }
+    let allocation_bytes = len_max.saturating_mul(ALLOCATION_FACTOR).max(ALLOCATION_BYTES_MIN);
+    let limits = Limits { allocation_bytes, ..Limits::DEFAULT };
+    let trust = Trust::Untrusting { copy_bytes_max: allocation_bytes };
+    let descriptors = std::mem::take(&mut delivery.descriptors);
+    let Received { value, failure } =
+        receive_scope(descriptors, trust, || codec::decode(&delivery.body, &limits));
+    value.map_err(|error| match failure {
+        Some(untrusted @ TransferError::Untrusted { .. }) => RecvError::Untrusted(untrusted),
+        Some(TransferError::Memory(error)) => RecvError::Io(error.into()),
+        _ => RecvError::Decode(error),
+    })
+}
+
+fn into_bytes(delivery: Delivery) -> Result<Vec<u8>, RecvError> {
+    if delivery.is_bytes {
+        Ok(delivery.body)
+    } else {
+        Err(wrong_form("it is a value and not bytes as they are: receive it with recv"))
+    }
+}
+
+fn wrong_form(reason: &'static str) -> RecvError {
+    RecvError::Decode(DecodeError::Invalid { reason: Cow::Borrowed(reason) })
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,176 @@
+//! The sending end.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use procession_shm::Deadline;
+use procession_shm::transfer::{self, Outgoing};
+
+use super::end::End;
+use super::line::Patience;
+use super::outlet::{Outlet, Parcel};
+use super::{SendError, SendErrorKind};
+use crate::Message;
+use crate::codec::{self, Limits};
+
+/// A buffer of at most this many bytes is kept for the next message.
+const KEPT_BYTES_MAX: usize = 64 << 10;
+
+/// The sending end of a pipe. There is one in the world: it can be given to another thread or, in a message or as an argument,
+/// to another process, and cannot be cloned or shared.
+///
+/// While both sides are awake, sending makes no system call. A message whose bytes the ring has no room for waits for the
+/// receiver. Dropping the end is the end of the stream; what was sent before can still be received.
+///
+/// It may be sent to a process that is not trusted, and received from one. In a process that was forked from the one it belongs
+/// to (by `fork` itself, not by Procession) it is `Moved`, but holds the pipe open.
+///
+/// ```compile_fail,E0277
+/// fn shared_by_threads<T: Sync>() {}
+/// shared_by_threads::<procession_channel::pipe::Sender<u8>>();
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn cloned<T: Clone>() {}
+/// cloned::<procession_channel::pipe::Sender<u8>>();
+/// ```
+pub struct Sender<T> {
+    pub(super) end: End<Outlet>,
+    buffer: Cell<Vec<u8>>,
+    _message: PhantomData<fn(T)>,
+}
+
+impl<T> Sender<T> {
+    pub(super) fn over(outlet: Outlet) -> Self {
+        Self { end: End::new(outlet), buffer: Cell::default(), _message: PhantomData }
+    }
+
+    /// Sends bytes as they are, to be received by [`recv_bytes`](super::Receiver::recv_bytes). They are copied once.
+    ///
+    /// An empty message is a message. Blocks as [`send`](Self::send) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), without `Encode`.
+    pub fn send_bytes(&self, bytes: &[u8]) -> Result<(), SendErrorKind> {
+        self.deliver_bytes(bytes, Patience::Until(Deadline::NEVER))
+    }
+
+    /// [`send_bytes`](Self::send_bytes) if it can be done at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send), without `Encode`.
+    pub fn try_send_bytes(&self, bytes: &[u8]) -> Result<(), SendErrorKind> {
+        self.deliver_bytes(bytes, Patience::None)
+    }
+
+    /// [`send_bytes`](Self::send_bytes) within `timeout`; `None` never ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_timeout`](Self::send_timeout), without `Encode`.
+    pub fn send_bytes_timeout(
+        &self,
+        bytes: &[u8],
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<(), SendErrorKind> {
+        self.deliver_bytes(bytes, Patience::Until(timeout.into().into()))
+    }
+
+    /// Ends the stream: what was sent can still be received. Does nothing if the end is closed already or not here.
+    pub fn close(&self) {
+        self.end.close();
+    }
+
+    fn deliver_bytes(&self, body: &[u8], patience: Patience) -> Result<(), SendErrorKind> {
+        self.deliver(Parcel { body, is_bytes: true, outgoing: Outgoing::default() }, patience)
+    }
+
+    #[inline]
+    fn deliver(&self, parcel: Parcel<'_>, patience: Patience) -> Result<(), SendErrorKind> {
+        self.end.with(|end| {
+            let outlet = end.as_mut().ok_or(SendErrorKind::Closed)?;
+            let sent = outlet.send(parcel, patience);
+            if sent.as_ref().is_err_and(Outlet::is_over) {
+                *end = None;
+            }
+            sent
+        })?
+    }
+}
+
+impl<T: Message> Sender<T> {
+    /// Sends a value. Blocks while there is no room for it; the receiver's progress, and its end or death, wake it.
+    ///
+    /// When it returns `Ok`, the message is sent, and is received even if this process dies at once. A receiver that dies before
+    /// it has received the message takes it along; it is noticed by a send that finds no room, not by every send.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back, its handles usable as before; nothing of it was sent.
+    ///
+    /// * [`Closed`](SendErrorKind::Closed): the other end was dropped, its process died, or this end was closed.
+    /// * [`Encode`](SendErrorKind::Encode): the value cannot be encoded; also a handle in it that is not here any more.
+    /// * [`TooLarge`](SendErrorKind::TooLarge), [`TooManyDescriptors`](SendErrorKind::TooManyDescriptors): the message.
+    /// * [`TooManyInFlight`](SendErrorKind::TooManyInFlight): the kernel's limit of descriptors under way.
+    /// * [`Moved`](SendErrorKind::Moved): this end was sent away.
+    /// * [`Corrupt`](SendErrorKind::Corrupt): the other end broke the rules; the pipe is closed.
+    /// * [`Io`](SendErrorKind::Io): another system call failed.
+    #[inline]
+    pub fn send(&self, value: T) -> Result<(), SendError<T>> {
+        self.send_within(value, Patience::Until(Deadline::NEVER))
+    }
+
+    /// [`send`](Self::send) if it can be done at once. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`Full`](SendErrorKind::Full) when there is no room now, or 64 messages with handles are
+    /// under way. A message that has no place in the whole ring is [`TooLarge`](SendErrorKind::TooLarge).
+    #[inline]
+    pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
+        self.send_within(value, Patience::None)
+    }
+
+    /// [`send`](Self::send) within `timeout`, which covers the whole message however many parts it has; `None` never ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`TimedOut`](SendErrorKind::TimedOut): nothing was sent, also if a part of the message had
+    /// already gone.
+    pub fn send_timeout(
+        &self,
+        value: T,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<(), SendError<T>> {
+        self.send_within(value, Patience::Until(timeout.into().into()))
+    }
+
+    #[inline]
+    fn send_within(&self, value: T, patience: Patience) -> Result<(), SendError<T>> {
+        self.encode_and_deliver(&value, patience).map_err(|kind| SendError { kind, value })
+    }
+
+    #[inline]
+    fn encode_and_deliver(&self, value: &T, patience: Patience) -> Result<(), SendErrorKind> {
+        let mut buffer = self.buffer.take();
+        buffer.clear();
+        let encoded =
+            transfer::send_scope(|| codec::encode_with(value, &mut buffer, &Limits::DEFAULT));
+        let ((), outgoing) = encoded.map_err(|unsent| SendErrorKind::Encode(unsent.error))?;
+        let sent = self.deliver(Parcel { body: &buffer, is_bytes: false, outgoing }, patience);
+        if buffer.capacity() <= KEPT_BYTES_MAX {
+            self.buffer.set(buffer);
+        }
+        sent
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}

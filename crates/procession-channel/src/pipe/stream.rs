@@ -1,0 +1,258 @@
+//! Messages as frames in a ring, without a wait and without a system call.
+//!
+//! # Invariants
+//!
+//! * **P1** Outside of [`FrameWriter::abort`] the writer leaves [`RESERVE`] bytes of the ring free, so that a message which was
+//!   begun can be aborted at any time, whether or not anybody reads.
+//! * **P2** A message is real with the frame that is its last. The reader gives out nothing before it has that.
+//! * **P3** The reader copies a header once, and a body once, into its own memory, and looks at nothing but the copies. What it
+//!   holds of a message never exceeds the limit, and grows with the bytes that come, not with those announced.
+
+use super::Violation;
+use super::frame::{HEADER_LEN, Header, Kind, Last, frame_len, padding};
+use crate::ring::{Consumer, Corrupt, Memory, Producer};
+
+/// Room for the frame that aborts a message (P1).
+pub(super) const RESERVE: usize = HEADER_LEN;
+
+/// A buffer of at most this many bytes is kept for the next message.
+const KEPT_BYTES_MAX: usize = 64 << 10;
+
+/// The writing side.
+#[derive(Debug)]
+pub(super) struct FrameWriter<M> {
+    producer: Producer<M>,
+    /// The number of the message that is being written, or of the next one.
+    sequence: u64,
+    /// Whether a part of it is in the ring.
+    is_open: bool,
+}
+
+impl<M: Memory> FrameWriter<M> {
+    pub(super) fn new(producer: Producer<M>, sequence: u64) -> Self {
+        Self { producer, sequence, is_open: false }
+    }
+
+    /// Whether a frame with a body of `len` bytes fits now.
+    #[inline]
+    pub(super) fn has_room(&mut self, len: usize) -> Result<bool, Corrupt> {
+        let wanted = frame_len(len) + RESERVE;
+        Ok(self.producer.room(wanted)? >= wanted)
+    }
+
+    /// The longest body of a frame that the empty ring has room for.
+    pub(super) fn body_max(&self) -> usize {
+        self.producer.memory().capacity() - RESERVE - HEADER_LEN
+    }
+
+    /// Publishes a part of a message.
+    ///
+    /// # Panics
+    ///
+    /// When [`has_room`](Self::has_room) has not said yes to it.
+    pub(super) fn put_part(&mut self, body: &[u8]) {
+        self.put(Kind::More, body);
+        self.is_open = true;
+    }
+
+    /// Publishes the last or only part of a message: the commit point (P2).
+    ///
+    /// # Panics
+    ///
+    /// When [`has_room`](Self::has_room) has not said yes to it.
+    #[inline]
+    pub(super) fn put_last(&mut self, last: Last, body: &[u8]) {
+        self.put(Kind::Last(last), body);
+        self.end_message();
+    }
+
+    /// Takes back what was sent of a message (P1), if anything was.
+    pub(super) fn abort(&mut self) {
+        if self.is_open {
+            self.put(Kind::Abort, &[]);
+            self.end_message();
+        }
+    }
+
+    fn end_message(&mut self) {
+        self.is_open = false;
+        self.sequence += 1;
+    }
+
+    #[inline]
+    fn put(&mut self, kind: Kind, body: &[u8]) {
+        let len = u32::try_from(body.len()).expect("a frame is shorter than its ring");
+        let header = Header { len, kind, sequence: self.sequence }.to_bytes();
+        let frame = [&header[..], body, &[0; 8][..padding(body.len())]];
+        for part in frame {
+            let written = self.producer.write(part);
+            assert_eq!(written, Ok(part.len()), "the caller has seen the room for this frame");
+        }
+        self.producer.publish();
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub(super) fn producer(&self) -> &Producer<M> {
+        &self.producer
+    }
+
+    /// Looks how far the reader has come.
+    pub(super) fn released(&mut self) -> Result<u64, Corrupt> {
+        self.producer.free()?;
+        Ok(self.producer.released())
+    }
+}
+
+/// What the reader found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Nothing that was not there before.
+    Nothing,
+    /// A part of a message, whose room in the ring is free again.
+    Part,
+    /// The message is complete.
+    Whole,
+}
+
+/// The reading side, with what it has of the current message.
+#[derive(Debug)]
+pub(super) struct FrameReader<M> {
+    consumer: Consumer<M>,
+    state: Gathered,
+    len_max: usize,
+    header: Vec<u8>,
+    /// What the writer did, after which nothing that it writes is looked at.
+    violation: Option<Violation>,
+}
+
+/// What a reader has of the current message. It travels with the end.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    /// The number of the message.
+    pub(super) sequence: u64,
+    /// The bytes that have come.
+    pub(super) body: Vec<u8>,
+    /// Whether a part of it has come.
+    pub(super) is_open: bool,
+    /// Once all of it has come: what it is.
+    pub(super) whole: Option<Last>,
+}
+
+impl<M: Memory> FrameReader<M> {
+    pub(super) fn new(consumer: Consumer<M>, state: Gathered, len_max: usize) -> Self {
+        Self { consumer, state, len_max, header: Vec::with_capacity(HEADER_LEN), violation: None }
+    }
+
+    /// Takes at most one frame out of the ring.
+    #[inline]
+    pub(super) fn look(&mut self) -> Result<Look, Violation> {
+        if self.state.whole.is_some() {
+            return Ok(Look::Whole);
+        }
+        if let Some(violation) = self.violation {
+            return Err(violation);
+        }
+        self.look_on().inspect_err(|&violation| self.violation = Some(violation))
+    }
+
+    #[inline]
+    fn look_on(&mut self) -> Result<Look, Violation> {
+        if self.consumer.available_seen() == 0 && self.consumer.available()? == 0 {
+            return Ok(Look::Nothing);
+        }
+        let header = self.read_header()?;
+        self.read_body(&header)?;
+        match header.kind {
+            Kind::Last(last) => {
+                self.state.whole = Some(last);
+                Ok(Look::Whole)
+            }
+            Kind::More => {
+                self.state.is_open = true;
+                self.consumer.release();
+                Ok(Look::Part)
+            }
+            Kind::Abort => self.forget_message(),
+        }
+    }
+
+    fn forget_message(&mut self) -> Result<Look, Violation> {
+        if !self.state.is_open {
+            return Err(Violation::Frame("it aborts a message that was not begun"));
+        }
+        let next = self.state.sequence + 1;
+        self.state = Gathered { sequence: next, ..Gathered::default() };
+        self.consumer.release();
+        Ok(Look::Part)
+    }
+
+    /// A frame is published whole, so all of it is there as soon as any of it is.
+    #[inline]
+    fn read_header(&mut self) -> Result<Header, Violation> {
+        let seen = self.consumer.available_seen();
+        if seen < HEADER_LEN {
+            return Err(Violation::Frame("a part of it was published"));
+        }
+        self.header.clear();
+        self.consumer.read(HEADER_LEN, &mut self.header);
+        let mut bytes = [0; HEADER_LEN];
+        bytes.copy_from_slice(&self.header);
+        let header = Header::parse(bytes)?;
+        if frame_len(header.body_len()) > seen {
+            return Err(Violation::Frame("a part of it was published"));
+        }
+        if header.sequence != self.state.sequence {
+            return Err(Violation::Frame("its sequence number is not the next one"));
+        }
+        Ok(header)
+    }
+
+    #[inline]
+    fn read_body(&mut self, header: &Header) -> Result<(), Violation> {
+        let (len, limit) = (self.state.body.len() + header.body_len(), self.len_max);
+        if len > limit {
+            return Err(Violation::TooLarge { len, limit });
+        }
+        self.consumer.read(header.body_len(), &mut self.state.body);
+        self.consumer.skip(padding(header.body_len()));
+        Ok(())
+    }
+
+    /// Gives out the message that is complete, and its room in the ring: the commit point of receiving.
+    ///
+    /// # Panics
+    ///
+    /// When [`look`](Self::look) has not said that it is.
+    #[inline]
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        assert!(self.state.whole.take().is_some(), "the message is complete");
+        self.state.is_open = false;
+        self.state.sequence += 1;
+        self.consumer.release();
+        std::mem::take(&mut self.state.body)
+    }
+
+    /// Takes a buffer back for the next message.
+    #[inline]
+    pub(super) fn reuse(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= KEPT_BYTES_MAX && self.state.body.capacity() == 0 {
+            buffer.clear();
+            self.state.body = buffer;
+        }
+    }
+
+    pub(super) fn gathered(&self) -> &Gathered {
+        &self.state
+    }
+
+    pub(super) fn consumer(&self) -> &Consumer<M> {
+        &self.consumer
+    }
+
+    pub(super) fn len_max(&self) -> usize {
+        self.len_max
+    }
+}

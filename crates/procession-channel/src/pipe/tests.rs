@@ -1,0 +1,305 @@
+//! Both ends in one process, and peers that lie: they map the ring a second time and write what they like.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
+
+use procession_shm::sync::atomic::Ordering;
+use procession_shm::transfer::{Trust, receive_scope};
+use procession_shm::{Segment, page_size};
+use proptest::prelude::*;
+use rustix::net::{SendFlags, send};
+
+use super::end::End;
+use super::frame::{Header, Kind, Last};
+use super::*;
+use crate::Message;
+use crate::codec::{self, DecodeError, Limits};
+use crate::ring::Memory;
+
+const CAPACITY: usize = 4096;
+const SOON: Duration = Duration::from_millis(20);
+
+fn small<T>() -> (Sender<T>, Receiver<T>) {
+    builder().capacity(CAPACITY).max_message(1 << 20).simplex().unwrap()
+}
+
+/// The ring of a pipe as a hostile process maps it.
+fn second_mapping<T>(receiver: &Receiver<T>) -> Ring {
+    let fd = receiver.end.with(|end| end.as_ref().unwrap().line.memory().try_clone().unwrap());
+    Ring::over(&Segment::from_fd(fd.unwrap(), page_size() + CAPACITY).unwrap()).unwrap()
+}
+
+fn publish(ring: &Ring, bytes: &[u8]) {
+    ring.write(0, bytes);
+    ring.tail().store(bytes.len() as u64, Ordering::Release);
+}
+
+fn header(len: u32, kind: Kind, sequence: u64) -> Vec<u8> {
+    Header { len, kind, sequence }.to_bytes().to_vec()
+}
+
+const PLAIN: Kind = Kind::Last(Last { is_bytes: true, descriptors: 0 });
+
+fn violation(frames: &[u8]) -> Violation {
+    let (_sender, receiver) = small::<u8>();
+    publish(&second_mapping(&receiver), frames);
+    let first = receiver.recv_bytes();
+    assert!(matches!(receiver.recv_bytes(), Err(RecvError::Closed)), "the pipe is closed then");
+    match first {
+        Err(RecvError::Corrupt(violation)) => violation,
+        other => panic!("no violation: {other:?}"),
+    }
+}
+
+#[test]
+fn frames_that_cannot_be_are_corrupt() {
+    assert_eq!(violation(&[1; 8]), Violation::Frame("a part of it was published"));
+    assert_eq!(violation(&[9; 16]), Violation::Frame("its version is unknown"));
+    let cut = header(9, PLAIN, 0);
+    assert_eq!(violation(&cut), Violation::Frame("a part of it was published"));
+    let late = header(0, PLAIN, 1);
+    assert_eq!(violation(&late), Violation::Frame("its sequence number is not the next one"));
+    let abort = header(0, Kind::Abort, 0);
+    assert_eq!(violation(&abort), Violation::Frame("it aborts a message that was not begun"));
+}
+
+#[test]
+fn a_poll_that_meets_a_violation_leaves_it_to_the_receive() {
+    let (_sender, receiver) = small::<u8>();
+    publish(&second_mapping(&receiver), &[9; 32]);
+    assert!(receiver.poll(None));
+    assert!(matches!(receiver.recv(), Err(RecvError::Corrupt(_))));
+}
+
+#[test]
+fn a_message_that_never_ends_stops_at_the_limit() {
+    let (_sender, receiver) =
+        builder().capacity(CAPACITY).max_message(3000).simplex::<u8>().unwrap();
+    let mut frames = Vec::new();
+    for _ in 0..4 {
+        frames.extend(header(992, Kind::More, 0));
+        frames.extend([7; 992]);
+    }
+    publish(&second_mapping(&receiver), &frames);
+    let error = receiver.recv().unwrap_err();
+    let expected = Violation::TooLarge { len: 3968, limit: 3000 };
+    assert!(matches!(error, RecvError::Corrupt(found) if found == expected), "{error}");
+}
+
+#[test]
+fn a_tail_or_head_that_cannot_be_is_corrupt() {
+    for lie in [1, CAPACITY as u64 + 1, u64::MAX] {
+        let (sender, receiver) = small::<u8>();
+        let ring = second_mapping(&receiver);
+        ring.tail().store(lie, Ordering::Release);
+        assert!(matches!(receiver.recv(), Err(RecvError::Corrupt(_))), "tail {lie}");
+        ring.head().store(lie.wrapping_sub(2), Ordering::Release);
+        let kind = sender.send_bytes(&[0; CAPACITY]).unwrap_err();
+        assert!(matches!(kind, SendErrorKind::Closed), "the receiver is gone: {kind}");
+    }
+    let (sender, receiver) = small::<u8>();
+    second_mapping(&receiver).head().store(9000, Ordering::Release);
+    sender.send_bytes(&[0; 3000]).unwrap();
+    let kind = sender.send_bytes(&[0; 3000]).unwrap_err();
+    assert!(matches!(kind, SendErrorKind::Corrupt(Violation::Position(_))), "{kind}");
+    assert!(matches!(sender.send_bytes(&[]), Err(SendErrorKind::Closed)));
+}
+
+#[test]
+fn a_peer_that_wakes_for_nothing_is_found_out() {
+    let (_sender, receiver) = small::<u8>();
+    let ring = second_mapping(&receiver);
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)); // tidy: raw atomic: the test's own
+    let noise = thread::spawn({
+        let stop = std::sync::Arc::clone(&stop);
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                ring.reader_bell().ring(crate::bell::AT_REST);
+            }
+        }
+    });
+    let error = receiver.recv().unwrap_err();
+    stop.store(true, Ordering::Relaxed);
+    noise.join().unwrap();
+    assert!(matches!(error, RecvError::Corrupt(Violation::Restless(_))), "{error}");
+}
+
+#[test]
+fn descriptors_that_are_not_those_announced_are_corrupt() {
+    let announces =
+        |sequence| header(0, Kind::Last(Last { is_bytes: false, descriptors: 1 }), sequence);
+    let missing = violation(&announces(0));
+    assert_eq!(missing, Violation::Descriptors("their packet is missing"));
+
+    let packets: [&[u8]; 4] = [b"", b"x", &1_u64.to_le_bytes(), &0_u64.to_le_bytes()];
+    for packet in packets {
+        let (sender, receiver) = small::<u8>();
+        publish(&second_mapping(&receiver), &announces(0));
+        let socket =
+            sender.end.with(|end| end.as_ref().unwrap().line.socket().try_clone()).unwrap();
+        send(socket.unwrap().as_fd(), packet, SendFlags::empty()).unwrap();
+        let error = receiver.recv().unwrap_err();
+        assert!(matches!(error, RecvError::Corrupt(Violation::Descriptors(_))), "{error}");
+    }
+}
+
+#[test]
+fn a_send_that_expires_half_way_was_never_sent() {
+    let (sender, receiver) = small::<Vec<u8>>();
+    let long = vec![1_u8; 5 * CAPACITY];
+    let error = sender.send_timeout(long.clone(), SOON).unwrap_err();
+    assert!(matches!(error.kind, SendErrorKind::TimedOut), "{error}");
+    assert_eq!(error.value, long);
+    let tail = second_mapping(&receiver).tail().load(Ordering::Acquire);
+    assert!(tail > 3000, "parts of it had gone: {tail}");
+    assert!(receiver.try_recv().unwrap().is_none());
+    sender.send(vec![2; 100]).unwrap();
+    assert_eq!(receiver.recv().unwrap(), [2; 100]);
+    thread::scope(|scope| {
+        scope.spawn(|| assert_eq!({ receiver }.recv().unwrap(), long));
+        sender.send(long.clone()).unwrap();
+    });
+}
+
+#[test]
+fn the_abort_of_a_message_of_which_parts_were_read_is_seen() {
+    let (sender, receiver) = small::<Vec<u8>>();
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            assert_eq!(receiver.recv_timeout(SOON).unwrap(), None);
+            receiver
+        });
+        let expired = sender.send_timeout(vec![1_u8; 1 << 19], SOON / 10);
+        let receiver = reader.join().unwrap();
+        // The reader may have been quick enough for all of it, or may have taken none.
+        if expired.is_err() {
+            assert!(receiver.try_recv().unwrap().is_none());
+            sender.send(vec![2]).unwrap();
+            assert_eq!(receiver.recv().unwrap(), [2]);
+        }
+    });
+}
+
+/// Decodes bytes that came with these descriptors, from a process that is not trusted.
+fn forged<T: Message>(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<T, DecodeError> {
+    let trust = Trust::Untrusting { copy_bytes_max: 1 << 20 };
+    receive_scope(descriptors, trust, || codec::decode(bytes, &Limits::DEFAULT)).value
+}
+
+/// The memory and a socket of a pipe that somebody has used a little, or other descriptors.
+fn descriptors(are_right: bool) -> Vec<OwnedFd> {
+    let (sender, receiver) = small::<u8>();
+    sender.send(1).unwrap();
+    let of = |end: &End<Inlet>| {
+        end.with(|end| {
+            let line = &end.as_ref().unwrap().line;
+            vec![line.memory().try_clone().unwrap(), line.socket().try_clone().unwrap()]
+        })
+    };
+    let mut fds = of(&receiver.end).unwrap();
+    if !are_right {
+        fds.swap(0, 1);
+    }
+    fds
+}
+
+fn position() -> impl Strategy<Value = u64> {
+    prop_oneof![0_u64..10_000, Just(1 << 62), Just(u64::MAX), any::<u64>()]
+}
+
+#[test]
+fn an_end_over_descriptors_of_another_kind_is_refused() {
+    let line = (0_u32, 1_u32, CAPACITY as u64, 0_u64, 100_u64);
+    let bytes = postcard::to_stdvec(&(line, 0_u64, 0_u64, Vec::<u64>::new())).unwrap();
+    forged::<Sender<u8>>(&bytes, descriptors(true)).unwrap();
+    forged::<Sender<u8>>(&bytes, descriptors(false)).unwrap_err();
+    let sparse = rustix::fs::memfd_create("sparse", rustix::fs::MemfdFlags::ALLOW_SEALING).unwrap();
+    rustix::fs::ftruncate(&sparse, (page_size() + CAPACITY) as u64).unwrap();
+    let seals =
+        rustix::fs::SealFlags::SHRINK | rustix::fs::SealFlags::GROW | rustix::fs::SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&sparse, seals).unwrap();
+    let socket = descriptors(true).pop().unwrap();
+    let error = forged::<Sender<u8>>(&bytes, vec![sparse, socket]).unwrap_err();
+    assert!(error.to_string().contains("not what it should be"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Whatever a peer writes: a message, an error, or nothing, and no panic.
+    #[test]
+    fn garbage_in_the_ring_is_a_message_or_an_error(
+        frames in prop::collection::vec((0_u32..64, 0_u8..8, 0_u16..2, 0_u64..3), 0..20),
+        noise in prop::collection::vec(any::<(u16, u8)>(), 0..8),
+        tail in prop_oneof![Just(None), any::<u64>().prop_map(Some), (0_u64..5000).prop_map(Some)],
+    ) {
+        let (sender, receiver) = small::<Vec<String>>();
+        let mut bytes = Vec::new();
+        for (len, flags, descriptors, sequence) in frames {
+            bytes.extend(len.to_le_bytes());
+            bytes.extend([1, flags]);
+            bytes.extend(descriptors.to_le_bytes());
+            bytes.extend(sequence.to_le_bytes());
+            bytes.resize(bytes.len() + len.next_multiple_of(8) as usize, 1);
+        }
+        for (at, byte) in noise {
+            let at = usize::from(at) % bytes.len().max(1);
+            if let Some(place) = bytes.get_mut(at) {
+                *place = byte;
+            }
+        }
+        let ring = second_mapping(&receiver);
+        publish(&ring, &bytes);
+        if let Some(tail) = tail {
+            ring.tail().store(tail, Ordering::Release);
+        }
+        drop(sender);
+        for received in receiver.into_iter().take(100) {
+            drop(received);
+        }
+    }
+
+    /// Every word of the head page, written by a peer while both ends work.
+    #[test]
+    fn garbage_in_any_word_is_an_error_at_most(word in 0_usize..512, value in prop_oneof![
+        0_u64..9, Just(u64::MAX), Just(1 << 63), any::<u64>(), Just(CAPACITY as u64)
+    ]) {
+        let (sender, receiver) = small::<Vec<u8>>();
+        sender.send(vec![1; 100]).unwrap();
+        let memory = receiver.end.with(|end| end.as_ref().unwrap().line.memory().try_clone());
+        let bytes = value.to_ne_bytes();
+        rustix::io::pwrite(memory.unwrap().unwrap(), &bytes, 8 * word as u64).unwrap();
+        for _ in 0..4 {
+            let sent = sender.send_timeout(vec![2; 3000], Duration::from_millis(2));
+            let received = receiver.recv_timeout(Duration::from_millis(2));
+            let failed = sent.err().map(|error| error.kind);
+            prop_assert!(!matches!(failed, Some(SendErrorKind::Io(_))));
+            prop_assert!(!matches!(received, Err(RecvError::Io(_))));
+        }
+    }
+    /// Cursors that cannot be, in an end that arrives: an error when it is decoded or used, and no panic.
+    #[test]
+    fn a_forged_end_is_an_error_at_most(
+        capacity in prop_oneof![9 => Just(CAPACITY as u64), 1 => position()],
+        sequence in prop_oneof![4 => 0_u64..2, 1 => position()],
+        len_max in position(),
+        cursors in (position(), position()),
+        partial in (any::<bool>(), any::<Option<(bool, u16)>>(), prop::collection::vec(any::<u8>(), 0..9)),
+    ) {
+        let line = (0_u32, 1_u32, capacity, sequence, len_max);
+        let bytes = postcard::to_stdvec(&(line, cursors.0, cursors.1, [cursors.0].to_vec())).unwrap();
+        if let Ok(sender) = forged::<Sender<Vec<u8>>>(&bytes, descriptors(true)) {
+            for len in [0, 1000, 3000, 4000] {
+                drop(sender.try_send(vec![0; len]));
+            }
+        }
+        let (is_open, whole, body) = partial;
+        let bytes = postcard::to_stdvec(&(line, cursors.0, is_open, whole, body)).unwrap();
+        if let Ok(receiver) = forged::<Receiver<Vec<u8>>>(&bytes, descriptors(true)) {
+            for _ in 0..4 {
+                drop(receiver.try_recv());
+            }
+        }
+    }
+}

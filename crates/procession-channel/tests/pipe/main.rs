@@ -1,0 +1,12 @@
+//! Pipes: messages, ends that travel, handles in messages, processes that die.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod bytes;
+mod deaths;
+mod handles;
+mod messages;
+mod processes;
+mod program;
+mod stage;
+mod travel;
