@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use procession_channel::codec::{DecodeError, EncodeError, Limits as CodecLimits, decode};
 use procession_channel::{IntoArg, Message};
+use procession_shm::family::{self, Member};
+use procession_shm::transfer::{Outgoing, send_scope};
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::CpuSet;
 
@@ -199,13 +201,19 @@ impl ProcessBuilder {
         let outbox = Outbox::new(self.result_len_max)
             .map_err(|error| SpawnError::system("make memory for the result", error))?;
         let position = lineage::next_position();
-        let mut payload = errand::write(function, &position, outbox.len_max())?;
-        encode(&mut payload).map_err(|error| {
-            ProcessError::encode(format!("the argument cannot be encoded: {error}"))
-        })?;
+        let (argument, handles) = pack(encode)?;
+        let (member, mut fds) = invite_for(&handles)?;
+        for fd in handles.descriptors() {
+            let copy = fd.try_clone_to_owned();
+            fds.push(copy.map_err(|error| SpawnError::system("duplicate a descriptor", error))?);
+        }
+        let mut payload = errand::write(function, &position, outbox.len_max(), member)?;
+        payload.extend_from_slice(&argument);
         let default_name = || format!("Process-{position}");
         let name = self.name.clone().unwrap_or_else(default_name);
-        let (launcher, pipes) = self.prepare(&name, payload, &outbox)?;
+        let (launcher, pipes) = self.prepare(&name, payload, &outbox, fds)?;
+        // What is moved by this call is moved now: the child may be the first to seal it.
+        handles.commit();
         let handle = self.launch(launcher)?;
         Ok(Process::new(handle, outbox, decode, pipes))
     }
@@ -231,6 +239,7 @@ impl ProcessBuilder {
         name: &str,
         payload: Vec<u8>,
         outbox: &Outbox,
+        fds: Vec<OwnedFd>,
     ) -> Result<(Launcher, Pipes), SpawnError> {
         let open = |error| SpawnError::system("open a standard descriptor", error);
         let (input, stdin) = self.stdin.open_input().map_err(open)?;
@@ -241,7 +250,7 @@ impl ProcessBuilder {
         let launcher = Launcher::new(errand::main)
             .name(name)
             .payload(payload)
-            .fds(vec![writer])
+            .fds(std::iter::once(writer).chain(fds).collect())
             .standard([input, output, errors])
             .environment(self.environment.clone())
             .directory(self.open_directory()?)
@@ -268,4 +277,30 @@ impl ProcessBuilder {
         household.enter(key, handle.clone(), self.is_daemon);
         Ok(handle)
     }
+}
+
+/// Encodes the argument and gathers the handles in it.
+fn pack(
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+) -> Result<(Vec<u8>, Outgoing), ProcessError> {
+    let mut argument = Vec::new();
+    let packed = send_scope(|| encode(&mut argument));
+    let ((), handles) = packed.map_err(|unsent| {
+        let why = unsent.failure.map_or_else(|| unsent.error.to_string(), |why| why.to_string());
+        ProcessError::encode(format!("the argument cannot be encoded: {why}"))
+    })?;
+    Ok((argument, handles))
+}
+
+/// A place in the family for a child that gets shared memory with locks in it, and the descriptors of its invitation.
+fn invite_for(handles: &Outgoing) -> Result<(Option<Member>, Vec<OwnedFd>), SpawnError> {
+    if !handles.needs_family() {
+        return Ok((None, Vec::new()));
+    }
+    let invitation = family::invite();
+    let invitation = invitation.map_err(|error| {
+        SpawnError::system("find a place in the family for a child", io::Error::other(error))
+    })?;
+    let (member, fds) = invitation.into_fds();
+    Ok((Some(member), fds.into()))
 }

@@ -4,7 +4,9 @@
 //! because `main` is named nowhere else.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
+use procession_shm::family::{self, Invitation, Member};
 use serde::{Deserialize, Serialize};
 
 use crate::answer;
@@ -21,6 +23,9 @@ struct Header<'a> {
     /// Where the process stands, see `lineage`.
     position: &'a str,
     len_max: u64,
+    /// The member of the family that the process shall become, 0 if none: then the next three descriptors after the outbox
+    /// are its invitation.
+    member: u64,
 }
 
 /// A payload that lacks the argument, which is to be appended.
@@ -28,8 +33,14 @@ pub(crate) fn write(
     function: Function,
     position: &str,
     len_max: usize,
+    member: Option<Member>,
 ) -> Result<Vec<u8>, SpawnError> {
-    let header = Header { function: function.to_words(), position, len_max: len_max as u64 };
+    let header = Header {
+        function: function.to_words(),
+        position,
+        len_max: len_max as u64,
+        member: member.map_or(0, Member::to_bits),
+    };
     postcard::to_stdvec(&header)
         .map_err(|error| SpawnError::system("write the errand", io::Error::other(error)))
 }
@@ -49,18 +60,31 @@ pub(crate) fn main(start: Start) {
     }
 }
 
+/// Becomes a member of the parent's family, as the holder of locks in shared memory that came with the argument must be.
+fn join_family(member: Member, fds: &mut impl Iterator<Item = OwnedFd>) -> io::Result<()> {
+    let mut next = || fds.next().ok_or(io::ErrorKind::NotFound);
+    let invitation = Invitation::from_fds(member, [next()?, next()?, next()?]);
+    family::join(invitation).map(drop).map_err(io::Error::other)
+}
+
 /// Runs the function and leaves its answer; the answer's tag.
 fn run(start: Start) -> io::Result<u8> {
     let (header, input) =
         postcard::take_from_bytes::<Header<'_>>(&start.payload).map_err(io::Error::other)?;
-    let outbox = start.fds.into_iter().next().ok_or(io::ErrorKind::NotFound)?;
+    let mut fds = start.fds.into_iter();
+    let outbox = fds.next().ok_or(io::ErrorKind::NotFound)?;
+    if let Some(member) = Member::from_bits(header.member) {
+        join_family(member, &mut fds)?;
+    }
     lineage::set_position(header.position);
     answer::set_len_max(usize::try_from(header.len_max).unwrap_or(usize::MAX));
     // SAFETY: the words are those of a function, written by `write` in a process that runs the same image.
     let function = unsafe { Function::from_words(header.function) };
     let function = function.locate().ok_or(io::ErrorKind::InvalidData)?;
     let (mut output, mut context) = (Vec::new(), Context::default());
-    let tag = function.run(&mut Work { input, output: &mut output, context: &mut context });
+    let handles = Some(fds.collect());
+    let work = &mut Work { input, output: &mut output, context: &mut context, handles };
+    let tag = function.run(work);
     if let Err(error) = outbox::leave(&outbox, tag, &output) {
         let len = output.len();
         let why = format!("there is no memory for its {len} bytes: {error}");

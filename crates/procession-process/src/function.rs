@@ -18,6 +18,12 @@ use std::any::Any;
 use std::fmt;
 use std::mem;
 
+use std::os::fd::OwnedFd;
+
+use procession_channel::Message;
+use procession_channel::codec::{DecodeError, Limits, decode};
+use procession_shm::transfer::{Trust, receive_scope};
+
 use crate::{SpawnError, image};
 
 /// What an item's function gets to work with.
@@ -29,6 +35,29 @@ pub struct Work<'a> {
     pub output: &'a mut Vec<u8>,
     /// What all items of this call share.
     pub context: &'a mut Context,
+    /// The descriptors of the handles in the argument; `None` where no handles can travel.
+    pub handles: Option<Vec<OwnedFd>>,
+}
+
+impl Work<'_> {
+    /// Decodes the argument, with the handles in it.
+    ///
+    /// # Errors
+    ///
+    /// What the codec finds wrong with it.
+    pub fn argument<A: Message>(&mut self) -> Result<A, DecodeError> {
+        self.decode_with(|input| decode(input, &Limits::DEFAULT))
+    }
+
+    /// Decodes the input in a way of the caller's own, with the handles in it.
+    pub fn decode_with<T>(&mut self, decoder: impl FnOnce(&[u8]) -> T) -> T {
+        let input = self.input;
+        match self.handles.take() {
+            // Who started this process shares its memory with it in any case.
+            Some(handles) => receive_scope(handles, Trust::Trusting, || decoder(input)).value,
+            None => decoder(input),
+        }
+    }
 }
 
 /// What all items of a call share: sent once to each worker, decoded by the first item that wants it.
@@ -189,7 +218,8 @@ mod tests {
         let again = unsafe { Function::from_words(function.to_words()) };
         assert_eq!(again, function);
         let (mut output, mut context) = (Vec::new(), Context::default());
-        let mut work = Work { input: &[21], output: &mut output, context: &mut context };
+        let mut work =
+            Work { input: &[21], output: &mut output, context: &mut context, handles: None };
         assert_eq!(again.locate().unwrap().run(&mut work), 7);
         assert_eq!(output, [42]);
     }

@@ -41,6 +41,18 @@ pub use procession_process::{
     Exit, Failure, Limits, Outcome, Process, ProcessBuilder, ProcessError, ProcessHandle, Report,
     SpawnError, Stdio, active_children, cpu_count, current, parent, spawn,
 };
+pub use procession_shm::{
+    FreezeError, SegmentError, Shared, SharedBuf, SharedSlice, UnsplitError, doctor,
+};
+pub use procession_sync as sync;
+pub use shareable::*;
+
+mod shareable {
+    //! The trait and its derive macro have one name and are re-exported together: the macro by another name would shadow the
+    //! one that comes with the trait, unless a glob brings both.
+    pub use procession_shm::Shareable;
+}
+pub use procession_derive::ShareableInFacade as Shareable;
 
 /// The result of a function that runs in another process, and of a `main` that uses the `?` operator: any error converts into
 /// [`Failure`]. It is not in the prelude; write `procession::Result<T>`.
@@ -51,6 +63,9 @@ pub mod prelude {
     pub use procession_channel::pipe;
     pub use procession_pool::{Pool, Task, TaskError};
     pub use procession_process::{Failure, Process, spawn};
+    pub use procession_shm::{Shared, SharedBuf, SharedSlice};
+
+    pub use crate::Shareable;
 }
 
 // The programs in the two pages that visitors see first are tests, too.

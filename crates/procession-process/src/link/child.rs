@@ -238,7 +238,7 @@ impl Worker {
 
     fn run(&mut self, function: Located, input: &[u8], context: &mut Context) -> u8 {
         self.output.clear();
-        function.run(&mut Work { input, output: &mut self.output, context })
+        function.run(&mut Work { input, output: &mut self.output, context, handles: None })
     }
 
     /// Commits what is in `output` as a result.

@@ -1,0 +1,151 @@
+//! Pipes, shared memory and files as arguments of processes.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+
+use procession::Fd;
+use procession::pipe::{self, Connection, Receiver, Sender};
+use procession::prelude::*;
+use procession::sync::{Barrier, Mutex};
+
+fn doubler(parent: Connection<u64, u64>) -> procession::Result<()> {
+    for n in &parent {
+        parent.send(n? * 2)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_duplex_pipe_connects_parent_and_child() {
+    let (here, there) = pipe::duplex::<u64, u64>().unwrap();
+    let child = Process::spawn(doubler, there).unwrap();
+    for n in 0..1000 {
+        here.send(n).unwrap();
+        assert_eq!(here.recv().unwrap(), 2 * n);
+    }
+    drop(here); // the child's loop ends
+    child.join().unwrap();
+}
+
+fn count(to: Sender<u32>, end: u32) -> procession::Result<()> {
+    (0..end).try_for_each(|n| to.send(n))?;
+    Ok(())
+}
+
+fn sum(from: Receiver<u32>) -> procession::Result<u64> {
+    let mut sum = 0;
+    for n in from {
+        sum += u64::from(n?);
+    }
+    Ok(sum)
+}
+
+#[test]
+fn a_simplex_pipe_connects_two_children() {
+    let (to, from) = pipe::simplex().unwrap();
+    let reader = Process::spawn(sum, from).unwrap();
+    spawn!(count(to, 100_000)).unwrap().join().unwrap();
+    assert_eq!(reader.join().unwrap(), (0..100_000).sum());
+}
+
+fn increment(counter: Shared<Mutex<u64>>) -> procession::Result<()> {
+    for _ in 0..100_000 {
+        *counter.lock()? += 1;
+    }
+    Ok(())
+}
+
+#[test]
+fn four_processes_count_to_exactly_400_000() {
+    let counter = Shared::new(Mutex::new(0_u64)).unwrap();
+    let children: Vec<_> = (0..4).map(|_| Process::spawn(increment, &counter).unwrap()).collect();
+    for child in children {
+        child.join().unwrap();
+    }
+    assert_eq!(*counter.lock().unwrap(), 400_000);
+}
+
+fn die_holding(lock: Shared<Mutex<u64>>) -> procession::Result<()> {
+    let mut guard = lock.lock()?;
+    *guard = 13;
+    std::process::abort();
+}
+
+#[test]
+fn a_lock_outlives_the_process_that_held_it() {
+    let lock = Shared::new(Mutex::new(1_u64)).unwrap();
+    let child = Process::spawn(die_holding, &lock).unwrap();
+    let pid = child.pid();
+    child.join().unwrap_err();
+    let error = lock.lock().unwrap_err();
+    assert!(
+        matches!(error, procession::sync::LockError::OwnerDied { pid: dead } if dead == pid),
+        "{error}"
+    );
+    assert_eq!(*lock.lock_or_reset(|| 7), 7);
+    assert_eq!(*lock.lock().unwrap(), 7);
+}
+
+#[derive(Shareable)]
+struct Meeting {
+    barrier: Barrier,
+    met: Mutex<[u32; 4]>,
+}
+
+fn meet(meeting: Shared<Meeting>, number: u32) -> procession::Result<u32> {
+    meeting.met.lock()?[number as usize] = number + 1;
+    meeting.barrier.wait()?;
+    Ok(meeting.met.lock()?.iter().sum())
+}
+
+#[test]
+fn a_struct_of_primitives_is_shared_by_all() {
+    let meeting = Meeting { barrier: Barrier::new(4), met: Mutex::new([0; 4]) };
+    let meeting = Shared::new(meeting).unwrap();
+    let children: Vec<_> = (0..4).map(|n| spawn!(meet(&meeting, n)).unwrap()).collect();
+    for child in children {
+        assert_eq!(child.join().unwrap(), 10, "everybody saw everybody");
+    }
+}
+
+fn total(slice: SharedSlice<u64>) -> u64 {
+    slice.iter().sum()
+}
+
+#[test]
+fn a_slice_is_read_by_many_without_a_copy() {
+    let numbers: Vec<u64> = (0..1 << 20).collect();
+    let slice = SharedSlice::from_slice(&numbers).unwrap();
+    let children: Vec<_> = (0..3).map(|_| Process::spawn(total, &slice).unwrap()).collect();
+    for child in children {
+        assert_eq!(child.join().unwrap(), numbers.iter().sum());
+    }
+}
+
+fn write_to(file: Fd<File>, text: String) -> procession::Result<()> {
+    file.into_inner()?.write_all(text.as_bytes())?;
+    Ok(())
+}
+
+#[test]
+fn a_file_travels() {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("a_file_travels");
+    let mut file =
+        File::create_new(&path).and_then(|_| File::options().read(true).write(true).open(&path));
+    std::fs::remove_file(&path).unwrap();
+    let file = file.as_mut().unwrap();
+    spawn!(write_to(Fd::new(file.try_clone().unwrap()), "from the child")).unwrap().join().unwrap();
+    file.rewind().unwrap();
+    let mut text = String::new();
+    file.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "from the child");
+}
+
+#[test]
+fn a_handle_cannot_be_given_to_a_pool() {
+    let pool = Pool::with_workers(1).unwrap();
+    let slice = SharedSlice::from_slice(&[1_u64, 2]).unwrap();
+    let error = pool.apply(total, &slice).unwrap_err();
+    assert!(matches!(error, TaskError::Encode { item: 0, .. }), "{error:?}");
+    assert!(error.to_string().contains("channel"), "{error}");
+}
