@@ -28,6 +28,8 @@ mod receive;
 mod send;
 mod unique;
 
+use std::mem::ManuallyDrop;
+
 use crate::segment::SegmentError;
 
 pub(crate) use receive::record as received;
@@ -110,22 +112,25 @@ struct Scope<S: 'static> {
     outer: Option<S>,
 }
 
-type Slot<S> = std::thread::LocalKey<std::cell::RefCell<Option<S>>>;
+/// The scope itself drops what it puts in here. So the slot needs no destructor, and there is no moment in the life of a thread
+/// at which it is gone already: handlers that run at exit may start processes, too.
+type Slot<S> = std::thread::LocalKey<std::cell::RefCell<ManuallyDrop<Option<S>>>>;
 
 impl<S> Scope<S> {
     fn open(slot: &'static Slot<S>, inner: S) -> Self {
-        Self { slot, outer: slot.replace(Some(inner)) }
+        let outer = slot.replace(ManuallyDrop::new(Some(inner)));
+        Self { slot, outer: ManuallyDrop::into_inner(outer) }
     }
 
     fn close(self) -> S {
-        self.slot.take().expect("only the scope itself takes its value")
+        ManuallyDrop::into_inner(self.slot.take()).expect("only the scope itself takes its value")
     }
 }
 
 impl<S> Drop for Scope<S> {
     fn drop(&mut self) {
-        let inner = self.slot.replace(self.outer.take());
+        let inner = self.slot.replace(ManuallyDrop::new(self.outer.take()));
         // Outside of the cell, because a value may open a scope while it is dropped.
-        drop(inner);
+        drop(ManuallyDrop::into_inner(inner));
     }
 }

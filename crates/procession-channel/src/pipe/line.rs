@@ -228,6 +228,8 @@ impl Line {
         mut look: impl FnMut() -> Result<News<T>, E>,
     ) -> Result<Waited<T>, E> {
         let mut idle_wakes = 0;
+        // The kernel is asked about the peer when the time is over, a slice or all of it, and not before each sleep.
+        let mut asks = matches!(patience, Patience::None);
         let mut spin = match patience {
             Patience::None => Spin::NONE,
             Patience::Until(_) => Spin::for_parties(2, cores()),
@@ -236,7 +238,7 @@ impl Line {
             if let News::Done(value) = self.look_on(spin, &mut look)? {
                 return Ok(Waited::Done(value));
             }
-            if self.is_hung_up()? {
+            if (asks || self.is_peer_closed()) && self.is_hung_up()? {
                 // E5: what was sent before is there now.
                 return Ok(match self.look_through(&mut look)? {
                     News::Done(value) => Waited::Done(value),
@@ -244,7 +246,7 @@ impl Line {
                 });
             }
             let Patience::Until(deadline) = patience else { return Ok(Waited::TimedOut) };
-            if deadline.is_over() {
+            if asks && deadline.is_over() {
                 return Ok(Waited::TimedOut);
             }
             let before = self.peer_position();
@@ -252,6 +254,7 @@ impl Line {
             if let News::Done(value) = news {
                 return Ok(Waited::Done(value));
             }
+            asks = !woken || deadline.is_over();
             if before == self.peer_position() {
                 idle_wakes = if woken { idle_wakes + 1 } else { 0 };
                 // Who has slept for nothing sleeps again at once: an idle end uses no processor.

@@ -1,13 +1,15 @@
 //! The scope of a decoder.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::{Scope, TransferError};
 
 thread_local! {
-    static RECEIVING: RefCell<Option<Receiving>> = const { RefCell::new(None) };
+    static RECEIVING: RefCell<ManuallyDrop<Option<Receiving>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 struct Receiving {
@@ -152,7 +154,7 @@ impl Receiving {
 /// Keeps the first failure for [`Received`].
 pub(crate) fn record<T>(result: Result<T, TransferError>) -> Result<T, TransferError> {
     RECEIVING.with_borrow_mut(|slot| {
-        if let Some(receiving) = slot {
+        if let Some(receiving) = &mut **slot {
             receiving.keep_first(&result);
         }
     });
@@ -162,7 +164,7 @@ pub(crate) fn record<T>(result: Result<T, TransferError>) -> Result<T, TransferE
 fn in_scope<T>(
     operation: impl FnOnce(&mut Receiving) -> Result<T, TransferError>,
 ) -> Result<T, TransferError> {
-    RECEIVING.with_borrow_mut(|slot| match slot {
+    RECEIVING.with_borrow_mut(|slot| match &mut **slot {
         Some(receiving) => {
             let result = operation(receiving);
             receiving.keep_first(&result);

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use super::unique::Leaving;
 use super::{Scope, TransferError};
 
 thread_local! {
-    static SENDING: RefCell<Option<Sending>> = const { RefCell::new(None) };
+    static SENDING: RefCell<ManuallyDrop<Option<Sending>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 #[derive(Default)]
@@ -143,7 +145,7 @@ pub fn need_family(handle: &'static str) -> Result<(), TransferError> {
 }
 
 pub(crate) fn is_open() -> bool {
-    SENDING.with_borrow(Option::is_some)
+    SENDING.with_borrow(|slot| slot.is_some())
 }
 
 pub(super) fn push_leaving(
@@ -159,7 +161,7 @@ pub(super) fn push_leaving(
 /// Keeps the first failure for [`Unsent`], because serde turns it into text.
 pub(super) fn record<T>(result: Result<T, TransferError>) -> Result<T, TransferError> {
     SENDING.with_borrow_mut(|slot| {
-        if let Some(sending) = slot {
+        if let Some(sending) = &mut **slot {
             sending.keep_first(&result);
         }
     });
@@ -170,7 +172,7 @@ fn in_scope<T>(
     handle: &'static str,
     operation: impl FnOnce(&mut Sending) -> Result<T, TransferError>,
 ) -> Result<T, TransferError> {
-    SENDING.with_borrow_mut(|slot| match slot {
+    SENDING.with_borrow_mut(|slot| match &mut **slot {
         Some(sending) => {
             let result = operation(sending);
             sending.keep_first(&result);
