@@ -7,6 +7,7 @@
 mod bench;
 mod board;
 mod command;
+mod kill;
 mod loom;
 mod matrix;
 mod msrv;
@@ -45,6 +46,11 @@ const VERBS: &[Verb] = &[
         usage: "loom [crate] [filter]",
         about: "model-check the lock-free algorithms (LOOM_MAX_PREEMPTIONS, default 3)",
         run: loom::run,
+    },
+    Verb {
+        usage: "kill [--all] [filter]",
+        about: "kill a process at each step of an operation, and see whether the others get on",
+        run: kill::run,
     },
     Verb {
         usage: "bench main [DIR]",

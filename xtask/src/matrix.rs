@@ -1,4 +1,4 @@
-//! The parts that `test --matrix` adds: each crate alone, in each build, and the loom models.
+//! The parts that `test --matrix` adds: each crate alone, in each build, the kill points, and the loom models.
 //!
 //! Cargo unites the features of all crates in one build, so a crate that forgot to ask for a feature
 //! works in the workspace and breaks for the user who depends on it alone.
@@ -7,6 +7,7 @@ use std::io;
 
 use crate::board::Board;
 use crate::command::Invocation;
+use crate::kill;
 use crate::loom;
 use crate::tally::Runner;
 use crate::workspace::Workspace;
@@ -21,5 +22,6 @@ pub(crate) fn run_parts(workspace: &Workspace, board: &mut Board) -> io::Result<
             board.count(format!("{name} {build}").trim_end(), Runner::Libtest, alone);
         }
     }
+    board.check("kill points", &kill::harness(&[]));
     loom::run_parts(workspace, board)
 }

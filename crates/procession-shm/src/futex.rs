@@ -49,8 +49,20 @@ fn sleep_on_one(watch: &Watch<'_>, deadline: &Deadline) -> Wake {
     }
 }
 
+/// Most sleeps are on a word and the death epoch; only a few need the room for all the words that one wait can watch, which
+/// would take longer to clear than the rest of the call.
+const FEW: usize = 4;
+
 fn sleep_on_many(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
-    let mut waiters = [const { futex::Wait::new() }; WAIT_WORDS_MAX];
+    if words.len() <= FEW {
+        sleep_on_up_to::<FEW>(words, deadline)
+    } else {
+        sleep_on_up_to::<WAIT_WORDS_MAX>(words, deadline)
+    }
+}
+
+fn sleep_on_up_to<const COUNT: usize>(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
+    let mut waiters = [const { futex::Wait::new() }; COUNT];
     for (waiter, watch) in waiters.iter_mut().zip(words) {
         waiter.val = u64::from(watch.expected);
         waiter.uaddr = WaitPtr::new(watch.word.as_ptr().cast());

@@ -1,0 +1,193 @@
+//! `procession_process::link`: a worker is killed while it runs an item.
+//!
+//! The first item's function is where the stepping begins and the third's where it ends, so all of the second item's life is
+//! stepped through, with the commit of the result before it and the start of the item behind it.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use procession_channel::bell::AT_ONCE;
+use procession_channel::ring::{Memory, Ring};
+use procession_process::function::{Function, Task, Work};
+use procession_process::link::{
+    ChildLink, Frame, HELLO, ItemTooLarge, ParentLink, RESULT_HEAD_LEN, Received, parse_result_head,
+};
+use procession_shm::sync::atomic::{AtomicU32, Ordering};
+use procession_shm::{Deadline, Mapping, Segment, Watch, page_size, wait, wake_all};
+
+use super::{NOBODY, each};
+use crate::actor::{Cue, Role};
+use crate::marks;
+use crate::memory::{ForkShared, View};
+use crate::scene::{Case, Ending, Place, Plot, Scene};
+use crate::tracer;
+
+const CAPACITY: usize = 4096;
+const RESULT_LEN_MAX: usize = 256;
+const TAG: u8 = 3;
+const ITEMS: [u8; 3] = [1, 2, 3];
+
+const WORKER: Plot = Plot { setting: "alone", ..NOBODY };
+/// The parent sleeps, and wants to be woken for each result.
+const ASLEEP: Plot = Plot { setting: "parent asleep", first: &[Role::Sleeper], ..NOBODY };
+
+pub(super) fn cases() -> Vec<Case> {
+    each("link item", &[WORKER, ASLEEP], LinkScene::build)
+}
+
+struct LinkScene {
+    link: RefCell<ParentLink>,
+    fds: [OwnedFd; 2],
+    down: Mapping,
+    up: Mapping,
+    up_segment: Segment,
+    deaths: ForkShared<AtomicU32>,
+}
+
+struct Tripled;
+
+impl Task<fn(u8) -> u8> for Tripled {
+    fn run(function: fn(u8) -> u8, work: &mut Work<'_>) -> u8 {
+        work.output.extend(work.input.iter().map(|item| function(*item)));
+        TAG
+    }
+}
+
+fn triple(item: u8) -> u8 {
+    match item {
+        1 if tracer::trace_me().is_ok() => marks::enter(),
+        3 => marks::leave(),
+        _ => {}
+    }
+    item * 3
+}
+
+fn call() -> io::Result<Frame> {
+    let function = Function::unary::<Tripled, u8, u8>(triple).map_err(io::Error::other)?;
+    let mut frame = Frame::call(function, 1);
+    for item in ITEMS {
+        let push = |out: &mut Vec<u8>| {
+            out.push(item);
+            Ok::<(), ItemTooLarge>(())
+        };
+        frame.push(push).map_err(io::Error::other)?;
+    }
+    Ok(frame.sealed())
+}
+
+fn segment(fd: &OwnedFd) -> io::Result<Segment> {
+    Segment::from_fd(fd.try_clone()?, page_size() + CAPACITY).map_err(io::Error::other)
+}
+
+impl LinkScene {
+    fn build() -> io::Result<Box<dyn Scene>> {
+        let (mut link, fds) =
+            ParentLink::new(CAPACITY, RESULT_LEN_MAX).map_err(io::Error::other)?;
+        let fds: [OwnedFd; 2] =
+            fds.try_into().map_err(|_| io::Error::other("a link has two descriptors"))?;
+        let (down, up_segment) = (segment(&fds[0])?, segment(&fds[1])?);
+        link.send(&call()?, 0).map_err(io::Error::other)?;
+        Ok(Box::new(Self {
+            link: RefCell::new(link),
+            down: down.map().map_err(io::Error::other)?,
+            up: up_segment.map().map_err(io::Error::other)?,
+            fds,
+            up_segment,
+            deaths: ForkShared::new(AtomicU32::new(0))?,
+        }))
+    }
+
+    fn work(&self) -> Result<String, String> {
+        let fds = self.fds.iter().map(OwnedFd::try_clone).collect::<io::Result<Vec<_>>>();
+        let fds = fds.map_err(|error| error.to_string())?;
+        let mut link = ChildLink::over(fds, CAPACITY).map_err(|error| error.to_string())?;
+        link.serve().map_err(|error| error.to_string())?;
+        Err("the worker was not stopped".to_owned())
+    }
+
+    /// Sleeps as a parent does, and says at the end how many bytes of results there are.
+    fn sleep(&self) -> Result<String, String> {
+        let ring = Ring::over(&self.up_segment).map_err(|error| error.to_string())?;
+        let results = || ring.tail().load(Ordering::SeqCst);
+        while self.deaths.load(Ordering::SeqCst) == 0 {
+            let seen = results();
+            ring.reader_bell().announce(AT_ONCE);
+            if results() == seen && self.deaths.load(Ordering::SeqCst) == 0 {
+                let words = [ring.reader_bell().watch(AT_ONCE), Watch::shared(&self.deaths, 0)];
+                wait(&words, &Deadline::NEVER);
+            }
+            ring.reader_bell().retract();
+        }
+        Ok(results().to_string())
+    }
+
+    /// The next whole result.
+    fn next(&self) -> Result<Option<(u8, Vec<u8>)>, String> {
+        let mut out = Vec::new();
+        match self.link.borrow_mut().receive(&mut out).map_err(|error| error.to_string())? {
+            Received::Nothing => Ok(None),
+            Received::Part => Err("a part of a small result".to_owned()),
+            Received::Result(tag) => {
+                let (head, output) = out.split_at(RESULT_HEAD_LEN);
+                let head = head.try_into().map_err(|_| "a short head".to_owned())?;
+                if parse_result_head(head) == (tag, output.len()) {
+                    return Ok(Some((tag, output.to_vec())));
+                }
+                Err(format!("a garbled head: {head:?}"))
+            }
+        }
+    }
+
+    /// How many items have a result, all of which must be right.
+    fn results(&self) -> Result<usize, String> {
+        if self.next()? != Some((HELLO, Vec::new())) {
+            return Err("no hello".to_owned());
+        }
+        let mut count = 0;
+        while let Some(result) = self.next()? {
+            let right = ITEMS.get(count).map(|item| (TAG, vec![item * 3]));
+            if Some(&result) != right.as_ref() {
+                return Err(format!("result {count} is {result:?}"));
+            }
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+impl Scene for LinkScene {
+    fn views(&self) -> Vec<View> {
+        // SAFETY: the scene keeps both mappings, which are as long as their segments.
+        let view =
+            |mapping: &Mapping| unsafe { View::new(mapping.as_ptr(), page_size() + CAPACITY) };
+        vec![view(&self.down), view(&self.up)]
+    }
+
+    fn in_family(&self) -> bool {
+        false
+    }
+
+    fn play(&self, role: Role, _cue: &Cue) -> Result<String, String> {
+        if role == Role::Victim { self.work() } else { self.sleep() }
+    }
+
+    fn after_death(&self) {
+        self.deaths.fetch_add(1, Ordering::SeqCst);
+        wake_all(&self.deaths, false);
+    }
+
+    fn judge(&self, ending: &Ending) -> Result<(), String> {
+        let results = self.results()?;
+        let started = usize::try_from(self.link.borrow().started()).unwrap_or(usize::MAX);
+        let may_be = match ending.place {
+            Place::First => (started, results) == (1, 0),
+            Place::Last => (started, results) == (3, 2),
+            // At most one item was begun and has no result: that is what a death may cost.
+            Place::Inside => {
+                (started == results || started == results + 1) && (1..=3).contains(&started)
+            }
+        };
+        if may_be { Ok(()) } else { Err(format!("{started} started, {results} results")) }
+    }
+}

@@ -1,0 +1,113 @@
+//! What one walk through the whole operation has shown, and where to kill.
+
+use std::collections::{BTreeSet, HashSet};
+
+use crate::options::Density;
+
+/// A place at which the victim can be killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Point {
+    /// After so many instructions.
+    pub(crate) steps: usize,
+    /// In the middle of the instruction after these, a system call in which it sleeps.
+    pub(crate) is_asleep: bool,
+}
+
+/// A record of all instructions of an operation.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    /// Where each instruction lay.
+    positions: Vec<u64>,
+    /// After how many instructions something has changed.
+    changes: BTreeSet<Point>,
+    states: HashSet<u64>,
+    last: Option<u64>,
+}
+
+impl Trace {
+    /// The state before the first instruction.
+    pub(crate) fn begin(&mut self, state: u64) {
+        self.changes.insert(Point { steps: 0, is_asleep: false });
+        self.note(state);
+    }
+
+    /// An instruction at `position`, after which the state is `state`.
+    pub(crate) fn step(&mut self, position: u64, is_call: bool, state: u64) {
+        self.positions.push(position);
+        if self.note(state) || is_call {
+            self.changes.insert(Point { steps: self.positions.len(), is_asleep: false });
+        }
+    }
+
+    /// The next instruction has put the victim to sleep.
+    pub(crate) fn sleep(&mut self, state: u64) {
+        self.note(state);
+        self.changes.insert(Point { steps: self.positions.len(), is_asleep: true });
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    pub(crate) fn states(&self) -> usize {
+        self.states.len()
+    }
+
+    /// Where the instruction after `steps` others lay.
+    pub(crate) fn position(&self, steps: usize) -> Option<u64> {
+        self.positions.get(steps).copied()
+    }
+
+    /// Where to kill. The end is not among them: everybody kills there.
+    pub(crate) fn points(&self, density: Density) -> Vec<Point> {
+        let mut points = self.changes.clone();
+        let awake = |steps| Point { steps, is_asleep: false };
+        if self.len() <= density.short {
+            points.extend((0..self.len()).map(awake));
+        } else {
+            let spread = |index| awake(index * self.len() / density.sample);
+            points.extend((0..density.sample).map(spread));
+        }
+        points.into_iter().filter(|point| point.steps < self.len() || point.is_asleep).collect()
+    }
+
+    fn note(&mut self, state: u64) -> bool {
+        self.states.insert(state);
+        self.last.replace(state) != Some(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace() -> Trace {
+        let mut trace = Trace::default();
+        trace.begin(7);
+        trace.step(100, false, 7);
+        trace.step(101, false, 8);
+        trace.sleep(8);
+        trace.step(102, true, 8);
+        trace.step(103, false, 7);
+        trace
+    }
+
+    #[test]
+    fn changes_calls_and_sleeps_are_points() {
+        let points = trace().points(Density { short: 0, sample: 0 });
+        let steps: Vec<_> = points.iter().map(|point| (point.steps, point.is_asleep)).collect();
+        assert_eq!(steps, [(0, false), (2, false), (2, true), (3, false)]);
+        assert_eq!(trace().states(), 2);
+    }
+
+    #[test]
+    fn all_is_every_instruction_and_every_sleep() {
+        assert_eq!(trace().points(Density { short: 5, sample: 0 }).len(), 5);
+    }
+
+    #[test]
+    fn a_sample_is_spread_over_the_operation() {
+        let points = trace().points(Density { short: 0, sample: 4 });
+        assert_eq!(points.len(), 5);
+    }
+}
