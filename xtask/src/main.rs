@@ -7,6 +7,7 @@
 mod bench;
 mod board;
 mod command;
+mod doctor;
 mod kill;
 mod loom;
 mod matrix;
@@ -39,7 +40,7 @@ impl Verb {
 const VERBS: &[Verb] = &[
     Verb {
         usage: "test [--matrix]",
-        about: "every check and test; --matrix adds each crate alone and the loom models",
+        about: "every check and test; --matrix adds each crate alone, kill points and loom models",
         run: test::run,
     },
     Verb {
@@ -56,6 +57,11 @@ const VERBS: &[Verb] = &[
         usage: "bench main [DIR]",
         about: "the main job beside its twin on threads; with --check, over 1.15 times is a failure",
         run: bench::run,
+    },
+    Verb {
+        usage: "doctor",
+        about: "what this machine offers, and which fallbacks are active",
+        run: doctor::run,
     },
     Verb { usage: "tidy", about: "the house rules that no compiler knows", run: tidy::run },
     Verb {

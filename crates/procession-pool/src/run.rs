@@ -2,11 +2,12 @@
 
 use std::marker::PhantomData;
 
-use procession_channel::codec::{Limits, decode};
+use procession_channel::codec::{DecodeError, Limits, decode};
 use procession_channel::{IntoArg, Message};
 use procession_process::Outcome;
 use procession_process::answer::{self, finish, reason};
 use procession_process::function::{Task, Work};
+use procession_process::panics::quietly;
 
 use crate::error::SubmitError;
 
@@ -39,8 +40,8 @@ impl<A: Message, B: Message, R: Outcome<K>, K: 'static> Task<fn(A, B) -> R> for 
     fn run(function: fn(A, B) -> R, work: &mut Work<'_>) -> u8 {
         let limits = Limits::DEFAULT;
         let (first, second) = halves(work.input);
-        let decoded = decode::<A>(first, &limits)
-            .and_then(|first| decode::<B>(second, &limits).map(|second| (first, second)));
+        let decoded: Result<(A, B), DecodeError> =
+            quietly(|| Ok((decode(first, &limits)?, decode(second, &limits)?)));
         match decoded {
             Ok((first, second)) => finish(work.output, || function(first, second)),
             Err(error) => reason(work.output, answer::DECODE, &error.to_string()),
@@ -62,13 +63,13 @@ impl<C: Message, A: Message, R: Outcome<K>, K: 'static> Task<fn(&C, A) -> R> for
     fn run(function: fn(&C, A) -> R, work: &mut Work<'_>) -> u8 {
         let limits = Limits::DEFAULT;
         if work.context.decoded.is_none() {
-            match decode::<C>(&work.context.encoded, &limits) {
+            match quietly(|| decode::<C>(&work.context.encoded, &limits)) {
                 Ok(context) => work.context.decoded = Some(Box::new(context)),
                 Err(error) => return reason(work.output, answer::DECODE, &error.to_string()),
             }
         }
         let context = work.context.decoded.as_ref().and_then(|any| any.downcast_ref::<C>());
-        match (context, decode::<A>(work.input, &limits)) {
+        match (context, quietly(|| decode::<A>(work.input, &limits))) {
             (Some(context), Ok(argument)) => finish(work.output, || function(context, argument)),
             (None, _) => reason(work.output, answer::DECODE, "the context has another type"),
             (_, Err(error)) => reason(work.output, answer::DECODE, &error.to_string()),

@@ -78,7 +78,7 @@ pub struct One<K>(PhantomData<K>);
 
 impl<A: Message, R: Outcome<K>, K: 'static> Task<fn(A) -> R> for One<K> {
     fn run(function: fn(A) -> R, work: &mut Work<'_>) -> u8 {
-        match work.argument::<A>() {
+        match panics::quietly(|| work.argument::<A>()) {
             Ok(argument) => finish(work.output, || function(argument)),
             Err(error) => reason(work.output, DECODE, &error.to_string()),
         }

@@ -51,6 +51,16 @@ pub fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Told> {
     })
 }
 
+/// Runs something that catches panics itself and tells of them, as decoding does: they are printed or not as those of the
+/// function would be.
+pub fn quietly<T>(call: impl FnOnce() -> T) -> T {
+    IN_CALL.set(true);
+    let done = call();
+    IN_CALL.set(false);
+    LAST.set(None);
+    done
+}
+
 fn told(info: &PanicHookInfo<'_>) -> Told {
     let location = info.location().map(ToString::to_string).unwrap_or_default();
     let backtrace = Backtrace::capture();
