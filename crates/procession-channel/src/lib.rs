@@ -20,3 +20,8 @@ pub use message::{IntoArg, Message};
 
 #[cfg(all(test, procession_loom))]
 mod loom_tests;
+
+// The program in the page that visitors see first is a test, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -43,3 +43,8 @@ pub use imap::Imap;
 pub use job::Job;
 pub use pool::Pool;
 pub use task::{Canceller, Task};
+
+// The program in the page that visitors see first is a test, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

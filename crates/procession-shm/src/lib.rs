@@ -68,3 +68,8 @@ pub fn page_size() -> usize {
 pub fn page_align(len: usize) -> Option<usize> {
     len.checked_next_multiple_of(page_size())
 }
+
+// The program in the page that visitors see first is a test, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
