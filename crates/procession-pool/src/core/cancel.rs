@@ -20,7 +20,7 @@ impl State {
         for index in 0..self.lanes.len() {
             let Some(lane) = self.lane(index) else { continue };
             if lane.in_flight.front().is_some_and(|chunk| chunk.call == id) {
-                self.condemn(index, Sentence::Cancelled);
+                self.stop(index, Sentence::Cancelled);
             }
         }
         self.dispatch();

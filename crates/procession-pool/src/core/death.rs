@@ -107,9 +107,10 @@ impl State {
             let Some(lane) = self.lanes[index].as_ref() else { continue };
             let Some(alarm) = self.alarm_of(lane) else { continue };
             if alarm <= Instant::now() {
-                let sentence =
-                    self.timeout_of(lane).map_or(Sentence::NeverReady, Sentence::TimedOut);
-                self.condemn(index, sentence);
+                match self.timeout_of(lane) {
+                    Some(after) => self.stop(index, Sentence::TimedOut(after)),
+                    None => self.condemn(index, Sentence::NeverReady),
+                }
             }
         }
     }
@@ -134,9 +135,12 @@ impl State {
 
 fn reason(lane: &Lane, chunk: &Chunk, exit: Exit) -> TaskError {
     let (item, pid, attempts) = (chunk.next_item(), lane.child.pid(), Attempts::default());
+    let is_meant = lane.sentenced == Some((chunk.call, item));
     match lane.sentence {
-        Some(Sentence::TimedOut(after)) => TaskError::TimedOut { item, pid, after, attempts },
-        Some(Sentence::Cancelled) => TaskError::Cancelled { item },
+        Some(Sentence::TimedOut(after)) if is_meant => {
+            TaskError::TimedOut { item, pid, after, attempts }
+        }
+        Some(Sentence::Cancelled) if is_meant => TaskError::Cancelled { item },
         Some(Sentence::Corrupt(error)) => {
             TaskError::Corrupt { item, pid, reason: error.to_string().into(), attempts }
         }
@@ -144,6 +148,6 @@ fn reason(lane: &Lane, chunk: &Chunk, exit: Exit) -> TaskError {
             let reason = "it sent what no worker sends".into();
             TaskError::Corrupt { item, pid, reason, attempts }
         }
-        Some(Sentence::NeverReady) | None => TaskError::Died { item, pid, exit, attempts },
+        _ => TaskError::Died { item, pid, exit, attempts },
     }
 }

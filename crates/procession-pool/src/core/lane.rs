@@ -38,6 +38,8 @@ pub(crate) struct Lane {
     pub(crate) ready: bool,
     /// Why it was killed by the pool, if it was. It gets nothing more to do.
     pub(crate) sentence: Option<Sentence>,
+    /// The item it was on then.
+    pub(crate) sentenced: Option<(CallId, usize)>,
     /// What it was given, oldest first; it works on the first.
     pub(crate) in_flight: VecDeque<Chunk>,
     /// It has been on one item for so long that what waited behind was given to others.
@@ -81,6 +83,7 @@ impl Lane {
             false_alarms: 0,
             ready: false,
             sentence: None,
+            sentenced: None,
             in_flight: VecDeque::new(),
             is_slow: false,
             is_unrung: false,
@@ -101,6 +104,11 @@ impl Lane {
     /// Whether it can be given something to do.
     pub(crate) fn is_available(&self) -> bool {
         self.ready && self.sentence.is_none()
+    }
+
+    /// The item it is on, as far as is known.
+    pub(crate) fn current_item(&self) -> Option<(CallId, usize)> {
+        self.in_flight.front().map(|chunk| (chunk.call, chunk.next_item()))
     }
 
     /// Whether anything is expected from it.

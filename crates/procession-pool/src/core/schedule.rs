@@ -89,11 +89,25 @@ impl State {
         }
     }
 
+    /// Kills a worker because of the item that it is on, unless it is done with that by now.
+    pub(crate) fn stop(&mut self, index: usize, sentence: Sentence) {
+        let Some(item) = self.lane(index).and_then(|lane| lane.current_item()) else { return };
+        // First what waits behind the item is taken back: then no other item can be hit.
+        if self.lane(index).is_some_and(|lane| lane.can_be_revoked()) {
+            self.take_back(index, 1);
+        }
+        self.receive_from(index);
+        if self.lane(index).is_some_and(|lane| lane.current_item() == Some(item)) {
+            self.condemn(index, sentence);
+        }
+    }
+
     /// Kills a worker for a reason. Its death is noticed and dealt with like any other.
     pub(crate) fn condemn(&mut self, index: usize, sentence: Sentence) {
         let Some(lane) = self.lane(index) else { return };
         if lane.sentence.is_none() {
             lane.sentence = Some(sentence);
+            lane.sentenced = lane.current_item();
             // It may finish its item before it dies, and must not begin another one then.
             lane.link.revoke();
             // A process that cannot be killed is dead already: the notice of it is on its way.
@@ -134,7 +148,7 @@ impl State {
         let Some(lane) = self.lane(index) else { return };
         lane.is_slow = true;
         match lane.revoke() {
-            Ok(taken) => self.requeue(taken, idle),
+            Ok(taken) => self.requeue(taken, idle.max(1)),
             Err(error) => self.condemn(index, Sentence::Corrupt(error)),
         }
     }
