@@ -17,9 +17,11 @@ pub(crate) const ROLES: &[Role] = &[("chaos", chaos)];
 
 const ITEMS: u32 = 100_000;
 
-/// Takes a moment, so that there is time to die.
+/// How long an item takes, in steps, so that there is time for many deaths.
+const STEPS: u32 = if cfg!(debug_assertions) { 1000 } else { 60_000 };
+
 fn work(n: u32) -> u32 {
-    (0..1000).fold(n, |n, _| std::hint::black_box(n)) + 1
+    (0..STEPS).fold(n, |n, _| std::hint::black_box(n)) + 1
 }
 
 /// Kills a worker every 20 ms, and stops another for a moment.
