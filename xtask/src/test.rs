@@ -73,8 +73,8 @@ fn docs(board: &mut Board) {
     board.check("docs", &docs);
 }
 
-/// Benches are left out on purpose: clippy has compiled them, and one without libtest's harness would
-/// measure here instead of testing.
+/// Benches are left out on purpose, but for those whose manifest says `test = true`: clippy has compiled
+/// them, and one without libtest's harness would measure here instead of testing.
 fn tests(workspace: &Workspace, board: &mut Board) {
     const TARGETS: &str = "--workspace --lib --bins --tests --examples --no-fail-fast";
     if Invocation::cargo("nextest --version").succeeds(workspace.root()) {

@@ -11,7 +11,6 @@ fn ring() -> (Producer, Consumer, Ring) {
 #[test]
 fn bytes_arrive_in_order_across_the_wrap() {
     let (mut producer, mut consumer, _) = ring();
-    let mut expected = 0_u8;
     for round in 0..100_usize {
         let message: Vec<u8> = (0..1000 + round).map(|i| (round + i).to_le_bytes()[0]).collect();
         assert_eq!(producer.write(&message).unwrap(), message.len());
@@ -21,9 +20,7 @@ fn bytes_arrive_in_order_across_the_wrap() {
         consumer.read(message.len(), &mut got);
         consumer.release();
         assert_eq!(got, message, "round {round}");
-        expected = expected.wrapping_add(1);
     }
-    assert_eq!(expected, 100);
 }
 
 #[test]

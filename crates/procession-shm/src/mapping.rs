@@ -19,7 +19,7 @@ use std::ptr::{self, NonNull};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use crate::fork;
-use crate::segment::SegmentError;
+use crate::segment::{self, SegmentError};
 use crate::sync::atomic::{AtomicU32, AtomicU64};
 
 /// A segment in this process' address space, unmapped on drop. See [`Segment::map`](crate::Segment::map).
@@ -62,10 +62,7 @@ impl Mapping {
 
     /// Address space with nothing behind it yet, so that several pieces can be placed side by side.
     fn reserve(len: usize) -> Result<Self, SegmentError> {
-        let generation = fork::generation().map_err(|error| SegmentError::System {
-            operation: "mmap",
-            reason: error.to_string(),
-        })?;
+        let generation = segment::maker()?;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: without MAP_FIXED the kernel picks addresses at which nothing is mapped.
         let base =

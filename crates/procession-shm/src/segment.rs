@@ -210,6 +210,13 @@ impl From<SegmentError> for io::Error {
     }
 }
 
+/// The process that makes a mapping, told from those forked from it, in which the mapping is not there.
+pub(crate) fn maker() -> Result<u64, SegmentError> {
+    let operation = "mmap";
+    crate::fork::generation()
+        .map_err(|error| SegmentError::System { operation, reason: error.to_string() })
+}
+
 pub(crate) fn checked_len(len: usize) -> Result<usize, SegmentError> {
     if len == 0 {
         return Err(SegmentError::Empty);

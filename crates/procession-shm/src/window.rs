@@ -23,7 +23,7 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use crate::backing::Backing;
 use crate::fork;
-use crate::segment::SegmentError;
+use crate::segment::{self, SegmentError};
 use crate::{page_align, page_size};
 
 /// What the mapped pages can be used for.
@@ -86,10 +86,7 @@ impl Window {
         assert!(range.start < range.end && range.end <= backing.len(), "a range of the backing");
         let start = range.start - range.start % page_size();
         let len = page_align(range.end - start).ok_or(SegmentError::TooLarge { len: range.end })?;
-        let generation = fork::generation().map_err(|error| SegmentError::System {
-            operation: "mmap",
-            reason: error.to_string(),
-        })?;
+        let generation = segment::maker()?;
         let (protection, flags) = access.flags();
         let anywhere = ptr::null_mut();
         // SAFETY: without MAP_FIXED the kernel picks addresses at which nothing is mapped.
