@@ -40,8 +40,8 @@ fn flags(private: bool) -> Flags {
 fn sleep_on_one(watch: &Watch<'_>, deadline: &Deadline) -> Wake {
     let (all, timeout) = (NonZeroU32::MAX, deadline.as_timespec());
     loop {
-        let flags = flags(watch.private);
-        match futex::wait_bitset(watch.word, flags, watch.expected, timeout, all) {
+        let flags = flags(watch.is_private());
+        match futex::wait_bitset(watch.word(), flags, watch.expected(), timeout, all) {
             Err(Errno::INTR) => {}
             Err(Errno::TIMEDOUT) => return Wake::TimedOut,
             _ => return Wake::Woken,
@@ -64,10 +64,10 @@ fn sleep_on_many(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
 fn sleep_on_up_to<const COUNT: usize>(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
     let mut waiters = [const { futex::Wait::new() }; COUNT];
     for (waiter, watch) in waiters.iter_mut().zip(words) {
-        waiter.val = u64::from(watch.expected);
-        waiter.uaddr = WaitPtr::new(watch.word.as_ptr().cast());
+        waiter.val = u64::from(watch.expected());
+        waiter.uaddr = WaitPtr::new(watch.word().as_ptr().cast());
         waiter.flags = WaitFlags::SIZE_U32;
-        waiter.flags.set(WaitFlags::PRIVATE, watch.private);
+        waiter.flags.set(WaitFlags::PRIVATE, watch.is_private());
     }
     let (waiters, timeout) = (&waiters[..words.len()], deadline.as_timespec());
     loop {
@@ -86,7 +86,7 @@ fn sleep_on_up_to<const COUNT: usize>(words: &[Watch<'_>], deadline: &Deadline) 
 /// Sleeps on the first word alone, a little longer each time, and looks at all of them in between.
 fn sleep_in_slices(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
     let mut slice = SLICE_MIN;
-    while !words.iter().any(|watch| watch.word.load(Ordering::SeqCst) != watch.expected) {
+    while !words.iter().any(|watch| watch.word().load(Ordering::SeqCst) != watch.expected()) {
         if deadline.is_over() {
             return Wake::TimedOut;
         }

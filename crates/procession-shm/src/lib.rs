@@ -5,7 +5,7 @@
 //! * [`Segment`]: anonymous shared memory. It has no name, cannot be resized under its users, and is gone with its last
 //!   holder, so a crash leaves nothing behind.
 //! * [`wait()`]: the one function through which everything in Procession blocks, on one word or on many, with an absolute
-//!   deadline. [`wake_all`] is its counterpart.
+//!   deadline. [`wake_all`] is its counterpart. [`wait_any`] waits in the same way for any of several objects.
 //! * [`Spin`]: how long to look at a word before sleeping on it, decided in one place.
 //! * [`family`]: which of the processes that share something are alive, and the word that changes when one dies.
 //! * [`Shared`], [`SharedBuf`] and [`SharedSlice`]: one value that all use, elements that have one owner, and elements that
@@ -37,6 +37,7 @@ pub mod fork;
 #[cfg(not(procession_loom))]
 mod futex;
 mod mapping;
+mod ready;
 mod segment;
 mod shareable;
 mod shared;
@@ -51,13 +52,14 @@ mod window;
 pub use deadline::Deadline;
 pub use doctor::{Check, Report, Status, doctor};
 pub use mapping::Mapping;
+pub use ready::{Ready, Waitable, wait_any};
 pub use segment::{Segment, SegmentError};
 pub use shareable::Shareable;
 pub use shared::Shared;
 pub use shared_buf::{FreezeError, FreezeErrorKind, SharedBuf, UnsplitError, UnsplitErrorKind};
 pub use shared_slice::SharedSlice;
 pub use spin::Spin;
-pub use wait::{WAIT_WORDS_MAX, Wake, Watch, wait, wake_all, wake_one};
+pub use wait::{KeptWord, WAIT_WORDS_MAX, Wake, Watch, wait, wake_all, wake_one};
 
 /// The size of a memory page in bytes; every mapping starts at a multiple of it.
 pub fn page_size() -> usize {

@@ -24,8 +24,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::Shareable;
 use crate::backing::{Backing, FIXED_SIZE};
 use crate::elements::ALIGN_MAX;
+use crate::ready::Waitable;
 use crate::segment::SegmentError;
+use crate::sync::atomic::AtomicU32;
 use crate::transfer::{self, TransferError};
+use crate::wait::{KeptWord, Watch};
 use crate::window::{Access, Window};
 
 const HANDLE: &str = "Shared";
@@ -125,6 +128,44 @@ impl<T: Shareable + Sync> Deref for Shared<T> {
 impl<T: Shareable + Sync> Clone for Shared<T> {
     fn clone(&self) -> Self {
         Self { value: self.value, window: Arc::clone(&self.window), _value: PhantomData }
+    }
+}
+
+/// As the value itself; a future that waits for it keeps the memory.
+impl<T: Shareable + Sync + Waitable> Waitable for Shared<T> {
+    fn is_ready(&self) -> bool {
+        (**self).is_ready()
+    }
+
+    fn watch<'a>(&'a self, watches: &mut Vec<Watch<'a>>) {
+        let others = watches.len();
+        (**self).watch(watches);
+        for watch in &mut watches[others..] {
+            if let Some(word) = self.keep(watch.word()) {
+                *watch = watch.with_kept(word);
+            }
+        }
+    }
+
+    fn unwatch(&self) {
+        (**self).unwatch();
+    }
+}
+
+impl<T: Shareable + Sync> Shared<T> {
+    /// A word inside the value, with what it takes for it to stay.
+    fn keep(&self, word: &AtomicU32) -> Option<KeptWord> {
+        let offset = std::ptr::from_ref(word).addr().checked_sub(self.value.addr().get())?;
+        if offset + size_of::<AtomicU32>() > size_of::<T>() {
+            return None;
+        }
+        Some(KeptWord::new(self.clone(), move |this| {
+            // SAFETY: the offset lies inside the value.
+            let at = unsafe { this.value.byte_add(offset) };
+            // SAFETY: the value lent this very word to who had a `&T`, and by V2 there is never anything but that; it is
+            // mapped for as long as `this` (W1).
+            unsafe { at.cast::<AtomicU32>().as_ref() }
+        }))
     }
 }
 

@@ -14,6 +14,9 @@
 //!
 //! Why not condition variables in shared memory: they need a lock, and a lock's owner may die.
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::deadline::Deadline;
 use crate::sync::atomic::AtomicU32;
 
@@ -21,22 +24,130 @@ use crate::sync::atomic::AtomicU32;
 pub const WAIT_WORDS_MAX: usize = 128;
 
 /// A word to wait on, and the value it must still have for the wait to begin.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Watch<'a> {
-    pub(crate) word: &'a AtomicU32,
-    pub(crate) expected: u32,
-    pub(crate) private: bool,
+    word: Word<'a>,
+    expected: u32,
+    private: bool,
 }
 
 impl<'a> Watch<'a> {
     /// Watches a word that several processes may map.
     pub fn shared(word: &'a AtomicU32, expected: u32) -> Self {
-        Self { word, expected, private: false }
+        Self { word: Word::Lent(word), expected, private: false }
     }
 
     /// Watches a word that only the threads of this process use, which the kernel finds faster.
     pub fn private(word: &'a AtomicU32, expected: u32) -> Self {
-        Self { word, expected, private: true }
+        Self { word: Word::Lent(word), expected, private: true }
+    }
+
+    /// Watches a word that several processes may map, and keeps it there for as long as it is watched.
+    pub fn shared_kept(word: impl Into<KeptWord>, expected: u32) -> Self {
+        Self { word: Word::Kept(word.into()), expected, private: false }
+    }
+
+    /// Watches a word that only the threads of this process use, and keeps it there for as long as it is watched.
+    pub fn private_kept(word: impl Into<KeptWord>, expected: u32) -> Self {
+        Self { word: Word::Kept(word.into()), expected, private: true }
+    }
+
+    /// The same watch for anybody and for as long as he likes, if it keeps its word; `None` if the word is only lent.
+    pub fn to_kept(&self) -> Option<Watch<'static>> {
+        let Self { expected, private, .. } = *self;
+        match &self.word {
+            Word::Lent(_) => None,
+            Word::Kept(word) => Some(Watch { word: Word::Kept(word.clone()), expected, private }),
+        }
+    }
+
+    /// The same watch, of a word that is known to be this one.
+    pub(crate) fn with_kept(&self, word: KeptWord) -> Watch<'a> {
+        Watch { word: Word::Kept(word), ..*self }
+    }
+
+    /// The word.
+    #[inline]
+    pub fn word(&self) -> &AtomicU32 {
+        match &self.word {
+            Word::Lent(word) => word,
+            Word::Kept(KeptWord(Keeper::Static(word))) => word,
+            Word::Kept(KeptWord(Keeper::Counted(word))) => word.word(),
+        }
+    }
+
+    /// The value that the word must have for a wait to begin.
+    #[inline]
+    pub fn expected(&self) -> u32 {
+        self.expected
+    }
+
+    /// Whether only the threads of this process use the word.
+    #[inline]
+    pub fn is_private(&self) -> bool {
+        self.private
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Word<'a> {
+    Lent(&'a AtomicU32),
+    Kept(KeptWord),
+}
+
+/// A word that is there for as long as this, or a clone of it, is.
+///
+/// ```
+/// use procession_shm::{KeptWord, Segment, Watch};
+///
+/// let mapping = Segment::new(4096)?.map()?;
+/// let watch = Watch::shared_kept(KeptWord::new(mapping, |mapping| mapping.atomic_u32(64)), 0);
+/// assert_eq!(watch.word().load(std::sync::atomic::Ordering::Relaxed), 0);
+/// # Ok::<(), procession_shm::SegmentError>(())
+/// ```
+#[derive(Clone)]
+pub struct KeptWord(Keeper);
+
+#[derive(Clone)]
+enum Keeper {
+    Static(&'static AtomicU32),
+    Counted(Arc<dyn HasWord>),
+}
+
+impl KeptWord {
+    /// The word that `find` finds in `keeper`, each time the same; usually an [`Arc`] of what owns the memory.
+    pub fn new<K: Send + Sync + 'static>(
+        keeper: K,
+        find: impl Fn(&K) -> &AtomicU32 + Send + Sync + 'static,
+    ) -> Self {
+        Self(Keeper::Counted(Arc::new(Found { keeper, find })))
+    }
+}
+
+impl From<&'static AtomicU32> for KeptWord {
+    fn from(word: &'static AtomicU32) -> Self {
+        Self(Keeper::Static(word))
+    }
+}
+
+impl fmt::Debug for KeptWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptWord").finish_non_exhaustive()
+    }
+}
+
+trait HasWord: Send + Sync {
+    fn word(&self) -> &AtomicU32;
+}
+
+struct Found<K, F> {
+    keeper: K,
+    find: F,
+}
+
+impl<K: Send + Sync, F: Fn(&K) -> &AtomicU32 + Send + Sync> HasWord for Found<K, F> {
+    fn word(&self) -> &AtomicU32 {
+        (self.find)(&self.keeper)
     }
 }
 
@@ -69,7 +180,7 @@ fn sleep(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
 /// In the model no time passes: a wait with a deadline is one that never times out.
 #[cfg(procession_loom)]
 fn sleep(words: &[Watch<'_>], _deadline: &Deadline) -> Wake {
-    let words: Vec<_> = words.iter().map(|watch| (watch.word, watch.expected)).collect();
+    let words: Vec<_> = words.iter().map(|watch| (watch.word(), watch.expected)).collect();
     crate::sync::sleep(&words);
     Wake::Woken
 }

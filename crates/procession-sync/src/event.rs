@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use procession_shm::family;
 use procession_shm::sync::atomic::{AtomicU32, Ordering};
-use procession_shm::{Deadline, Shareable, wake_all};
+use procession_shm::{Deadline, Shareable, Waitable, Watch, wake_all};
 
 use crate::LockError;
 use crate::error::me;
@@ -172,6 +172,24 @@ impl Event {
         }
         seen
     }
+}
+
+/// Ready while it is set. One that is set and cleared again while somebody waits for several things may be missed, other than
+/// by [`wait`](Event::wait).
+impl Waitable for Event {
+    fn is_ready(&self) -> bool {
+        self.is_set()
+    }
+
+    fn watch<'a>(&'a self, watches: &mut Vec<Watch<'a>>) {
+        let announce = |seen| if seen & SET == 0 { Some(seen | SLEEPERS) } else { None };
+        let seen = self.change(announce);
+        watches.push(family::watch_deaths());
+        watches.push(Watch::shared(&self.word, announce(seen).unwrap_or(seen)));
+    }
+
+    /// Others may sleep, too: whoever sets the event finds out.
+    fn unwatch(&self) {}
 }
 
 /// Whether the event is set now, or was since the word was `since`.

@@ -53,7 +53,7 @@ use std::time::Duration;
 
 use procession_shm::family::{self, Member};
 use procession_shm::sync::atomic::{AtomicU32, Ordering};
-use procession_shm::{Deadline, Shareable};
+use procession_shm::{Deadline, Shareable, Waitable, Watch};
 
 use crate::LockError;
 use crate::error::{is_me, me};
@@ -308,6 +308,25 @@ impl<const HOLDERS: usize> Semaphore<HOLDERS> {
             }
             Grant::TimedOut => Ok(None),
             Grant::Full => Err(LockError::TooManyHolders { cells: HOLDERS }),
+        }
+    }
+}
+
+/// Ready while a permit is free, which somebody else may take first.
+impl<const HOLDERS: usize> Waitable for Semaphore<HOLDERS> {
+    fn is_ready(&self) -> bool {
+        self.available_permits() > 0
+    }
+
+    fn watch<'a>(&'a self, watches: &mut Vec<Watch<'a>>) {
+        watches.push(family::watch_deaths());
+        watches.push(Watch::shared(self.raw.news.word(), self.raw.news.announce()));
+    }
+
+    /// The sleeper may have been woken in place of one who would take the permit (S3).
+    fn unwatch(&self) {
+        if self.is_ready() {
+            self.raw.news.wake_one();
         }
     }
 }

@@ -42,7 +42,8 @@ pub use procession_process::{
     SpawnError, Stdio, active_children, cpu_count, current, parent, spawn,
 };
 pub use procession_shm::{
-    FreezeError, SegmentError, Shared, SharedBuf, SharedSlice, UnsplitError, doctor,
+    FreezeError, Ready, SegmentError, Shared, SharedBuf, SharedSlice, UnsplitError, Waitable,
+    doctor, wait_any as wait,
 };
 pub use procession_sync as sync;
 pub use shareable::*;

@@ -88,7 +88,8 @@ mod watcher;
 
 use std::time::Duration;
 
-use crate::Deadline;
+use crate::sync::atomic::Ordering;
+use crate::{Deadline, Watch};
 
 pub use error::FamilyError;
 #[cfg(not(procession_loom))]
@@ -104,6 +105,13 @@ pub use process::{
 pub use table::MEMBERS_MAX;
 #[cfg(not(procession_loom))]
 pub use watcher::Watcher;
+
+/// A watch on the death epoch as it is now. To be taken before the last look at what a dead member may have held: a death
+/// that this look misses ends the [`wait`](crate::wait()).
+pub fn watch_deaths() -> Watch<'static> {
+    let epoch = epoch();
+    Watch::shared_kept(epoch, epoch.load(Ordering::Acquire)) // E1
+}
 
 /// When a sleeper on something that a member owns shall come back and look after the owner, though nobody woke it: 100 ms
 /// from now, then 1 s, then every 10 s. `attempt` counts from 0.

@@ -12,6 +12,7 @@ mod machine;
 mod mutex;
 mod once;
 mod player;
+mod ready;
 mod rwlock;
 mod semaphore;
 mod stage;
