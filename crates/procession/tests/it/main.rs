@@ -7,3 +7,4 @@ mod in_main;
 mod odd_tree;
 mod programs;
 mod tree_hash;
+mod tutorials;
