@@ -1,6 +1,6 @@
 //! Processes with options.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use crate::outbox::Outbox;
 use crate::outcome::Outcome;
 use crate::process::{Pipes, Process};
 use crate::process_error::ProcessError;
+use crate::program::Program;
 use crate::settings::Settings;
 use crate::stdio::Stdio;
 use crate::{errand, hook, lineage};
@@ -46,6 +47,7 @@ const RESULT_LEN_MAX: usize = 1 << 30;
 #[must_use = "nothing is started before `spawn` is called"]
 pub struct ProcessBuilder {
     name: Option<String>,
+    program: Option<Program>,
     is_daemon: bool,
     environment: Changes,
     current_dir: Option<PathBuf>,
@@ -61,6 +63,7 @@ impl ProcessBuilder {
     pub(crate) fn new() -> Self {
         Self {
             name: None,
+            program: None,
             is_daemon: false,
             environment: Changes::default(),
             current_dir: None,
@@ -78,6 +81,42 @@ impl ProcessBuilder {
     /// the processes that this one has started; of the process `Process-2`, the children are `Process-2:N`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Executes another program than this one, for processes that cannot be started again
+    /// ([`NotRestartable`](SpawnError::NotRestartable)): those started through the dynamic linker, and those that have loaded a
+    /// shared library (an extension of an interpreter, say) which this crate is linked into. A relative path starts at the working
+    /// directory of this process.
+    ///
+    /// What can be called in the child is what is called by its place in an *image*: the main program or the shared library that this
+    /// crate is linked into. So the other program must have the same image, in the same build: it is the file of this
+    /// program, or a program that loads the same shared library and has it call [`serve`](crate::serve). It must not be linked with this
+    /// crate itself then, because its own copy would answer first.
+    ///
+    /// A program with another image, or one that knows nothing of all this, never has a function called: a
+    /// [`NotServed`](ProcessError::NotServed) says how it ended. One that does not end is not ended by anybody: join it with a
+    /// [timeout](Process::join_timeout), and [kill](ProcessHandle::kill) it. Before it serves, it also does not die with this process.
+    ///
+    /// ```no_run
+    /// use procession_process::Process;
+    ///
+    /// // In a Python extension module whose function `serve` calls `procession_process::serve`:
+    /// let builder = Process::builder();
+    /// let builder = builder.program("/usr/bin/python3").program_args(["-c", "import module; module.serve()"]);
+    /// assert_eq!(builder.spawn(|n: u64| n + 1, 1)?.join()?, 2);
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
+    pub fn program(mut self, path: impl AsRef<Path>) -> Self {
+        self.program = Some(Program::new(path.as_ref()));
+        self
+    }
+
+    /// The arguments of the other [`program`](Self::program), without its name; does nothing if none was named. Default: none.
+    pub fn program_args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        if let Some(program) = &mut self.program {
+            program.set_arguments(args.into_iter().map(Into::into).collect());
+        }
         self
     }
 
@@ -248,6 +287,7 @@ impl ProcessBuilder {
         let writer = outbox.writer();
         let writer = writer.map_err(|error| SpawnError::system("duplicate a descriptor", error))?;
         let launcher = Launcher::new(errand::main)
+            .other_program(self.program.clone())
             .name(name)
             .payload(payload)
             .fds(std::iter::once(writer).chain(fds).collect())

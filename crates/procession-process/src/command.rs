@@ -16,14 +16,15 @@ use rustix::process::Pid;
 use crate::bootstrap::{VARIABLE, Variable};
 use crate::environment::{Changed, Changes};
 use crate::error::SpawnError;
+use crate::program::Executable;
 use crate::standard::signal_set;
 use procession_shm::fork::FirstWins;
 
 /// The number under which a child finds its end of the socket.
 pub(crate) const SOCKET_NUMBER: i32 = 3;
 
-/// What is started, always: the file of this program, even if it was deleted or replaced.
-const PROGRAM: &CStr = c"/proc/self/exe";
+/// The file of this program, even if it was deleted or replaced.
+pub(crate) const THIS_PROGRAM: &CStr = c"/proc/self/exe";
 
 /// The environment of this process with changes, plus the bootstrap variable; and the names of
 /// those that the child has to remove.
@@ -67,7 +68,7 @@ fn c_string(text: OsString) -> Result<CString, SpawnError> {
 
 /// Everything posix_spawn wants to know about one child.
 pub(crate) struct Command<'a> {
-    pub(crate) arguments: &'a [CString],
+    pub(crate) executable: &'a Executable,
     pub(crate) environment: &'a [CString],
     /// Becomes descriptor 3. Its own number must be above, see [`FileActions`].
     pub(crate) socket: BorrowedFd<'a>,
@@ -90,7 +91,7 @@ impl Command<'_> {
         actions.move_to(self.socket, SOCKET_NUMBER).map_err(prepare)?;
         actions.close_from(SOCKET_NUMBER + 1)?;
         let attributes = Attributes::new(self.block_interrupt).map_err(prepare)?;
-        let arguments = null_terminated(self.arguments);
+        let arguments = null_terminated(&self.executable.arguments);
         let environment = null_terminated(self.environment);
         let mut pid = 0;
         // SAFETY: the path, both arrays and the strings in them are C strings that outlive the
@@ -98,17 +99,23 @@ impl Command<'_> {
         let errno = unsafe {
             libc::posix_spawn(
                 &raw mut pid,
-                PROGRAM.as_ptr(),
+                self.executable.path.as_ptr(),
                 &raw const actions.0,
                 &raw const attributes.0,
                 arguments.as_ptr(),
                 environment.as_ptr(),
             )
         };
-        check(errno).map_err(|error| SpawnError::proc("run /proc/self/exe", error))?;
-        Pid::from_raw(pid).ok_or_else(|| {
-            SpawnError::system("run /proc/self/exe", io::Error::from(io::ErrorKind::NotFound))
-        })
+        check(errno).map_err(|error| self.refused(error))?;
+        Pid::from_raw(pid).ok_or_else(|| self.refused(io::ErrorKind::NotFound.into()))
+    }
+
+    fn refused(&self, error: io::Error) -> SpawnError {
+        if *self.executable.path == *THIS_PROGRAM {
+            SpawnError::proc("run /proc/self/exe", error)
+        } else {
+            SpawnError::system("run the helper program", error)
+        }
     }
 }
 

@@ -84,6 +84,7 @@ fn run(start: Start) -> io::Result<u8> {
     let (mut output, mut context) = (Vec::new(), Context::default());
     let handles = Some(fds.collect());
     let work = &mut Work { input, output: &mut output, context: &mut context, handles };
+    outbox::begin(&outbox)?;
     let tag = function.run(work);
     if let Err(error) = outbox::leave(&outbox, tag, &output) {
         let len = output.len();

@@ -8,20 +8,23 @@
 //! | bootstrap variable | hook is in | what the hook does |
 //! |---|---|---|
 //! | not set | anything | notes that it ran, returns; the program goes on to `main` |
-//! | set | a shared library | the same: the hook of the main program decides |
+//! | set | a shared library | the same: the hook of the main program decides, or who calls [`serve`](crate::serve) |
 //! | set | the main program | serves or refuses, never returns |
+//!
+//! A library cannot serve in its hook: it would run under the lock of the dynamic linker, and before whatever loads it was ready.
+//! So the program that loads it calls [`serve`](crate::serve), which is the one place where a child runs code of a `main`.
 //!
 //! Invariants:
 //!
 //! H1. If the hook of the main program sees the variable, `main` does not run in that process.
-//! H2. A process launches only if its own hook ran, sits in the main program, saw no variable or
-//!     took it away, and if it is not busy with constructors or exit handlers of a child
-//!     ([`check`]). So whoever launches is either no child or a child that serves, and its children
-//!     have a hook too, being the same file (`restart::check`).
+//! H2. A process launches only if its own hook ran, saw no variable or the variable was taken away since, and if it is not busy
+//!     with constructors or exit handlers of a child ([`check`]). So whoever launches is either no child or a child that
+//!     serves. Its children have a hook too, being the same file (`restart::check`), or are another program that was asked
+//!     for by name, which cannot launch before the variable is taken away either.
 //! H3. Each child counts its depth, and [`DEPTH_MAX`] ends every chain.
 //!
-//! H1 and H2 together: a process that this crate started never runs `main`, and never launches
-//! before the function it was started for has been called.
+//! H1 and H2 together: a process of this program that this crate started never runs `main`, and no process that it started
+//! launches before the function it was started for has been called.
 //!
 //! Not guaranteed: a thread that a constructor left behind cannot launch in a child, but a thread
 //! that *it* starts, later, is taken for one of the function. Constructors of shared libraries run before the hook, also in children, and see
@@ -97,9 +100,9 @@ pub fn is_child() -> bool {
 unsafe extern "C" fn hook(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) {
     let value = variable();
     if let Some(value) = value
-        && in_main_program()
+        && image::is_main_program()
     {
-        serve::serve(value, passed(argc, argv, envp));
+        serve::run(value, Some(passed(argc, argv, envp)));
     }
     STATE.store(ORDINARY, Ordering::Relaxed);
 }
@@ -115,16 +118,12 @@ fn passed(_: c_int, _: *const *const c_char, _: *const *const c_char) -> Argumen
     Arguments(0, std::ptr::null(), std::ptr::null())
 }
 
-fn variable() -> Option<&'static CStr> {
-    // SAFETY: the name is a C string. Nobody else changes the environment: this is called before
-    // `main`, by one thread.
+pub(crate) fn variable() -> Option<&'static CStr> {
+    // SAFETY: the name is a C string. Nobody else changes the environment: this is called before `main`, or by the only
+    // thread of the process.
     let value = unsafe { libc::getenv(VARIABLE_C.as_ptr()) };
     // SAFETY: getenv returns null or a C string of the environment.
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
-}
-
-fn in_main_program() -> bool {
-    image::contains((&raw const HOOK).addr())
 }
 
 /// Enters the state in which constructors of a child run.
@@ -240,7 +239,7 @@ mod table {
 ///
 /// # Errors
 ///
-/// `HookDidNotRun`, `InConstructor`, or `NotRestartable` if the hook is in a shared library.
+/// `HookDidNotRun`, `InConstructor`.
 pub(crate) fn check() -> Result<(), SpawnError> {
     let pid = std::process::id();
     // The volatile read makes the linker keep the object file that holds the hook.
@@ -252,11 +251,6 @@ pub(crate) fn check() -> Result<(), SpawnError> {
         SERVING if on_constructed_thread() => return Err(SpawnError::InConstructor { pid }),
         _ if std::env::var_os(VARIABLE).is_some() => {
             "the environment variable PROCESSION_BOOT is set, unset it"
-        }
-        _ if !in_main_program() => {
-            return Err(SpawnError::not_restartable(
-                "procession is linked into a shared library here, link it into the program",
-            ));
         }
         _ => return Ok(()),
     };

@@ -1,21 +1,25 @@
-//! The main program as it lies in memory: where its code is, and which build it is.
+//! The image that this crate is part of, as it lies in memory: where its code is, and which build it is.
 //!
-//! A function travels to another process of the same program as its distance from the program's
-//! load address, because address randomisation places the program elsewhere in each process. An
-//! offset means something only within one build, which is what [`Identity`] is compared for, and
-//! an offset becomes an address again only if it falls into an executable segment.
+//! That is the main program, or a shared library (a `cdylib`) into which the crate was linked. A function travels to another
+//! process with the same image as its distance from the image's load address, because address randomisation places the image
+//! elsewhere in each process. An offset means something only within one build, which is what [`Identity`] is compared for,
+//! and an offset becomes an address again only if it falls into an executable segment.
+//!
+//! Functions of other images were rejected, although the dynamic linker could find them by their build-id: what this crate
+//! hands to a function is laid out as the compiler of *this* image laid it out, and only the same image is known to agree.
 //!
 //! The segments are read from the dynamic linker once and kept; later calls compare a few
 //! numbers.
 //!
 //! # Safety
 //!
-//! I1. The first object that `dl_iterate_phdr` reports is the main program (glibc and musl), its
-//!     program headers and its loaded segments stay mapped and unchanged for the life of the
-//!     process, as far as they are not writable.
+//! I1. The image's program headers and its loaded segments stay mapped and unchanged for the life of the process, as far as
+//!     they are not writable. Of the main program this is so by nature; a shared library is [pinned](pin) before it starts
+//!     threads or children. Before that, whoever unloads it must not be inside it, as with every library.
+//! I2. The first object that `dl_iterate_phdr` reports is the main program (glibc and musl).
 
 use std::collections::hash_map::DefaultHasher;
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::fmt;
 use std::hash::Hasher;
 use std::slice;
@@ -27,7 +31,7 @@ use procession_shm::fork::FirstWins;
 
 static IMAGE: FirstWins<Image> = FirstWins::new();
 
-/// Which build of which program this is: its build-id, or a hash of its program headers and code
+/// Which build of which image this is: its build-id, or a hash of its program headers and code
 /// where the linker wrote none.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
@@ -57,12 +61,12 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The distance of a function of the main program from the program's load address.
+/// The distance of a function from the load address of the image that this crate is part of.
 ///
 /// # Errors
 ///
-/// [`SpawnError::NotRestartable`] if `address` is not in the code of the main program, but for
-/// instance in a shared library.
+/// [`SpawnError::NotRestartable`] if `address` is not in the code of this image, but for
+/// instance in another shared library.
 pub fn offset_of(address: usize) -> Result<u64, SpawnError> {
     let image = Image::get();
     let offset = address.wrapping_sub(image.base);
@@ -70,14 +74,15 @@ pub fn offset_of(address: usize) -> Result<u64, SpawnError> {
         Ok(offset as u64)
     } else {
         Err(SpawnError::not_restartable(
-            "the function is not in the main program but in a shared library, which a child \
-             process may load elsewhere or not at all; link it into the program",
+            "the function is not in the program or library that procession is linked into but in \
+             another one, which a child process may load elsewhere or not at all; link both into \
+             one",
         ))
     }
 }
 
 /// Where the code at `offset` lies in this process; `None` unless it is in an executable segment of
-/// the main program.
+/// the image.
 ///
 /// That the offset was the one of a function is only known if it comes from a process with the
 /// same [`identity`].
@@ -88,25 +93,57 @@ pub fn address_of(offset: u64) -> Option<usize> {
     image.is_code(offset).then(|| image.base.wrapping_add(offset))
 }
 
-/// Which build of the main program this process runs.
+/// Which build of the image this process has.
 #[must_use]
 pub fn identity() -> &'static Identity {
     &Image::get().identity
 }
 
-/// Where the program headers of the main program lie in memory.
+/// Where the program headers of the image lie in memory.
 pub(crate) fn headers_address() -> usize {
     Image::get().headers
 }
 
-/// Whether the main program, not a shared library, contains the object at `address`.
-pub(crate) fn contains(address: usize) -> bool {
-    let image = Image::get();
-    let offset = address.wrapping_sub(image.base);
-    image.segments.iter().any(|segment| segment.contains(offset))
+/// Whether the image is the main program and not a shared library.
+pub(crate) fn is_main_program() -> bool {
+    Image::get().is_main_program
+}
+
+/// Keeps the image loaded for the life of the process (I1): unloading it would take the code away from under the threads
+/// that are about to be started. The main program cannot be unloaded.
+///
+/// # Errors
+///
+/// The dynamic linker does not find the library any more by the name under which it has loaded it.
+pub(crate) fn pin() -> Result<(), SpawnError> {
+    if is_main_program() {
+        return Ok(());
+    }
+    match reopen(&Image::get().name) {
+        true => Ok(()),
+        false => Err(SpawnError::not_restartable(
+            "the dynamic linker cannot keep the library loaded that procession is linked into",
+        )),
+    }
+}
+
+#[cfg(not(target_feature = "crt-static"))]
+fn reopen(name: &CStr) -> bool {
+    let flags = libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
+    // SAFETY: the name is a C string. Nothing is loaded and no constructor runs: the library is there already.
+    !unsafe { libc::dlopen(name.as_ptr(), flags) }.is_null()
+}
+
+/// A statically linked program has no libraries.
+#[cfg(target_feature = "crt-static")]
+fn reopen(_: &CStr) -> bool {
+    false
 }
 
 struct Image {
+    is_main_program: bool,
+    /// As the dynamic linker knows it, empty for the main program.
+    name: CString,
     base: usize,
     headers: usize,
     segments: Vec<Segment>,
@@ -137,18 +174,18 @@ impl Image {
     }
 
     fn read() -> Self {
-        let mut found = None;
-        // SAFETY: `main_program` has the signature asked for, and `data` is the option it expects,
+        let mut search = Search { objects: 0, found: None };
+        // SAFETY: `visit` has the signature asked for, and `data` is the search it expects,
         // alive for the whole call.
-        unsafe { libc::dl_iterate_phdr(Some(main_program), (&raw mut found).cast()) };
+        unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
         // Without any loaded object no code is known, so that every offset is refused.
-        found.unwrap_or_else(|| Self::new(0, 0, &[]))
+        search.found.unwrap_or_else(|| Self::new(CString::default(), 0, 0, &[]))
     }
 
-    fn new(base: usize, headers_at: usize, headers: &[Header]) -> Self {
+    fn new(name: CString, base: usize, headers_at: usize, headers: &[Header]) -> Self {
         let segments = segments(headers);
         let identity = build_id(base, headers).unwrap_or_else(|| hash(base, headers, &segments));
-        Self { base, headers: headers_at, segments, identity }
+        Self { is_main_program: false, name, base, headers: headers_at, segments, identity }
     }
 
     fn is_code(&self, offset: usize) -> bool {
@@ -156,13 +193,19 @@ impl Image {
     }
 }
 
-/// Called by `dl_iterate_phdr` with the main program first; stops after it (I1).
+/// The search for the image that this crate is part of.
+struct Search {
+    /// How many objects were looked at before.
+    objects: usize,
+    found: Option<Image>,
+}
+
+/// Called by `dl_iterate_phdr` with one object after the other; stops at the one that holds this crate.
 ///
 /// # Safety
 ///
-/// `info` describes a loaded object, and `data` is what was passed to `dl_iterate_phdr` with this
-/// function.
-unsafe extern "C" fn main_program(
+/// `info` describes a loaded object, and `data` is the search that was passed to `dl_iterate_phdr` with this function.
+unsafe extern "C" fn visit(
     info: *mut libc::dl_phdr_info,
     _size: usize,
     data: *mut c_void,
@@ -175,9 +218,20 @@ unsafe extern "C" fn main_program(
         // SAFETY: I1: `dlpi_phnum` headers lie there for the life of the process.
         unsafe { slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) }
     };
-    let image = Image::new(native(info.dlpi_addr), info.dlpi_phdr.addr(), headers);
-    // SAFETY: `data` is the option that `Image::read` passed.
-    unsafe { data.cast::<Option<Image>>().write(Some(image)) };
+    // SAFETY: `data` is the search that `Image::read` passed, and nothing else refers to it meanwhile.
+    let search = unsafe { &mut *data.cast::<Search>() };
+    search.objects += 1;
+    let base = native(info.dlpi_addr);
+    let own = (&raw const IMAGE).addr().wrapping_sub(base);
+    if !segments(headers).iter().any(|segment| segment.contains(own)) {
+        return 0;
+    }
+    // SAFETY: the dynamic linker passes a C string or null.
+    let name = (!info.dlpi_name.is_null()).then(|| unsafe { CStr::from_ptr(info.dlpi_name) });
+    let image =
+        Image::new(name.unwrap_or_default().to_owned(), base, info.dlpi_phdr.addr(), headers);
+    // I2.
+    search.found = Some(Image { is_main_program: search.objects == 1, ..image });
     1
 }
 
@@ -260,7 +314,7 @@ fn hash(base: usize, headers: &[Header], segments: &[Segment]) -> Identity {
 
 fn loaded_bytes(base: usize, start: usize, size_bytes: usize) -> &'static [u8] {
     let address = base.wrapping_add(start);
-    // SAFETY: I1: the ranges passed in are loaded and read-only ones of the main program.
+    // SAFETY: I1: the ranges passed in are loaded and read-only ones of the image.
     unsafe { slice::from_raw_parts(std::ptr::with_exposed_provenance(address), size_bytes) }
 }
 

@@ -1,10 +1,12 @@
 //! The builder of a child process, and what the child's function gets.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
@@ -20,6 +22,7 @@ use crate::error::SpawnError;
 use crate::exit::Exit;
 use crate::hook::{self, DEPTH_MAX};
 use crate::offices::Offices;
+use crate::program::{Executable, Program};
 use crate::settings::Settings;
 use crate::spawner::{Order, Standard};
 use crate::{command, image, lineage, restart};
@@ -61,6 +64,7 @@ pub(crate) type OnExit = Box<dyn FnOnce(Exit) + Send>;
 #[must_use = "nothing is started before `launch` is called"]
 pub struct Launcher {
     main: fn(Start),
+    program: Option<Program>,
     name: String,
     payload: Vec<u8>,
     fds: Vec<OwnedFd>,
@@ -85,11 +89,12 @@ impl fmt::Debug for Launcher {
 
 impl Launcher {
     /// A child that calls `main` on a thread with the stack size of a main thread, and exits with
-    /// code 0 when it returns, 101 when it panics. `main` must be a function of the main program,
-    /// not of a shared library.
+    /// code 0 when it returns, 101 when it panics. `main` must be a function of the program or shared library that this crate
+    /// is linked into.
     pub fn new(main: fn(Start)) -> Self {
         Self {
             main,
+            program: None,
             name: "procession".to_owned(),
             payload: Vec::new(),
             fds: Vec::new(),
@@ -157,6 +162,27 @@ impl Launcher {
         self
     }
 
+    /// Executes another program than this one. See [`ProcessBuilder::program`](crate::ProcessBuilder::program), which says
+    /// what such a program must be; one that never serves is [ended](Child::kill) by nobody but you.
+    pub fn program(mut self, path: impl AsRef<Path>) -> Self {
+        self.program = Some(Program::new(path.as_ref()));
+        self
+    }
+
+    /// The arguments of the other program, without its name. Default: none.
+    pub fn program_args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        if let Some(program) = &mut self.program {
+            program.set_arguments(args.into_iter().map(Into::into).collect());
+        }
+        self
+    }
+
+    /// Executes this program, if it is one.
+    pub(crate) fn other_program(mut self, program: Option<Program>) -> Self {
+        self.program = program;
+        self
+    }
+
     /// The name as it was cut.
     pub(crate) fn given_name(&self) -> &str {
         &self.name
@@ -197,14 +223,14 @@ impl Launcher {
     /// - [`HookDidNotRun`](SpawnError::HookDidNotRun), [`InConstructor`](SpawnError::InConstructor):
     ///   called before the start-up hook ran, or by a constructor of a child process
     /// - [`Privileged`](SpawnError::Privileged): the program is setuid or the like
-    /// - [`NotRestartable`](SpawnError::NotRestartable): the function is in a shared library, or
-    ///   the program was started through the dynamic linker
+    /// - [`NotRestartable`](SpawnError::NotRestartable): the function is in another image than this crate; or this crate is
+    ///   in a shared library, or the program was started through the dynamic linker, and no other program was named
     /// - [`TooDeep`](SpawnError::TooDeep): this process is at depth [`DEPTH_MAX`]
     /// - [`TooManyDescriptors`](SpawnError::TooManyDescriptors): more than 251 were given
     /// - [`System`](SpawnError::System): the operating system refused a step; no process is left
     pub fn launch(mut self) -> Result<Child, SpawnError> {
         hook::check()?;
-        restart::check()?;
+        let executable = self.executable()?;
         let depth = hook::depth() + 1;
         if depth > DEPTH_MAX {
             return Err(SpawnError::TooDeep { depth });
@@ -222,12 +248,21 @@ impl Launcher {
         self.settings.has_directory = self.directory.is_some();
         let socket = self.mail(offices)?;
         offices.spawn(Order {
+            executable,
             environment,
             socket,
             standard: self.standard,
             block_interrupt: self.ignore_interrupt,
             on_exit: self.on_exit,
         })
+    }
+
+    /// What is executed, if the child can be what it must be.
+    fn executable(&self) -> Result<Executable, SpawnError> {
+        match &self.program {
+            Some(program) => restart::check_for_other_program().and_then(|()| program.executable()),
+            None => restart::check().and_then(|()| Executable::this_program()),
+        }
     }
 
     /// The child's end of a socket in which its message lies.

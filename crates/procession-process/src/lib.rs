@@ -89,6 +89,7 @@ mod overflow;
 pub mod panics;
 mod process;
 mod process_error;
+mod program;
 mod reaper;
 pub mod refusal;
 mod restart;
@@ -116,6 +117,7 @@ pub use lineage::{current, parent};
 pub use outcome::{Fallible, Outcome, Plain};
 pub use process::Process;
 pub use process_error::ProcessError;
+pub use serve::serve;
 pub use stdio::Stdio;
 
 /// The example of the README is compiled with the others.

@@ -5,7 +5,7 @@
 //!
 //! | offset | field |
 //! |---|---|
-//! | 0 | 0: nothing yet; tag + 1: the result is complete. u64 |
+//! | 0 | 0: nothing yet; 1: the function is about to be called; tag + 2: the result is complete. u64 |
 //! | 8 | length of the result in bytes: u64 |
 //! | 16 | the result |
 //!
@@ -16,7 +16,8 @@
 //! Invariants:
 //!
 //! * **B1** The word at 0 is stored last, with release ordering. A process killed before that has sent nothing; one killed
-//!   after it has sent all. Its reader looks after the process has ended, which the kernel orders behind every store.
+//!   after it has sent all. Its reader looks after the process has ended, which the kernel orders behind every store. That it
+//!   was 1 before tells a process that ended in its function from one that never came so far, a helper program for instance.
 //! * **B2** The reader believes neither word: the length is compared with the limit, and bytes that are not a value are an
 //!   error of the codec.
 
@@ -35,6 +36,9 @@ use rustix::process::{Resource, getrlimit};
 use crate::launcher::memfd;
 
 const HEADER_LEN: usize = 16;
+const BEGUN: u64 = 1;
+/// What the tag 0 is stored as.
+const TAG_0: u64 = 2;
 
 /// The reader's end.
 #[derive(Debug)]
@@ -46,6 +50,8 @@ pub(crate) struct Outbox {
 /// What lies in an outbox.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Content {
+    /// The process ended before it called the function.
+    NotBegun,
     /// The process ended before its result was complete.
     Nothing,
     Answer(u8, Vec<u8>),
@@ -84,10 +90,12 @@ impl Outbox {
         let word =
             |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().unwrap_or_default());
         let (state, len) = (word(0), word(8));
-        if state == 0 {
-            return Ok(Content::Nothing);
+        match state {
+            0 => return Ok(Content::NotBegun),
+            BEGUN => return Ok(Content::Nothing),
+            _ => {}
         }
-        let tag = u8::try_from(state - 1);
+        let tag = u8::try_from(state - TAG_0);
         let len = usize::try_from(len).ok().filter(|len| *len <= self.len_max);
         let (Ok(tag), Some(len)) = (tag, len) else { return Ok(Content::Nonsense) };
         let mut bytes = Vec::new();
@@ -98,6 +106,29 @@ impl Outbox {
     }
 }
 
+/// Notes that the function is about to be called.
+///
+/// # Errors
+///
+/// There is no memory for the note.
+pub(crate) fn begin(outbox: &OwnedFd) -> io::Result<()> {
+    let base = map(outbox, HEADER_LEN)?;
+    // SAFETY: the word is mapped for good, aligned because `base` is, and only accessed as an atomic.
+    let state = unsafe { AtomicU64::from_ptr(base.cast()) };
+    state.store(BEGUN.to_le(), Ordering::Release);
+    Ok(())
+}
+
+/// Maps the first bytes of an outbox, whose pages are taken, so that a full machine is an error here and not a SIGBUS later. The
+/// mapping stays for the life of the process, which runs one function.
+fn map(outbox: &OwnedFd, len: usize) -> io::Result<*mut u8> {
+    rustix::io::retry_on_intr(|| fallocate(outbox, FallocateFlags::KEEP_SIZE, 0, len as u64))?;
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a fresh mapping at an address the kernel chooses.
+    let base = unsafe { mmap(ptr::null_mut(), len, access, MapFlags::SHARED, outbox, 0) }?;
+    Ok(base.cast())
+}
+
 /// Leaves a result in the outbox whose writer's end this is.
 ///
 /// # Errors
@@ -105,12 +136,7 @@ impl Outbox {
 /// There is no memory for it; then nothing was left.
 pub(crate) fn leave(outbox: &OwnedFd, tag: u8, answer: &[u8]) -> io::Result<()> {
     let len = HEADER_LEN + answer.len();
-    // Takes the pages, so that a full machine is an error here and not a SIGBUS below.
-    rustix::io::retry_on_intr(|| fallocate(outbox, FallocateFlags::KEEP_SIZE, 0, len as u64))?;
-    let access = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: a fresh mapping at an address the kernel chooses. It is never unmapped: the process is about to end.
-    let base = unsafe { mmap(ptr::null_mut(), len, access, MapFlags::SHARED, outbox, 0) }?;
-    let base = base.cast::<u8>();
+    let base = map(outbox, len)?;
     let body = base.wrapping_add(HEADER_LEN);
     // SAFETY: the mapping has `len` bytes, which are taken, and nothing else in this process knows it.
     unsafe { ptr::copy_nonoverlapping(answer.as_ptr(), body, answer.len()) };
@@ -120,7 +146,7 @@ pub(crate) fn leave(outbox: &OwnedFd, tag: u8, answer: &[u8]) -> io::Result<()> 
     // SAFETY: as above.
     let state = unsafe { AtomicU64::from_ptr(base.cast()) };
     // B1.
-    state.store((u64::from(tag) + 1).to_le(), Ordering::Release);
+    state.store((u64::from(tag) + TAG_0).to_le(), Ordering::Release);
     Ok(())
 }
 
@@ -139,6 +165,7 @@ mod tests {
         for len in [0, 1, 4080, 4081, 1 << 20] {
             let (outbox, writer) = outbox(1 << 20);
             let answer = vec![7; len];
+            begin(&writer).unwrap();
             leave(&writer, 3, &answer).unwrap();
             assert_eq!(outbox.open().unwrap(), Content::Answer(3, answer));
         }
@@ -146,21 +173,25 @@ mod tests {
 
     #[test]
     fn nothing_is_left_by_a_writer_that_ends() {
-        let (outbox, writer) = outbox(100);
+        let (never, writer) = outbox(100);
         drop(writer);
-        assert_eq!(outbox.open().unwrap(), Content::Nothing);
+        assert_eq!(never.open().unwrap(), Content::NotBegun);
+        let (begun, writer) = outbox(100);
+        begin(&writer).unwrap();
+        drop(writer);
+        assert_eq!(begun.open().unwrap(), Content::Nothing);
     }
 
     #[test]
     fn more_than_the_limit_is_refused_and_leaves_nothing() {
         let (outbox, writer) = outbox(4000);
         assert!(leave(&writer, 0, &[1; 4001]).is_err());
-        assert_eq!(outbox.open().unwrap(), Content::Nothing);
+        assert_eq!(outbox.open().unwrap(), Content::NotBegun);
     }
 
     #[test]
     fn words_that_cannot_be_are_nonsense() {
-        for (state, len) in [(1, 101), (1, u64::MAX), (257, 0), (u64::MAX, 0)] {
+        for (state, len) in [(2, 101), (2, u64::MAX), (258, 0), (u64::MAX, 0)] {
             let (outbox, writer) = outbox(100);
             let writer = File::from(writer);
             writer.write_all_at(&u64::to_le_bytes(state), 0).unwrap();

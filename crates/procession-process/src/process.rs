@@ -140,6 +140,7 @@ impl<R: 'static> Process<R> {
     /// - [`Failed`](ProcessError::Failed), [`Panicked`](ProcessError::Panicked): the function did
     /// - [`Died`](ProcessError::Died): the process ended before the function returned, or by a signal after it. One that
     ///   exits by itself after the function returned, with whatever code, has given its value
+    /// - [`NotServed`](ProcessError::NotServed): the process exited before the function was called
     /// - [`Encode`](ProcessError::Encode), [`Decode`](ProcessError::Decode): the value cannot travel
     /// - [`AlreadyJoined`](ProcessError::AlreadyJoined): [`join_timeout`](Self::join_timeout) had the value
     pub fn join(mut self) -> Result<R, ProcessError> {
@@ -194,6 +195,7 @@ impl<R: 'static> Process<R> {
             return Err(died);
         }
         match outbox.open() {
+            Ok(Content::NotBegun) => Err(not_served(died)),
             Ok(Content::Nothing) => Err(died),
             Ok(Content::Answer(answer::OK, bytes)) => (self.decode)(&bytes).map_err(|error| {
                 ProcessError::decode(format!("the result cannot be decoded: {error}"))
@@ -202,6 +204,14 @@ impl<R: 'static> Process<R> {
             Ok(Content::Nonsense) => Err(nonsense()),
             Err(error) => Err(ProcessError::decode(format!("the result cannot be read: {error}"))),
         }
+    }
+}
+
+/// What it is called that a process died before its function was called.
+fn not_served(died: ProcessError) -> ProcessError {
+    match died {
+        ProcessError::Died { pid, exit: Exit::Code(code) } => ProcessError::NotServed { pid, code },
+        died => died,
     }
 }
 

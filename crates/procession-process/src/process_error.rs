@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::SpawnError;
 use crate::exit::Exit;
 use crate::failure::Report;
+use crate::refusal;
 
 /// Why a process was not started, or gave no value.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -40,9 +41,19 @@ pub enum ProcessError {
     Died {
         /// The process.
         pid: u32,
-        /// How it ended. A code of [`refusal`](crate::refusal) may mean that it could not start to serve: it has said why on its
-        /// standard error.
+        /// How it ended.
         exit: Exit,
+    },
+    /// The process exited before its function was called. A process of this program has said why on its standard error. A
+    /// [helper program](crate::ProcessBuilder::program) has another image than the function, or did not call
+    /// [`serve`](crate::serve).
+    #[error("process {pid} left with exit code {code} before its function was called: {}", why_not(*.code))]
+    #[non_exhaustive]
+    NotServed {
+        /// The process.
+        pid: u32,
+        /// Its exit code: one of [`refusal`] if it has refused to serve.
+        code: i32,
     },
     /// The argument could not be decoded in the process, or its result here.
     #[error("{reason}")]
@@ -70,11 +81,18 @@ fn at(location: &str) -> String {
     if location.is_empty() { String::new() } else { format!(" at {location}") }
 }
 
+fn why_not(code: i32) -> String {
+    match refusal::meaning(code) {
+        Some(meaning) => format!("{meaning}; its standard error says more"),
+        None => {
+            "a constructor of it has exited, or it is a helper program that does not call `serve`"
+                .to_owned()
+        }
+    }
+}
+
 fn how(exit: Exit) -> String {
     match exit {
-        Exit::Code(code @ 110..=116) => format!(
-            "left with exit code {code} before its function returned; if it could not start, its standard error says why"
-        ),
         Exit::Code(code) => format!(
             "left with exit code {code} before its function returned: look for a call of `exit` in it"
         ),

@@ -24,6 +24,23 @@ pub const BAD_MESSAGE: i32 = 114;
 pub const OTHER_BUILD: i32 = 115;
 /// The operating system refused a step of the start-up.
 pub const SYSTEM: i32 = 116;
+/// [`serve`](crate::serve) was called by a program that had started threads before.
+pub const HAS_THREADS: i32 = 117;
+
+/// What a code of this module means, in the words of somebody who waits for the process.
+pub(crate) fn meaning(code: i32) -> Option<&'static str> {
+    Some(match code {
+        PRIVILEGED => "its file is setuid, setgid or has file capabilities",
+        BAD_VARIABLE | BAD_DESCRIPTOR | BAD_MESSAGE => {
+            "it could not make sense of what it was told"
+        }
+        PARENT_GONE => "it is not a child of this process itself",
+        OTHER_BUILD => "it is another program, or another build of this one",
+        SYSTEM => "the operating system refused a step of its start",
+        HAS_THREADS => "it had started threads before it called `serve`",
+        _ => return None,
+    })
+}
 
 /// Why this process does not serve.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Whether `/proc/self/exe`, started again, is this program.
+//! Whether what is started would be a child of this program: `/proc/self/exe`, if nothing else was asked for.
 
 use std::fs;
 
@@ -15,14 +15,33 @@ static RESTARTABLE: FirstWins<()> = FirstWins::new();
 /// # Errors
 ///
 /// `Privileged`; `NotRestartable` if this program was started through the dynamic linker
-/// (`ld.so program`); `System` if /proc is not mounted.
+/// (`ld.so program`) or this crate is in a shared library; `System` if /proc is not mounted.
 pub(crate) fn check() -> Result<(), SpawnError> {
     RESTARTABLE.get_or_try_init(examine).copied()
+}
+
+/// Checks that another program may be started: what *it* is turns out when it compares images.
+///
+/// # Errors
+///
+/// `Privileged`; `NotRestartable` if the library that this crate is in cannot be kept loaded.
+pub(crate) fn check_for_other_program() -> Result<(), SpawnError> {
+    static PINNED: FirstWins<()> = FirstWins::new();
+    if is_privileged() {
+        return Err(SpawnError::Privileged);
+    }
+    PINNED.get_or_try_init(image::pin).copied()
 }
 
 fn examine() -> Result<(), SpawnError> {
     if is_privileged() {
         return Err(SpawnError::Privileged);
+    }
+    if !image::is_main_program() {
+        return Err(SpawnError::not_restartable(
+            "procession is linked into a shared library here; link it into the program, or name a \
+             helper program (`program`) that loads the library and calls `serve` in it",
+        ));
     }
     let executed = headers_of_executed_file()?;
     if executed == Some(image::headers_address()) {
@@ -30,7 +49,7 @@ fn examine() -> Result<(), SpawnError> {
     }
     Err(SpawnError::not_restartable(
         "/proc/self/exe is not this program, which was probably started through the dynamic \
-         linker (ld.so program); start it directly",
+         linker (ld.so program); start it directly, or name its file by `program`",
     ))
 }
 

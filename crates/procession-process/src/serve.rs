@@ -1,7 +1,7 @@
 //! The life of a child process: take the message, run the constructors, run the function, exit.
 //!
-//! Everything here runs before `main` would, inside the start-up hook, and nothing returns to it
-//! (invariant H1 of `hook`): each step that fails ends the process with a code of `refusal`.
+//! Everything here runs before `main` would, inside the start-up hook, or inside a helper program's call of `serve`. Nothing
+//! returns to either (invariant H1 of `hook`): each step that fails ends the process with a code of `refusal`.
 //!
 //! What happens if the parent dies:
 //!
@@ -10,7 +10,7 @@
 //! - at any time after: the kernel sends SIGKILL.
 
 use std::ffi::CStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::thread;
@@ -18,7 +18,7 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
-use crate::bootstrap::{Message, Packet, Payload, VARIABLE_C, Variable};
+use crate::bootstrap::{self, Message, Packet, Payload, VARIABLE_C, Variable};
 use crate::hook::{self, Arguments};
 use crate::launcher::Start;
 use crate::refusal::{self, Refusal};
@@ -27,11 +27,56 @@ use crate::{image, lineage, overflow, restart, standard};
 /// The exit code of a child whose function panicked, that of a Rust program whose `main` did.
 const EXIT_PANICKED: i32 = 101;
 
-/// Serves and exits, or refuses and exits.
-pub(crate) fn serve(value: &CStr, arguments: Arguments) -> ! {
+/// Serves if this process was started as a child, and does not return then; does nothing in any other process.
+///
+/// A program that procession is linked into serves by itself, before `main`, and needs no call. The call is for *helper programs*
+/// ([`ProcessBuilder::program`](crate::ProcessBuilder::program)): those that load a shared library which procession is linked
+/// into, and call a function of the library that calls `serve`. The functions that can be called in such a process are those of
+/// that library, in the very build that the parent has loaded; anything else is refused with the exit code
+/// [`OTHER_BUILD`](refusal::OTHER_BUILD).
+///
+/// It must be the first thing that the program does: if it has started a thread before, it is refused
+/// ([`HAS_THREADS`](refusal::HAS_THREADS)), because the environment is about to be changed and a sandbox could not be put
+/// around other threads. An interpreter must have released its lock, if the functions are to call into it.
+///
+/// ```
+/// // In a library of the crate type "cdylib", for whoever loads it:
+/// #[unsafe(no_mangle)]
+/// extern "C" fn my_library_serve() {
+///     procession_process::serve();
+/// }
+/// ```
+pub fn serve() {
+    if std::env::var_os(bootstrap::VARIABLE).is_none() {
+        return;
+    }
+    if let Err(refusal) = be_alone() {
+        refusal.exit();
+    }
+    if let Some(value) = hook::variable() {
+        run(value, None);
+    }
+}
+
+/// Checks that this is the only thread.
+fn be_alone() -> Result<(), Refusal> {
+    let threads = fs::read_dir("/proc/self/task").map_err(Refusal::system("list the threads"))?;
+    match threads.count() {
+        1 => Ok(()),
+        count => Err(Refusal::new(
+            refusal::HAS_THREADS,
+            format_args!("`serve` was called in a process that has {count} threads already"),
+        )),
+    }
+}
+
+/// Serves and exits, or refuses and exits. With arguments if the hook calls it, before the constructors that come after it.
+pub(crate) fn run(value: &CStr, arguments: Option<Arguments>) -> ! {
     let refusal = match prepare(value) {
         Ok(job) => {
-            hook::run_later_constructors(arguments);
+            if let Some(arguments) = arguments {
+                hook::run_later_constructors(arguments);
+            }
             match job.run() {
                 Ok(code) => std::process::exit(code),
                 Err(refusal) => refusal,
@@ -56,7 +101,8 @@ fn prepare(value: &CStr) -> Result<Job, Refusal> {
     let variable = Variable::parse(value).ok_or_else(|| {
         Refusal::new(refusal::BAD_VARIABLE, "the bootstrap variable is malformed")
     })?;
-    // SAFETY: the name is a C string. The program has no threads of its own before `main`.
+    // SAFETY: the name is a C string. The program has no threads of its own before `main`, and none but this one where `serve`
+    // was called.
     unsafe { libc::unsetenv(VARIABLE_C.as_ptr()) };
     hook::begin_child(variable.depth);
     die_with_parent(variable.parent)?;
@@ -137,7 +183,7 @@ fn check_alive(parent: OwnedFd) -> Result<(), Refusal> {
 /// The function to call, if parent and child agree on which program they are.
 fn entry(message: &Message<'_>) -> Result<fn(Start), Refusal> {
     if message.identity != *image::identity() {
-        let why = "it was started by another build of the program";
+        let why = "it was started by another build of the program, or by another program";
         return Err(Refusal::new(refusal::OTHER_BUILD, why));
     }
     let address = image::address_of(message.entry).ok_or_else(|| {

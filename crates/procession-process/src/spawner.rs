@@ -9,14 +9,16 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::child::Child;
-use crate::command::{self, Command, SOCKET_NUMBER};
+use crate::command::{Command, SOCKET_NUMBER};
 use crate::error::SpawnError;
 use crate::grip::Grip;
 use crate::launcher::OnExit;
+use crate::program::Executable;
 use crate::reaper::Reaper;
 
 /// One child to be started.
 pub(crate) struct Order {
+    pub(crate) executable: Executable,
     pub(crate) environment: Vec<CString>,
     /// The child's end of a socket in which its message lies already.
     pub(crate) socket: OwnedFd,
@@ -65,7 +67,7 @@ fn exec(order: &Order) -> Result<Pid, SpawnError> {
         stdin = Some(open_null()?);
     }
     Command {
-        arguments: command::arguments()?,
+        executable: &order.executable,
         environment: &order.environment,
         socket: socket.as_fd(),
         standard: [&stdin, &stdout, &stderr].map(|given| given.as_ref().map(AsFd::as_fd)),

@@ -35,7 +35,7 @@ pub(crate) const ROLES: &[(&str, fn())] = &[
         assert_eq!(process.wait(), Exit::Code(refusal::SYSTEM));
         say(&format!("nice value {}", process.wait()));
         let error = process.join().unwrap_err().to_string();
-        assert!(error.contains("its standard error says why"), "{error}");
+        assert!(error.contains("its standard error says more"), "{error}");
         let limited = Process::builder().limits(Limits::new().processes(1)).stderr(Stdio::null());
         say(&format!("processes {}", limited.spawn(|()| (), ()).unwrap().wait()));
     }),

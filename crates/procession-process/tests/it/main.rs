@@ -10,10 +10,12 @@ mod environment;
 mod fork;
 mod futures;
 mod handles;
+
 mod hostile;
 mod launch;
 mod lifetime;
 mod lineage;
+mod other_program;
 mod process;
 mod refused;
 mod role;

@@ -315,7 +315,7 @@ fn scribble(words: [u64; 2]) {
 fn a_hostile_process_gives_an_error() {
     let limit = 1 << 20;
     let builder = Process::builder().result_len_max(limit);
-    let (ok, failed, panicked) = (1, 2, 3);
+    let (ok, failed, panicked) = (2, 3, 4);
     let unknown = 9;
     for words in [
         [ok, 3],

@@ -31,6 +31,7 @@ const ROLES: &[&[Role]] = &[
     super::hostile::ROLES,
     super::lifetime::ROLES,
     super::lineage::ROLES,
+    super::other_program::ROLES,
     super::process::ROLES,
     super::refused::ROLES,
     super::status::ROLES,
