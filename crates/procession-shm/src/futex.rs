@@ -8,8 +8,12 @@ use rustix::io::Errno;
 use rustix::thread::futex::{self, Flags, WaitFlags, WaitPtr, WaitvFlags};
 use rustix::time::ClockId;
 
+use crate::crowd;
 use crate::deadline::Deadline;
-use crate::wait::{WAIT_WORDS_MAX, Wake, Watch};
+use crate::wait::{Wake, Watch};
+
+/// The most words that one `futex_waitv` takes.
+pub(crate) const WAITV_MAX: usize = 128;
 
 /// Set once the kernel has said that it has no `futex_waitv` (before 5.16) or will not let us use it.
 static WITHOUT_WAITV: AtomicBool = AtomicBool::new(false);
@@ -18,12 +22,32 @@ static WITHOUT_WAITV: AtomicBool = AtomicBool::new(false);
 const SLICE_MIN: Duration = Duration::from_millis(1);
 const SLICE_MAX: Duration = Duration::from_millis(16);
 
+/// How a sleep on several words ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slept {
+    /// This sleeper was woken as one of those on the word with this index.
+    WokenOn(usize),
+    /// A word may have changed.
+    Changed,
+    TimedOut,
+}
+
+impl From<Slept> for Wake {
+    fn from(slept: Slept) -> Self {
+        match slept {
+            Slept::WokenOn(_) | Slept::Changed => Self::Woken,
+            Slept::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
 pub(crate) fn sleep(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
     match words {
         [] => sleep_on_one(&Watch::private(&AtomicU32::new(0), 0), deadline),
         [word] => sleep_on_one(word, deadline),
-        many if WITHOUT_WAITV.load(Ordering::Relaxed) => sleep_in_slices(many, deadline),
-        many => sleep_on_many(many, deadline),
+        many if WITHOUT_WAITV.load(Ordering::Relaxed) => sleep_in_slices(many, deadline).into(),
+        many if many.len() <= WAITV_MAX => sleep_on_many(many, deadline).into(),
+        very_many => crowd::sleep(very_many, deadline),
     }
 }
 
@@ -53,15 +77,15 @@ fn sleep_on_one(watch: &Watch<'_>, deadline: &Deadline) -> Wake {
 /// would take longer to clear than the rest of the call.
 const FEW: usize = 4;
 
-fn sleep_on_many(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
+pub(crate) fn sleep_on_many(words: &[Watch<'_>], deadline: &Deadline) -> Slept {
     if words.len() <= FEW {
         sleep_on_up_to::<FEW>(words, deadline)
     } else {
-        sleep_on_up_to::<WAIT_WORDS_MAX>(words, deadline)
+        sleep_on_up_to::<WAITV_MAX>(words, deadline)
     }
 }
 
-fn sleep_on_up_to<const COUNT: usize>(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
+fn sleep_on_up_to<const COUNT: usize>(words: &[Watch<'_>], deadline: &Deadline) -> Slept {
     let mut waiters = [const { futex::Wait::new() }; COUNT];
     for (waiter, watch) in waiters.iter_mut().zip(words) {
         waiter.val = u64::from(watch.expected());
@@ -73,29 +97,30 @@ fn sleep_on_up_to<const COUNT: usize>(words: &[Watch<'_>], deadline: &Deadline) 
     loop {
         match futex::waitv(waiters, WaitvFlags::empty(), timeout, ClockId::Monotonic) {
             Err(Errno::INTR) => {}
-            Err(Errno::TIMEDOUT) => return Wake::TimedOut,
+            Err(Errno::TIMEDOUT) => return Slept::TimedOut,
             Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => {
                 WITHOUT_WAITV.store(true, Ordering::Relaxed);
                 return sleep_in_slices(words, deadline);
             }
-            _ => return Wake::Woken,
+            Ok(index) => return Slept::WokenOn(index),
+            Err(_) => return Slept::Changed,
         }
     }
 }
 
 /// Sleeps on the first word alone, a little longer each time, and looks at all of them in between.
-fn sleep_in_slices(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
+pub(crate) fn sleep_in_slices(words: &[Watch<'_>], deadline: &Deadline) -> Slept {
     let mut slice = SLICE_MIN;
     while !words.iter().any(|watch| watch.word().load(Ordering::SeqCst) != watch.expected()) {
         if deadline.is_over() {
-            return Wake::TimedOut;
+            return Slept::TimedOut;
         }
         if sleep_on_one(&words[0], &deadline.min(Deadline::after(slice))) == Wake::Woken {
-            return Wake::Woken;
+            return Slept::WokenOn(0);
         }
         slice = SLICE_MAX.min(slice * 2);
     }
-    Wake::Woken
+    Slept::Changed
 }
 
 #[cfg(test)]
@@ -107,10 +132,21 @@ mod tests {
         let (one, two) = (AtomicU32::new(0), AtomicU32::new(0));
         let words = [Watch::private(&one, 0), Watch::private(&two, 0)];
         let soon = Deadline::after(Duration::from_millis(5));
-        assert_eq!(sleep_in_slices(&words, &soon), Wake::TimedOut);
+        assert_eq!(sleep_in_slices(&words, &soon), Slept::TimedOut);
         std::thread::scope(|scope| {
             scope.spawn(|| two.store(1, Ordering::SeqCst)); // without a wake: slices look by themselves
-            assert_eq!(sleep_in_slices(&words, &Deadline::NEVER), Wake::Woken);
+            assert_eq!(sleep_in_slices(&words, &Deadline::NEVER), Slept::Changed);
+        });
+    }
+
+    /// As a wait on very many words does where no thread can be started.
+    #[test]
+    fn slices_see_a_change_of_more_words_than_the_kernel_takes() {
+        let words: Vec<AtomicU32> = (0..300).map(|_| AtomicU32::new(0)).collect();
+        let watches: Vec<_> = words.iter().map(|word| Watch::shared(word, 0)).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| words[299].store(1, Ordering::SeqCst));
+            assert_eq!(sleep_in_slices(&watches, &Deadline::NEVER), Slept::Changed);
         });
     }
 }

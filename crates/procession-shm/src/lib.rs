@@ -29,6 +29,8 @@
 //! ```
 
 mod backing;
+#[cfg(not(procession_loom))]
+mod crowd;
 mod deadline;
 mod doctor;
 mod elements;
@@ -37,6 +39,8 @@ pub mod fork;
 #[cfg(not(procession_loom))]
 mod futex;
 mod mapping;
+#[cfg(not(procession_loom))]
+pub mod quiet;
 mod ready;
 mod segment;
 mod shareable;
@@ -59,7 +63,7 @@ pub use shared::Shared;
 pub use shared_buf::{FreezeError, FreezeErrorKind, SharedBuf, UnsplitError, UnsplitErrorKind};
 pub use shared_slice::SharedSlice;
 pub use spin::Spin;
-pub use wait::{KeptWord, WAIT_WORDS_MAX, Wake, Watch, wait, wake_all, wake_one};
+pub use wait::{KeptWord, Wake, Watch, wait, wake_all, wake_one};
 
 /// The size of a memory page in bytes; every mapping starts at a multiple of it.
 pub fn page_size() -> usize {

@@ -2,7 +2,7 @@
 //!
 //! Everything in Procession that blocks does it here: it names the words whose change it waits for, with the values it has
 //! seen in them, and a deadline. The kernel puts it to sleep only if all of them still have these values (`futex_waitv`,
-//! Linux 5.16; sleeps in slices where that is missing), so a change between looking and sleeping is never missed.
+//! Linux 5.16; sleeps in slices where that is missing; several threads where the words are too many for one), so a change between looking and sleeping is never missed.
 //!
 //! The contract with whoever changes a word:
 //!
@@ -19,9 +19,6 @@ use std::sync::Arc;
 
 use crate::deadline::Deadline;
 use crate::sync::atomic::AtomicU32;
-
-/// The most words that one [`wait`] can watch: what `futex_waitv` takes.
-pub const WAIT_WORDS_MAX: usize = 128;
 
 /// A word to wait on, and the value it must still have for the wait to begin.
 #[derive(Debug, Clone)]
@@ -164,11 +161,9 @@ pub enum Wake {
 ///
 /// Signal handlers that run meanwhile do not end it. It may return [`Wake::Woken`] without a reason.
 ///
-/// # Panics
-///
-/// When there are more than [`WAIT_WORDS_MAX`] words.
+/// There may be any number of words. Over 128, which is what the kernel takes at once, each further 127 are slept on by a
+/// thread that is started for it, at the price of some tens of microseconds; while they sleep, none of them uses a processor.
 pub fn wait(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
-    assert!(words.len() <= WAIT_WORDS_MAX, "one wait watches at most {WAIT_WORDS_MAX} words");
     sleep(words, deadline)
 }
 
@@ -215,6 +210,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::futex::WAITV_MAX;
     use crate::sync::atomic::Ordering;
 
     fn words(count: usize) -> Vec<AtomicU32> {
@@ -235,7 +231,7 @@ mod tests {
 
     #[test]
     fn the_deadline_ends_a_wait_on_none_one_and_many_words() {
-        for count in [0, 1, 2, WAIT_WORDS_MAX] {
+        for count in [0, 1, 2, WAITV_MAX, WAITV_MAX + 1, 1000] {
             let words = words(count);
             let soon = Deadline::after(Duration::from_millis(2));
             assert_eq!(wait(&watches(&words), &soon), Wake::TimedOut, "{count} words");
@@ -245,8 +241,9 @@ mod tests {
 
     #[test]
     fn a_change_of_any_word_wakes() {
-        for changed in [0, 1, WAIT_WORDS_MAX - 1] {
-            let words = words(WAIT_WORDS_MAX);
+        for (changed, count) in [(0, 128), (1, 128), (127, 128), (0, 129), (128, 129), (500, 1000)]
+        {
+            let words = words(count);
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     words[changed].store(1, Ordering::Release);
@@ -259,9 +256,22 @@ mod tests {
         }
     }
 
+    /// Looking at the words from time to time would show as one sleep for each look.
     #[test]
-    #[should_panic(expected = "at most 128 words")]
-    fn more_words_than_the_kernel_takes_are_refused() {
-        wait(&watches(&words(WAIT_WORDS_MAX + 1)), &Deadline::NEVER);
+    fn a_wait_on_very_many_words_sleeps_and_does_not_look_again() {
+        let words = words(600);
+        let before = sleeps();
+        let watches = watches(&words);
+        assert_eq!(wait(&watches, &Deadline::after(Duration::from_millis(400))), Wake::TimedOut);
+        // It sleeps once, and once for each of the threads that it starts and sees off.
+        let slept = sleeps() - before;
+        assert!(slept <= 12, "{slept} sleeps");
+    }
+
+    /// How often this thread has gone to sleep.
+    fn sleeps() -> u64 {
+        let status = std::fs::read_to_string("/proc/thread-self/status").expect("/proc");
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.and_then(|count| count.trim().parse().ok()).expect("the kernel counts them")
     }
 }

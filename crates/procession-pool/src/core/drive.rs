@@ -24,7 +24,7 @@ use std::time::Duration;
 use procession_channel::bell::{AT_ONCE, AT_REST};
 use procession_process::link::Watcher;
 use procession_shm::sync::atomic::Ordering;
-use procession_shm::{Deadline, Spin, WAIT_WORDS_MAX, Wake, Watch, wait};
+use procession_shm::{Deadline, Spin, Wake, Watch, wait};
 
 use super::Core;
 use super::call::Consumer;
@@ -185,7 +185,7 @@ impl Core {
     }
 }
 
-/// The pool's bell and as many workers' as one wait takes.
+/// The pool's bell and the workers'.
 fn words<'a>(
     own: &'a procession_shm::sync::atomic::AtomicU32,
     seen: u32,
@@ -198,7 +198,6 @@ fn words<'a>(
             words.push(sleep.watcher.watch_room(AT_REST));
         }
     }
-    words.truncate(WAIT_WORDS_MAX);
     words
 }
 
@@ -224,12 +223,10 @@ impl State {
     ///
     /// Results in the middle of a chunk come too fast to be rung for, as a rule. If none came for a whole nap, they do not.
     fn nap_mode(&self) -> (u32, Option<Duration>) {
-        let too_many = self.lanes.len() >= WAIT_WORDS_MAX / 2;
         match (self.has_long_chunks(), self.slept_in_vain) {
             (true, true) => (AT_ONCE, None),
             (true, false) => (AT_REST, Some(NAP)),
-            // One wait cannot watch them all: what it leaves out is looked at in between.
-            (false, _) => (AT_REST, too_many.then_some(4 * NAP)),
+            (false, _) => (AT_REST, None),
         }
     }
 
@@ -251,8 +248,6 @@ impl State {
             let (id, watcher) = (lane.id, lane.link.watcher());
             announced.push(Announced { index, id, watcher, bell, needs_room, has_news });
         }
-        // Busy ones first: they are what one wait must not leave out.
-        announced.sort_by_key(|sleep| sleep.bell == 0);
         announced
     }
 

@@ -114,6 +114,27 @@ fn a_pool_may_have_many_workers() {
             // A worker that was killed may have been on it.
             assert!(task.get().is_ok_and(|value| value == n + 1));
         }
+        assert_sleeps_through(&pool);
         pool.terminate();
     });
+}
+
+/// Who waits for one of many workers sleeps until it is done, and does not look at them from time to time.
+fn assert_sleeps_through(pool: &Pool) {
+    let sleeps = || {
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.unwrap().trim().parse::<u32>().unwrap()
+    };
+    let before = sleeps();
+    let millis = pool.apply(
+        |millis: u64| {
+            std::thread::sleep(std::time::Duration::from_millis(millis));
+            millis
+        },
+        400_u64,
+    );
+    assert_eq!(millis.unwrap(), 400);
+    let slept = sleeps() - before;
+    assert!(slept < 40, "{slept} sleeps");
 }

@@ -82,8 +82,6 @@ mod roster;
 #[cfg(not(procession_loom))]
 mod session;
 #[cfg(not(procession_loom))]
-mod signals;
-#[cfg(not(procession_loom))]
 mod watcher;
 
 use std::time::Duration;

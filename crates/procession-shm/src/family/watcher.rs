@@ -16,7 +16,7 @@ use super::error::FamilyError;
 use super::identity;
 use super::roster::{Roster, Topic};
 use super::session::Session;
-use super::signals;
+use crate::quiet;
 
 /// Deaths that come closer than this share one announcement.
 ///
@@ -171,22 +171,18 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// Starts the thread that drives the watcher it is sent. It ends when it is sent none. It takes no signals: they are for the
-/// threads of the program, which may have blocked or be waiting for them.
+/// Starts the thread that drives the watcher it is sent. It ends when it is sent none.
 fn start_thread() -> Result<mpsc::Sender<Watcher>, FamilyError> {
     let (sender, receiver) = mpsc::channel::<Watcher>();
-    let _until_it_runs = signals::block();
-    std::thread::Builder::new()
-        .name("procession-family".into())
-        .spawn(move || {
-            if let Ok(watcher) = receiver.recv() {
-                watcher.run();
-            }
-        })
-        .map_err(|error| FamilyError::System {
-            operation: "starting the reaper's thread",
-            reason: error.to_string(),
-        })?;
+    let work = move || {
+        if let Ok(watcher) = receiver.recv() {
+            watcher.run();
+        }
+    };
+    quiet::spawn("procession-family", work).map_err(|error| FamilyError::System {
+        operation: "starting the reaper's thread",
+        reason: error.to_string(),
+    })?;
     Ok(sender)
 }
 

@@ -1,9 +1,22 @@
-//! Keeping signals away from a thread that the program does not know of.
+//! Threads that the program does not know of. They take no signals: these are for the threads of the program, which may have
+//! blocked or be waiting for them.
 
+use std::io;
 use std::mem::MaybeUninit;
+use std::thread::{Builder, JoinHandle};
+
+/// Starts a thread that takes no signals.
+///
+/// # Errors
+///
+/// The system has no thread left.
+pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let _until_it_runs = block();
+    Builder::new().name(name.into()).spawn(work)
+}
 
 /// Blocks all signals in this thread, for threads started meanwhile to inherit, until the guard is dropped.
-pub(super) fn block() -> Blocked {
+pub(crate) fn block() -> Blocked {
     let mut all = MaybeUninit::uninit();
     // SAFETY: the call fills the set it is given, and cannot fail for a valid pointer.
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
@@ -15,7 +28,7 @@ pub(super) fn block() -> Blocked {
 }
 
 /// Gives this thread its signals back when dropped.
-pub(super) struct Blocked {
+pub(crate) struct Blocked {
     before: libc::sigset_t,
 }
 
