@@ -51,7 +51,7 @@ impl Backing {
         let fd = create(len)?;
         rustix::fs::ftruncate(&fd, len as u64)
             .map_err(|errno| SegmentError::from_errno("ftruncate", len, errno))?;
-        segment::claim_pages(fd.as_fd(), len)?;
+        segment::claim_pages(fd.as_fd(), 0, len)?;
         Self::sealed(fd, len, seals)
     }
 

@@ -43,7 +43,16 @@ impl Mapping {
     pub(crate) fn plain(fd: BorrowedFd<'_>, len: usize) -> Result<Self, SegmentError> {
         let this = Self::reserve(len)?;
         this.place(fd, 0, 0, len)?;
-        this.advise();
+        this.keep_private();
+        this.populate();
+        Ok(this)
+    }
+
+    /// Without touching a page.
+    pub(crate) fn sparse(fd: BorrowedFd<'_>, len: usize) -> Result<Self, SegmentError> {
+        let this = Self::reserve(len)?;
+        this.place(fd, 0, 0, len)?;
+        this.keep_private();
         Ok(this)
     }
 
@@ -56,7 +65,8 @@ impl Mapping {
         let this = Self::reserve(head + 2 * body)?;
         this.place(fd, 0, 0, head + body)?;
         this.place(fd, head + body, head, body)?;
-        this.advise();
+        this.keep_private();
+        this.populate();
         Ok(this)
     }
 
@@ -89,13 +99,21 @@ impl Mapping {
         placed.map(drop).map_err(|errno| SegmentError::from_errno("mmap", len, errno))
     }
 
-    /// Advice is about what others see of the mapping and about speed; a kernel without it is no reason to fail, except
-    /// for fork, for which users of the protocol check who they are by themselves.
-    fn advise(&self) {
-        for advice in [Advice::LinuxDontFork, Advice::LinuxDontDump, Advice::LinuxPopulateWrite] {
-            // SAFETY: by M1 the range is this mapping's own; none of the three changes what is stored in it.
-            let _ = unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), self.len, advice) };
-        }
+    /// Advice is about what others see of the mapping; a kernel without it is no reason to fail, except for fork, for which
+    /// users of the protocol check who they are by themselves.
+    fn keep_private(&self) {
+        self.advise(Advice::LinuxDontFork);
+        self.advise(Advice::LinuxDontDump);
+    }
+
+    /// Only for speed: where the kernel does not do it now, the first touch does.
+    fn populate(&self) {
+        self.advise(Advice::LinuxPopulateWrite);
+    }
+
+    fn advise(&self, advice: Advice) {
+        // SAFETY: by M1 the range is this mapping's own; no advice that is given here changes what is stored in it.
+        let _ = unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), self.len, advice) };
     }
 
     /// The first byte, page aligned.

@@ -8,12 +8,13 @@
 //! * **S1** The size never changes: `F_SEAL_SHRINK | F_SEAL_GROW` are set before anybody else sees the descriptor, so a
 //!   mapping of it never faults because a peer cut the file. (A peer can still punch a hole, which reads as zeros; whoever
 //!   reads from an untrusted peer checks what he reads anyway.)
-//! * **S2** Every page is claimed when the segment is made, so a machine that is full says so with an error there and not
-//!   with a signal at the first touch.
+//! * **S2** Every page is claimed before it is touched, so a machine that is full says so with an error and not with a signal
+//!   at the first touch: when the segment is made, or, in a sparse one, by [`Segment::claim`].
 //! * **S3** A descriptor that came from another process is used only after S1 has been checked on it and its size is the
 //!   expected one.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
@@ -119,16 +120,37 @@ impl Segment {
     /// [`OutOfDescriptors`](SegmentError::OutOfDescriptors) for a full machine; [`Denied`](SegmentError::Denied) where a
     /// seccomp filter forbids it.
     pub fn new(len: usize) -> Result<Self, SegmentError> {
+        let segment = Self::sparse(len)?;
+        Self::claim(&segment, 0..segment.len)?;
+        Ok(segment)
+    }
+
+    /// Makes a segment of at least `len` bytes that takes no memory yet. Its users [`claim`](Self::claim) what they are about
+    /// to touch, and map it with [`map_sparse`](Self::map_sparse).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new), without `OutOfMemory` for the pages.
+    pub fn sparse(len: usize) -> Result<Self, SegmentError> {
         let len = checked_len(len)?;
         check_file_size_limit(len)?;
-        check_memory_left(len)?;
         let fd = create()?;
         rustix::fs::ftruncate(&fd, len as u64)
             .map_err(|errno| SegmentError::from_errno("ftruncate", len, errno))?;
-        claim_pages(fd.as_fd(), len)?;
         rustix::fs::fcntl_add_seals(&fd, FIXED_SIZE)
             .map_err(|errno| SegmentError::from_errno("fcntl(F_ADD_SEALS)", len, errno))?;
         Ok(Self { fd, len })
+    }
+
+    /// Claims the memory behind `range` of a segment whose descriptor is `memory` (S2). What was claimed before stays as it
+    /// is.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`](SegmentError::OutOfMemory) when there is not so much left; other variants when the kernel refuses.
+    pub fn claim(memory: impl AsFd, range: Range<usize>) -> Result<(), SegmentError> {
+        check_memory_left(range.len())?;
+        claim_pages(memory.as_fd(), range.start, range.len())
     }
 
     /// Takes over a segment of `len` bytes (before rounding) whose descriptor another process sent.
@@ -165,6 +187,16 @@ impl Segment {
     /// [`OutOfMemory`](SegmentError::OutOfMemory) when the address space or the number of mappings is used up.
     pub fn map(&self) -> Result<Mapping, SegmentError> {
         Mapping::plain(self.as_fd(), self.len)
+    }
+
+    /// Maps the whole segment for reading and writing, and touches nothing. What was not [claimed](Self::claim) must not be
+    /// touched through the mapping.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`map`](Self::map).
+    pub fn map_sparse(&self) -> Result<Mapping, SegmentError> {
+        Mapping::sparse(self.as_fd(), self.len)
     }
 
     /// Maps the first `head` bytes once and all that follows twice in a row, so that a ring which lies there never wraps:
@@ -264,9 +296,11 @@ pub(crate) fn create() -> Result<OwnedFd, SegmentError> {
 }
 
 /// S2. A signal handler may interrupt a long claim, which the kernel then undoes: it is simply made again.
-pub(crate) fn claim_pages(fd: BorrowedFd<'_>, len: usize) -> Result<(), SegmentError> {
-    rustix::io::retry_on_intr(|| rustix::fs::fallocate(fd, FallocateFlags::empty(), 0, len as u64))
-        .map_err(|errno| SegmentError::from_errno("fallocate", len, errno))
+pub(crate) fn claim_pages(fd: BorrowedFd<'_>, from: usize, len: usize) -> Result<(), SegmentError> {
+    rustix::io::retry_on_intr(|| {
+        rustix::fs::fallocate(fd, FallocateFlags::empty(), from as u64, len as u64)
+    })
+    .map_err(|errno| SegmentError::from_errno("fallocate", len, errno))
 }
 
 #[cfg(test)]
@@ -285,6 +319,17 @@ mod tests {
     fn sizes_are_rounded_up_to_pages() {
         assert_eq!(Segment::new(1).unwrap().len(), page_size());
         assert_eq!(Segment::new(page_size() + 1).unwrap().len(), 2 * page_size());
+    }
+
+    #[test]
+    fn a_sparse_segment_takes_memory_where_it_is_claimed() {
+        let blocks = |segment: &Segment| rustix::fs::fstat(segment).unwrap().st_blocks;
+        let segment = Segment::sparse(1 << 30).unwrap();
+        let mapping = segment.map_sparse().unwrap();
+        assert_eq!(blocks(&segment), 0);
+        Segment::claim(&segment, 1 << 20..2 << 20).unwrap();
+        mapping.write((2 << 20) - 1, b"x");
+        assert_eq!(blocks(&segment) * 512, 1 << 20);
     }
 
     #[test]

@@ -88,6 +88,14 @@ mod rwlock;
 mod semaphore;
 mod turn;
 
+/// What the floors above build their own recoverable structures from. It is not part of the crate's stable interface.
+#[doc(hidden)]
+pub mod parts {
+    pub use crate::lock::{Call, Claim, Entry, Lock, Mark};
+    pub use crate::patience::Limit;
+    pub use crate::turn::Turn;
+}
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}

@@ -92,34 +92,34 @@ use std::fmt;
 
 use procession_shm::family::{self, Member};
 use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use procession_shm::{wake_all, wake_one};
+use procession_shm::{Shareable, wake_all, wake_one};
 
 mod word;
 
 use self::word::{State, Word};
 use crate::patience::{Limit, Nap, Patience};
 
-pub(crate) use self::word::Mark;
+pub use self::word::Mark;
 
 /// The lock under the locks.
 #[repr(C)]
-pub(crate) struct Lock {
+pub struct Lock {
     word: AtomicU64,
     turn: AtomicU32,
 }
 
 /// How a lock is asked for.
-#[derive(Clone, Copy)]
-pub(crate) struct Claim {
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
     /// Its owner's death tears what it guards.
-    pub(crate) dirty: bool,
+    pub dirty: bool,
     /// It is taken even if it is marked.
-    pub(crate) repair: bool,
+    pub repair: bool,
 }
 
 /// What came of asking for a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub enum Entry {
     /// The caller holds it; it was marked so.
     Taken(Mark),
     /// Nobody gets it, because it is marked so.
@@ -129,24 +129,29 @@ pub(crate) enum Entry {
 }
 
 /// Whom to wake when a lock is given back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Call {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
     /// One of those who want to have it.
     Next,
     /// All: the lock is marked from now on, or there are waiters who do not want to have it.
     Everybody,
 }
 
+// SAFETY: words that mean the same everywhere (members of the one family), no pointers.
+unsafe impl Shareable for Lock {}
+
 impl Lock {
     const_fn! {
-        pub(crate) fn new() -> Self {
+        /// A lock that nobody holds.
+        #[expect(clippy::new_without_default, reason = "it is made in statics")]
+        pub fn new() -> Self {
             Self { word: AtomicU64::new(0), turn: AtomicU32::new(0) }
         }
     }
 
     /// Takes the lock in the name of `me`, waiting as long as `limit` says.
     #[inline]
-    pub(crate) fn enter(&self, me: Member, claim: Claim, limit: Limit) -> Entry {
+    pub fn enter(&self, me: Member, claim: Claim, limit: Limit) -> Entry {
         let mine = Word::held(me, claim.dirty, false);
         match self.word.compare_exchange(0, mine.0, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => Entry::Taken(Mark::CLEAN), // E1, E11
@@ -156,7 +161,7 @@ impl Lock {
 
     /// Gives the lock back, which says `mark` from then on. Only for its owner: the swap is the commit point.
     #[inline]
-    pub(crate) fn leave(&self, mark: Mark, call: Call) {
+    pub fn leave(&self, mark: Mark, call: Call) {
         let was = Word(self.word.swap(mark.0, Ordering::AcqRel)); // E1, E2
         if was.has_waiters() {
             self.wake(call);

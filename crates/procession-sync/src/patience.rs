@@ -11,7 +11,7 @@ use procession_shm::{Deadline, Spin, Wake, Watch, wait};
 
 /// How long somebody is ready to wait.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Limit {
+pub enum Limit {
     /// Not at all.
     Try,
     /// Until then; one look is taken even if that is in the past.
@@ -22,7 +22,8 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub(crate) const NEVER: Self = Self::Until(Deadline::NEVER);
+    /// As long as it takes.
+    pub const NEVER: Self = Self::Until(Deadline::NEVER);
 }
 
 /// Why a nap ended.

@@ -34,7 +34,7 @@
 //! none; the check-up would find it.
 
 use procession_shm::sync::atomic::{AtomicU32, Ordering, fence};
-use procession_shm::{wake_all, wake_one};
+use procession_shm::{Shareable, wake_all, wake_one};
 
 const SLEEPERS: u32 = 1;
 const ONE_WAKE: u32 = 2;
@@ -42,31 +42,36 @@ const ONE_WAKE: u32 = 2;
 /// A word to sleep on until somebody has news.
 #[derive(Debug)]
 #[repr(transparent)]
-pub(crate) struct Turn {
+pub struct Turn {
     word: AtomicU32,
 }
 
+// SAFETY: a word that means the same everywhere, no pointers.
+unsafe impl Shareable for Turn {}
+
 impl Turn {
     const_fn! {
-        pub(crate) fn new() -> Self {
+        /// A turn on which nobody sleeps.
+        #[expect(clippy::new_without_default, reason = "it is made in statics")]
+        pub fn new() -> Self {
             Self { word: AtomicU32::new(0) }
         }
     }
 
     /// Says that the caller is about to sleep while the word is what is returned. After this it looks for news once more.
-    pub(crate) fn announce(&self) -> u32 {
+    pub fn announce(&self) -> u32 {
         let seen = self.word.fetch_or(SLEEPERS, Ordering::AcqRel) | SLEEPERS;
         fence(Ordering::SeqCst); // E5
         seen
     }
 
     /// The word to sleep on.
-    pub(crate) fn word(&self) -> &AtomicU32 {
+    pub fn word(&self) -> &AtomicU32 {
         &self.word
     }
 
     /// Wakes one sleeper, if there is any. The news must be stored before.
-    pub(crate) fn wake_one(&self) {
+    pub fn wake_one(&self) {
         if !self.has_sleepers() {
             return;
         }
@@ -77,7 +82,7 @@ impl Turn {
     }
 
     /// Wakes all sleepers. The news must be stored before.
-    pub(crate) fn wake_all(&self) {
+    pub fn wake_all(&self) {
         if !self.has_sleepers() {
             return;
         }

@@ -65,11 +65,11 @@ impl fmt::Debug for Word {
 
 /// What a lock that nobody holds says about what it guards.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark(pub(super) u64);
+pub struct Mark(pub(super) u64);
 
 impl Mark {
     /// All is well: the lock is for whoever comes.
-    pub(crate) const CLEAN: Self = Self(0);
+    pub const CLEAN: Self = Self(0);
     /// A thread panicked while it held the lock.
     pub(crate) const POISONED: Self = Self(POISONED);
     /// What there was to do under this lock is done once and for all.
@@ -80,11 +80,13 @@ impl Mark {
         Self(TORN | u64::from(pid.unwrap_or(0)) << 32)
     }
 
-    pub(crate) fn is_clean(self) -> bool {
+    /// Whether all is well.
+    pub fn is_clean(self) -> bool {
         self == Self::CLEAN
     }
 
-    pub(crate) fn is_torn(self) -> bool {
+    /// Whether an owner died while it wrote.
+    pub fn is_torn(self) -> bool {
         self.0 & TORN != 0
     }
 
