@@ -19,7 +19,7 @@
 //! | newtype, tuple, struct | the fields in order |
 //! | enum | index of the variant as varint, then its fields |
 //! | sequence, map | number of elements as varint, then each element, or key and value; one that wrote nothing is followed by a 0 |
-//! | a whole message that is a `Vec` of a number type | number of elements as varint, then their memory as it is |
+//! | a whole message that is a `Vec` of a number type | their memory as it is; its length says how many they are |
 //!
 //! This is [postcard](https://docs.rs/postcard)'s format with two changes, the last two rows. The *pad byte* of empty elements
 //! makes every element cost a byte, so one comparison bounds every length. The *bulk* row makes a `Vec<u8>` or `Vec<f64>` one
@@ -122,6 +122,21 @@ pub fn encode<T: Message>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeErro
     encode_with(value, out, &Limits::DEFAULT)
 }
 
+/// [`encode`] of a value that is not needed any more, to an empty `out`: a `Vec<u8>` becomes the message without a copy.
+///
+/// # Errors
+///
+/// As [`encode`].
+#[inline]
+pub fn encode_owned<T: Message>(value: T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    debug_assert!(out.is_empty(), "what is in `out` would be lost");
+    match bulk::into_bytes(value) {
+        Ok(bytes) => *out = bytes,
+        Err(value) => encode(&value, out)?,
+    }
+    Ok(())
+}
+
 /// [`encode`] for a reader with other limits than the default. Only [`Limits::depth`] matters to the writer.
 ///
 /// # Errors
@@ -197,6 +212,23 @@ pub fn decode<T: Message>(bytes: &[u8], limits: &Limits) -> Result<T, DecodeErro
     // The decoder's state is dropped with the panic, so no broken invariant can be seen afterwards.
     catch_unwind(AssertUnwindSafe(|| decode_by_parts(bytes, limits)))
         .unwrap_or_else(|payload| Err(DecodeError::panicked(&*payload)))
+}
+
+/// [`decode`] of bytes that are not needed any more: they become a `Vec<u8>` without a copy.
+///
+/// # Errors
+///
+/// As [`decode`].
+#[inline]
+pub fn decode_owned<T: Message>(bytes: Vec<u8>, limits: &Limits) -> Result<T, DecodeError> {
+    let len = bytes.len();
+    match bulk::from_bytes(bytes) {
+        Ok(_) if len > limits.allocation_bytes => {
+            Err(DecodeError::AllocationLimit { limit_bytes: limits.allocation_bytes })
+        }
+        Ok(value) => Ok(value),
+        Err(bytes) => decode(&bytes, limits),
+    }
 }
 
 #[inline]

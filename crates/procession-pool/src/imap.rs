@@ -8,18 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procession_channel::Message;
-use procession_channel::codec::{Limits, decode};
+use procession_channel::codec::{Limits, decode, decode_owned};
 use procession_process::function::Function;
-use procession_process::link::{Frame, RESULT_HEAD_LEN};
+use procession_process::link::Frame;
 use procession_shm::Deadline;
 
 use crate::core::Core;
 use crate::core::call::Options;
 use crate::core::chunk::{CallId, Chunk, Delivery};
+use crate::core::results::Results;
 use crate::error::{SubmitError, TaskError};
 use crate::pool::Pool;
 use crate::run::Encode;
-use crate::tag;
 
 /// How long a chunk shall keep a worker busy: long enough that sending it does not count, short enough to share the work.
 const CHUNK_SPAN: Duration = Duration::from_micros(500);
@@ -61,25 +61,20 @@ pub struct Imap<'p, I: Iterator, R> {
     options: Options,
     /// How many items the next chunk shall have.
     chunk: usize,
+    /// Input is pulled when no more items than these are outstanding.
+    refill_at: usize,
     /// Items pulled from the input.
     pulled: usize,
     /// Items yielded.
     yielded: usize,
     /// Outcomes that have arrived, by the index of their first item.
     arrived: BTreeMap<usize, Delivery>,
-    current: Option<Batch>,
+    /// Those that are being yielded.
+    current: Option<Results>,
     /// Why nothing more will come, once known.
     end: Option<TaskError>,
     pool: PhantomData<&'p Pool>,
     result: PhantomData<fn() -> R>,
-}
-
-/// Results of neighbouring items that are being yielded.
-struct Batch {
-    next: usize,
-    left: usize,
-    bytes: Vec<u8>,
-    at: usize,
 }
 
 /// How an [`Imap`] is made.
@@ -117,6 +112,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
             encode: setup.encode,
             is_ordered: setup.is_ordered,
             chunk: setup.options.chunk.unwrap_or(1),
+            refill_at: 0,
             options: setup.options,
             pulled: 0,
             yielded: 0,
@@ -150,20 +146,31 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     }
 
     /// Pulls input once a good part of the window is free: refilling it item by item would cost a wake-up each.
+    #[inline]
     fn feed(&mut self) {
-        if self.input.is_none() {
-            return;
+        if self.outstanding() <= self.refill_at && self.input.is_some() {
+            self.refill();
         }
+    }
+
+    fn refill(&mut self) {
+        // Should the input panic below, the next call comes here first and hands over what was pulled.
+        self.refill_at = usize::MAX;
         self.submit_leftovers();
-        let window = self.window();
-        let chunk = self.chunk.min(window.div_ceil(2 * self.core.config.workers)).max(1);
+        let (window, chunk) = self.window_and_chunk();
         let room = window.saturating_sub(self.outstanding());
-        if room >= chunk.max(window / 4) {
-            for _ in 0..room / chunk {
-                self.pull_chunk(chunk);
-            }
-            self.submit_staged();
+        for _ in 0..room / chunk {
+            self.pull_chunk(chunk);
         }
+        self.submit_staged();
+        let (window, chunk) = self.window_and_chunk();
+        self.refill_at = window.saturating_sub(chunk.max(window / 4));
+    }
+
+    /// How many items may be outstanding, and how many of them travel together.
+    fn window_and_chunk(&self) -> (usize, usize) {
+        let window = self.window();
+        (window, self.chunk.min(window.div_ceil(2 * self.core.config.workers)).max(1))
     }
 
     /// What was pulled before the input panicked has not been submitted yet.
@@ -259,20 +266,16 @@ impl<I: Iterator, R> Imap<'_, I, R> {
 }
 
 impl<I: Iterator, R: Message> Imap<'_, I, R> {
-    /// The next result of the current batch.
+    /// The next result of those that are being yielded.
+    #[inline]
     fn next_of_current(&mut self) -> Option<Result<R, TaskError>> {
-        let batch = self.current.as_mut()?;
-        let head = batch.at + RESULT_HEAD_LEN;
-        let end = head + tag::len_at(&batch.bytes, batch.at);
-        let bytes = batch.bytes.get(head..end).unwrap_or_default();
-        let decoded = decode::<R>(bytes, &Limits::DEFAULT);
-        let result = decoded.map_err(|error| TaskError::decode(batch.next, &error));
-        (batch.at, batch.next, batch.left) = (end, batch.next + 1, batch.left - 1);
-        if batch.left == 0 {
+        let Some((item, bytes)) = self.current.as_mut()?.take() else {
             self.current = None;
-        }
+            return None;
+        };
         self.yielded += 1;
-        Some(result)
+        let decoded = decode::<R>(bytes, &Limits::DEFAULT);
+        Some(decoded.map_err(|error| TaskError::decode(item, &error)))
     }
 }
 
@@ -289,8 +292,11 @@ impl<I: Iterator, R: Message> Iterator for Imap<'_, I, R> {
                 return Some(result);
             }
             match self.next_delivery() {
-                Some(Delivery::Results { first, count, bytes }) => {
-                    self.current = Some(Batch { next: first, left: count, bytes, at: 0 });
+                Some(Delivery::Results(results)) => self.current = Some(results),
+                Some(Delivery::Long { item, body }) => {
+                    self.yielded += 1;
+                    let decoded = decode_owned::<R>(body, &Limits::DEFAULT);
+                    return Some(decoded.map_err(|error| TaskError::decode(item, &error)));
                 }
                 Some(Delivery::Failed { error, .. }) => {
                     self.yielded += 1;

@@ -33,7 +33,6 @@ mod imap;
 mod job;
 mod pool;
 mod run;
-mod tag;
 mod task;
 mod worker;
 

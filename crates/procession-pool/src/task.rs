@@ -10,15 +10,13 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use procession_channel::Message;
-use procession_channel::codec::{Limits, decode};
-use procession_process::link::RESULT_HEAD_LEN;
+use procession_channel::codec::{Limits, decode, decode_owned};
 use procession_shm::Deadline;
 
 use crate::core::Core;
 use crate::core::call::Consumer;
 use crate::core::chunk::{CallId, Delivery};
 use crate::error::TaskError;
-use crate::tag;
 
 /// Makes a task's result from what arrived, in the order of the items.
 pub(crate) type Assemble<R> = fn(Vec<Delivery>) -> Result<R, TaskError>;
@@ -285,15 +283,15 @@ pub(crate) fn all<R: Message>(deliveries: Vec<Delivery>) -> Result<Vec<R>, TaskE
     for delivery in deliveries {
         match delivery {
             Delivery::Failed { error, .. } => return Err(error),
-            Delivery::Results { first, count, bytes } => {
-                let mut at = 0;
-                for item in first..first + count {
-                    let end = at + RESULT_HEAD_LEN + tag::len_at(&bytes, at);
-                    let encoded = bytes.get(at + RESULT_HEAD_LEN..end).unwrap_or_default();
-                    let decoded = decode::<R>(encoded, &Limits::DEFAULT);
+            Delivery::Results(mut batch) => {
+                while let Some((item, bytes)) = batch.take() {
+                    let decoded = decode::<R>(bytes, &Limits::DEFAULT);
                     results.push(decoded.map_err(|error| TaskError::decode(item, &error))?);
-                    at = end;
                 }
+            }
+            Delivery::Long { item, body } => {
+                let decoded = decode_owned::<R>(body, &Limits::DEFAULT);
+                results.push(decoded.map_err(|error| TaskError::decode(item, &error))?);
             }
         }
     }

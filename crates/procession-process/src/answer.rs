@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use procession_channel::Message;
-use procession_channel::codec::{Limits, decode, encode};
+use procession_channel::codec::{Limits, decode, encode, encode_owned};
 
 use crate::failure::{Report, shorten};
 use crate::function::{Task, Work};
@@ -88,7 +88,7 @@ impl<A: Message, R: Outcome<K>, K: 'static> Task<fn(A) -> R> for One<K> {
 /// Calls the function and writes down what came of it; the tag.
 pub fn finish<R: Outcome<K>, K>(output: &mut Vec<u8>, call: impl FnOnce() -> R) -> u8 {
     let done = panics::catch(|| match call().into_result() {
-        Ok(value) => match encode(&value, output) {
+        Ok(value) => match encode_owned(value, output) {
             Ok(()) if output.len() > LEN_MAX.load(Ordering::Relaxed) => too_long(output),
             Ok(()) => OK,
             Err(error) => reason(output, ENCODE, &error.to_string()),

@@ -21,6 +21,8 @@ thread_local! {
     /// Whether this thread is running such a function.
     static IN_CALL: Cell<bool> = const { Cell::new(false) };
     static LAST: RefCell<Option<Told>> = const { RefCell::new(None) };
+    /// Whether there may be something in `LAST`, which has a destructor and is dearer to look at.
+    static HAS_TOLD: Cell<bool> = const { Cell::new(false) };
 }
 
 /// From now on panics in calls made by [`catch`] are remembered. All others go to the hook that was there before.
@@ -29,6 +31,7 @@ pub fn capture(printing: Printing) {
     panic::set_hook(Box::new(move |info| {
         if IN_CALL.get() {
             LAST.set(Some(told(info)));
+            HAS_TOLD.set(true);
         }
         if !IN_CALL.get() || printing == Printing::AsUsual {
             before(info);
@@ -57,8 +60,16 @@ pub fn quietly<T>(call: impl FnOnce() -> T) -> T {
     IN_CALL.set(true);
     let done = call();
     IN_CALL.set(false);
-    LAST.set(None);
+    if HAS_TOLD.get() {
+        forget();
+    }
     done
+}
+
+#[cold]
+fn forget() {
+    LAST.set(None);
+    HAS_TOLD.set(false);
 }
 
 fn told(info: &PanicHookInfo<'_>) -> Told {

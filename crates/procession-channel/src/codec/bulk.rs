@@ -4,8 +4,8 @@
 //! recognised by its `TypeId` instead, and its memory is the message. The comparisons are between constants and vanish in an
 //! optimised build, so other types do not pay for them.
 //!
-//! Specialisation would say this better and is not stable; a cast after the `TypeId` comparison would be as fast and unsafe.
-//! `Any` gives the same cast checked.
+//! Specialisation would say this better and is not stable. `Any` gives the same cast checked, but for slices, which it does
+//! not know.
 //!
 //! `bool` and `char` are not in the table, because not every bit pattern is one. `String` needs no place in it: serde hands
 //! it over whole.
@@ -15,11 +15,7 @@ use std::any::{Any, TypeId};
 use bytemuck::Pod;
 
 use super::decoder::Input;
-use super::encoder::write_len;
 use super::{DecodeError, Limits};
-
-/// Elements that are copied at a time where their type is known only by `Any`.
-const BLOCK_LEN: usize = 64;
 
 macro_rules! for_each_number {
     ($number:ident => $body:block) => {
@@ -36,7 +32,6 @@ macro_rules! for_each_number {
 pub(super) fn encode<T: Any>(value: &T, out: &mut Vec<u8>) -> bool {
     for_each_number!(Number => {
         if let Some(items) = (value as &dyn Any).downcast_ref::<Vec<Number>>() {
-            write_len(items.len(), out);
             out.extend_from_slice(bytemuck::cast_slice(items));
             return true;
         }
@@ -48,29 +43,34 @@ pub(super) fn encode<T: Any>(value: &T, out: &mut Vec<u8>) -> bool {
 #[inline]
 pub(super) fn encode_slice<T: Any>(items: &[T], out: &mut Vec<u8>) -> bool {
     for_each_number!(Number => {
-        if TypeId::of::<T>() == TypeId::of::<Number>() {
-            write_len(items.len(), out);
-            append_blocks::<T, Number>(items, out);
+        if let Some(numbers) = same_elements::<T, Number>(items) {
+            out.extend_from_slice(bytemuck::cast_slice(numbers));
             return true;
         }
     });
     false
 }
 
-/// Appends the memory of `items`, which are of type `Number`.
-///
-/// A slice cannot be downcast (`Any` wants a sized type), its elements can; the loop compiles to a copy of the block.
-fn append_blocks<T: Any, Number: Pod>(items: &[T], out: &mut Vec<u8>) {
-    out.reserve(size_of_val(items));
-    for chunk in items.chunks(BLOCK_LEN) {
-        let mut block = [Number::zeroed(); BLOCK_LEN];
-        for (number, item) in block.iter_mut().zip(chunk) {
-            *number = *(item as &dyn Any)
-                .downcast_ref::<Number>()
-                .expect("the caller compared the type ids");
-        }
-        out.extend_from_slice(bytemuck::cast_slice(&block[..chunk.len()]));
+/// `items` as what they are, if they are of type `Number`.
+#[inline]
+fn same_elements<T: Any, Number: Pod>(items: &[T]) -> Option<&[Number]> {
+    if TypeId::of::<T>() != TypeId::of::<Number>() {
+        return None;
     }
+    // SAFETY: `T` and `Number` are the same type, so this is the slice that it was.
+    Some(unsafe { std::slice::from_raw_parts(items.as_ptr().cast(), items.len()) })
+}
+
+/// What `value` encodes to, without a copy, if it is a vector of bytes; otherwise gives it back.
+#[inline]
+pub(super) fn into_bytes<T: Any>(value: T) -> Result<Vec<u8>, T> {
+    cast(value)
+}
+
+/// The value that `bytes` encode, without a copy, if a `T` is a vector of bytes; otherwise gives them back.
+#[inline]
+pub(super) fn from_bytes<T: Any>(bytes: Vec<u8>) -> Result<T, Vec<u8>> {
+    cast(bytes)
 }
 
 /// Reads the whole of `bytes` as a vector of numbers, or returns `None` when `T` is none.
@@ -79,7 +79,7 @@ pub(super) fn decode<T: Any>(bytes: &[u8], limits: &Limits) -> Option<Result<T, 
     for_each_number!(Number => {
         if TypeId::of::<T>() == TypeId::of::<Vec<Number>>() {
             return match read::<Number>(bytes, limits) {
-                Ok(items) => same_type(items).map(Ok),
+                Ok(items) => cast(items).ok().map(Ok),
                 Err(error) => Some(Err(error)),
             };
         }
@@ -88,13 +88,11 @@ pub(super) fn decode<T: Any>(bytes: &[u8], limits: &Limits) -> Option<Result<T, 
 }
 
 fn read<Number: Pod>(bytes: &[u8], limits: &Limits) -> Result<Vec<Number>, DecodeError> {
-    let mut input = Input::new(bytes, limits);
-    let len = input.take_len()?;
-    let size = len.saturating_mul(size_of::<Number>());
-    input.charge(size)?;
-    let memory = input.take_bytes(size)?;
-    input.finish()?;
-    Ok(to_numbers(memory))
+    Input::new(bytes, limits).charge(bytes.len())?;
+    if !bytes.len().is_multiple_of(size_of::<Number>()) {
+        return Err(DecodeError::invalid("a vector of numbers ends in the middle of one"));
+    }
+    Ok(to_numbers(bytes))
 }
 
 /// One copy. A message may start at any address, so its numbers may lie across their alignment.
@@ -107,8 +105,12 @@ fn to_numbers<Number: Pod>(memory: &[u8]) -> Vec<Number> {
     }
 }
 
-/// `value` as a `B`, if that is what it is.
-fn same_type<A: Any, B: Any>(value: A) -> Option<B> {
+/// `value` as a `B`, if that is what it is; otherwise gives it back.
+#[inline]
+fn cast<A: Any, B: Any>(value: A) -> Result<B, A> {
     let mut slot = Some(value);
-    (&mut slot as &mut dyn Any).downcast_mut::<Option<B>>()?.take()
+    match (&mut slot as &mut dyn Any).downcast_mut::<Option<B>>() {
+        Some(same) => Ok(same.take().expect("it was filled two lines above")),
+        None => Err(slot.expect("it was filled above, and nobody took it")),
+    }
 }

@@ -119,10 +119,10 @@ fn a_full_pipe_says_so_to_those_who_do_not_wait() {
 #[test]
 fn a_message_over_the_limit_is_refused_by_the_sender() {
     let (sender, receiver) = pipe::builder().max_message(100).simplex::<Vec<u8>>().unwrap();
-    let error = sender.send(vec![0; 100]).unwrap_err();
+    let error = sender.send(vec![0; 101]).unwrap_err();
     assert!(matches!(error.kind, SendErrorKind::TooLarge { len: 101, limit: 100 }), "{error}");
-    sender.send(vec![0; 99]).unwrap();
-    assert_eq!(receiver.recv().unwrap().len(), 99);
+    sender.send(vec![0; 100]).unwrap();
+    assert_eq!(receiver.recv().unwrap().len(), 100);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use procession_process::link::Frame;
 
+use super::results::Results;
 use crate::error::TaskError;
 
 /// Identifies a call of the pool: one `map`, one `imap`, one submitted task.
@@ -77,8 +78,10 @@ impl Chunk {
 /// Outcomes on their way to whoever made the call.
 #[derive(Debug)]
 pub(crate) enum Delivery {
-    /// Items `first .. first + count` have results: for each a head and its bytes, one after the other.
-    Results { first: usize, count: usize, bytes: Vec<u8> },
+    /// Neighbouring items have values.
+    Results(Results),
+    /// One item has a long value, encoded in memory of its own.
+    Long { item: usize, body: Vec<u8> },
     /// One item has none, finally.
     Failed { item: usize, error: TaskError },
 }
@@ -86,15 +89,15 @@ pub(crate) enum Delivery {
 impl Delivery {
     pub(crate) fn first(&self) -> usize {
         match self {
-            Self::Results { first, .. } => *first,
-            Self::Failed { item, .. } => *item,
+            Self::Results(results) => results.first(),
+            Self::Long { item, .. } | Self::Failed { item, .. } => *item,
         }
     }
 
     pub(crate) fn count(&self) -> usize {
         match self {
-            Self::Results { count, .. } => *count,
-            Self::Failed { .. } => 1,
+            Self::Results(results) => results.count(),
+            Self::Long { .. } | Self::Failed { .. } => 1,
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use procession_process::Child;
 use procession_process::link::{Frame, LinkError, ParentLink};
+use procession_process::{Child, answer};
 
 use super::chunk::{CallId, Chunk};
 
@@ -53,11 +53,8 @@ pub(crate) struct Lane {
     sent_of_first: usize,
     /// Bytes of all frames it was ever given, sent or not.
     promised: u64,
-    /// Results of the first chunk in flight that have not been delivered, and how many.
+    /// What has come of a result that is not whole yet.
     pub(crate) inbox: Vec<u8>,
-    pub(crate) inbox_count: usize,
-    /// How many bytes of the inbox are whole results.
-    pub(crate) inbox_whole: usize,
     /// Items that have an outcome, since the worker started.
     pub(crate) done: u64,
     /// Since when its current item can have been running at most.
@@ -92,8 +89,6 @@ impl Lane {
             sent_of_first: 0,
             promised: 0,
             inbox: Vec::new(),
-            inbox_count: 0,
-            inbox_whole: 0,
             done: 0,
             item_since: now,
             chunk_since: now,
@@ -145,10 +140,29 @@ impl Lane {
         self.items
     }
 
-    /// One more item has an outcome.
-    pub(crate) fn settle_one(&mut self) {
-        self.done += 1;
-        self.items -= 1;
+    /// `count` more items have an outcome.
+    pub(crate) fn settle(&mut self, count: usize) {
+        self.done += count as u64;
+        self.items -= count;
+    }
+
+    /// How many values may come before its first chunk is done.
+    pub(crate) fn values_expected(&self) -> usize {
+        if self.ready { self.in_flight.front().map_or(0, Chunk::left) } else { 0 }
+    }
+
+    /// Passes over the whole values at `at` in the inbox that belong to the first chunk, and says how many they are.
+    pub(crate) fn pass_values(&self, inbox: &[u8], at: &mut usize) -> usize {
+        let expected = self.values_expected();
+        let mut count = 0;
+        while count < expected
+            && let Ok(Some(result)) = self.link.whole_result(inbox, *at)
+            && result.tag == answer::OK
+        {
+            *at = result.end;
+            count += 1;
+        }
+        count
     }
 
     /// Gives it a chunk, and before that the context of its call if it has not got it yet.

@@ -9,6 +9,7 @@ mod drive;
 mod lane;
 mod queue;
 mod receive;
+pub(crate) mod results;
 mod schedule;
 mod staff;
 mod state;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use procession_process::answer::{self, Trouble};
-use procession_process::link::{HELLO, RESULT_HEAD_LEN, Received};
+use procession_process::link::{HELLO, Received};
 
 use super::chunk::Delivery;
 use super::lane::Sentence;
+use super::results::Results;
 use super::state::State;
 use crate::error::{Attempts, Panic, TaskError};
 
@@ -23,7 +24,6 @@ impl State {
         }
         let done_before = lane.done;
         let taken = self.take_results(index);
-        self.flush(index);
         if let Err(sentence) = taken {
             return self.condemn(index, sentence);
         }
@@ -40,30 +40,82 @@ impl State {
             let Some(lane) = self.lane(index) else { return Ok(()) };
             match lane.link.receive(&mut lane.inbox).map_err(Sentence::Corrupt)? {
                 Received::Nothing | Received::Part => return Ok(()),
-                Received::Result(tag) => self.accept(index, tag)?,
+                Received::Bytes => self.sort_inbox(index)?,
+                Received::Long(answer::OK, body) => self.accept_long(index, body)?,
+                Received::Long(tag, body) => self.accept_other(index, tag, &body)?,
             }
         }
     }
 
-    /// Deals with one complete result, whose bytes are the last in the inbox.
-    fn accept(&mut self, index: usize, result: u8) -> Result<(), Sentence> {
+    /// Deals with every whole result in the inbox. What is not whole yet stays there.
+    fn sort_inbox(&mut self, index: usize) -> Result<(), Sentence> {
         let Some(lane) = self.lane(index) else { return Ok(()) };
-        if !lane.ready {
-            return self.welcome(index, result);
+        let inbox = Arc::new(std::mem::take(&mut lane.inbox));
+        let mut at = 0;
+        while self.accept_next(index, &inbox, &mut at)? {}
+        if let Some(lane) = self.lane(index) {
+            lane.inbox = if at == 0 { Arc::unwrap_or_clone(inbox) } else { inbox[at..].to_vec() };
         }
-        let Some(chunk) = lane.in_flight.front_mut() else { return Err(Sentence::Nonsense) };
-        if result == answer::OK {
-            chunk.done += 1;
-            let is_last = chunk.left() == 0;
-            lane.settle_one();
-            lane.inbox_count += 1;
-            lane.inbox_whole = lane.inbox.len();
-            if is_last {
-                self.finish_chunk(index);
-            }
-            return Ok(());
+        Ok(())
+    }
+
+    /// Deals with the values at `at` in the inbox that belong to one chunk, or with one result that is no value; false when
+    /// there is no whole one.
+    fn accept_next(
+        &mut self,
+        index: usize,
+        inbox: &Arc<Vec<u8>>,
+        at: &mut usize,
+    ) -> Result<bool, Sentence> {
+        let Some(lane) = self.lane(index) else { return Ok(false) };
+        let start = *at;
+        let count = lane.pass_values(inbox, at);
+        if count > 0 {
+            let inbox = Arc::clone(inbox);
+            self.accept_values(index, count, |first| {
+                Delivery::Results(Results::new(inbox, start, first, count))
+            });
+            return Ok(true);
         }
-        self.accept_failure(index, result)
+        let found = lane.link.whole_result(inbox, start).map_err(Sentence::Corrupt)?;
+        let Some(other) = found else { return Ok(false) };
+        *at = other.end;
+        self.accept_other(index, other.tag, &inbox[other.body])?;
+        Ok(true)
+    }
+
+    fn accept_long(&mut self, index: usize, body: Vec<u8>) -> Result<(), Sentence> {
+        let expected = self.lane(index).map_or(0, |lane| lane.values_expected());
+        if expected == 0 {
+            return Err(Sentence::Nonsense);
+        }
+        self.accept_values(index, 1, |item| Delivery::Long { item, body });
+        Ok(())
+    }
+
+    /// The next `count` items of the first chunk in flight have values.
+    fn accept_values(
+        &mut self,
+        index: usize,
+        count: usize,
+        delivery: impl FnOnce(usize) -> Delivery,
+    ) {
+        let Some(lane) = self.lane(index) else { return };
+        let Some(chunk) = lane.in_flight.front_mut() else { return };
+        let (call, first) = (chunk.call, chunk.next_item());
+        chunk.done += count;
+        let is_last = chunk.left() == 0;
+        lane.settle(count);
+        if is_last {
+            self.finish_chunk(index);
+        }
+        self.deliver(call, delivery(first));
+    }
+
+    /// Deals with a result that is not the value of an item.
+    fn accept_other(&mut self, index: usize, tag: u8, body: &[u8]) -> Result<(), Sentence> {
+        let is_ready = self.lane(index).is_some_and(|lane| lane.ready);
+        if is_ready { self.accept_failure(index, tag, body) } else { self.welcome(index, tag) }
     }
 
     /// The worker says hello.
@@ -73,24 +125,21 @@ impl State {
             return Err(Sentence::Nonsense);
         }
         lane.ready = true;
-        lane.inbox.clear();
         self.staffing.failures = 0;
         self.progress += 1;
         Ok(())
     }
 
     /// The item has no result but a reason: try again, or tell.
-    fn accept_failure(&mut self, index: usize, result: u8) -> Result<(), Sentence> {
-        let failure = self.cut_failure(index);
-        self.flush(index);
+    fn accept_failure(&mut self, index: usize, tag: u8, reason: &[u8]) -> Result<(), Sentence> {
         let Some(lane) = self.lane(index) else { return Ok(()) };
-        let Some(chunk) = lane.in_flight.front_mut() else { return Ok(()) };
-        let error = explain(result, chunk.next_item(), &failure).ok_or(Sentence::Nonsense)?;
+        let Some(chunk) = lane.in_flight.front_mut() else { return Err(Sentence::Nonsense) };
+        let error = explain(tag, chunk.next_item(), reason).ok_or(Sentence::Nonsense)?;
         let retry = chunk.retry_of_next(error.clone());
         let (call, item, earlier) = (chunk.call, chunk.next_item(), chunk.attempts.clone());
         chunk.done += 1;
         let is_last = chunk.left() == 0;
-        lane.settle_one();
+        lane.settle(1);
         if is_last {
             self.finish_chunk(index);
         }
@@ -116,14 +165,7 @@ impl State {
         }
     }
 
-    /// Removes the last result from the inbox and returns its bytes without the head.
-    fn cut_failure(&mut self, index: usize) -> Vec<u8> {
-        let Some(lane) = self.lane(index) else { return Vec::new() };
-        lane.inbox.split_off(lane.inbox_whole).split_off(RESULT_HEAD_LEN)
-    }
-
     fn finish_chunk(&mut self, index: usize) {
-        self.flush(index);
         let Some(lane) = self.lane(index) else { return };
         let Some(chunk) = lane.in_flight.pop_front() else { return };
         let now = Instant::now();
@@ -132,17 +174,6 @@ impl State {
         if let Some(call) = self.calls.get_mut(&chunk.call) {
             call.pace.observe(elapsed, chunk.frame.count());
         }
-    }
-
-    /// Delivers the results in the inbox. They are the last ones of the first chunk in flight.
-    fn flush(&mut self, index: usize) {
-        let Some(lane) = self.lane(index) else { return };
-        let count = std::mem::take(&mut lane.inbox_count);
-        let Some(chunk) = lane.in_flight.front().filter(|_| count > 0) else { return };
-        let (call, first) = (chunk.call, chunk.next_item() - count);
-        let partial = lane.inbox.split_off(std::mem::take(&mut lane.inbox_whole));
-        let bytes = std::mem::replace(&mut lane.inbox, partial);
-        self.deliver(call, Delivery::Results { first, count, bytes });
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) enum Place {
 pub(crate) const PLACES: [Place; 3] = [Place::Argument, Place::Function, Place::Result];
 
 /// The timeout that ends a worker which stopped itself.
-pub(crate) const STOP_TIMEOUT: Duration = Duration::from_millis(250);
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An argument. It writes its execution down when it is decoded, and may go off then.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -244,17 +244,26 @@ impl Worker {
     /// Commits what is in `output` as a result.
     fn send_result(&mut self, tag: u8) -> Result<(), Corrupt> {
         let output = std::mem::take(&mut self.output);
-        let len = output.len();
-        self.write(&result_head(tag, len))?;
-        self.write(&output)?;
-        self.write(&[0; 8][..len.next_multiple_of(8) - len])?;
+        let head = result_head(tag, output.len());
+        let padding = &[0; 8][..output.len().next_multiple_of(8) - output.len()];
+        let len = head.len() + output.len() + padding.len();
+        if self.results.room(len)? >= len {
+            self.results.write(&head)?;
+            self.results.write(&output)?;
+            self.results.write(padding)?;
+        } else {
+            self.write_by_parts(&head)?;
+            self.write_by_parts(&output)?;
+            self.write_by_parts(padding)?;
+        }
         self.results.publish();
         self.output = output;
         Ok(())
     }
 
     /// Writes all of `bytes`, publishing what there is and waiting for room when the ring is full.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
+    #[cold]
+    fn write_by_parts(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
         let mut written = self.results.write(bytes)?;
         while written < bytes.len() {
             self.results.publish();

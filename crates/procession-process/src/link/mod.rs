@@ -41,7 +41,7 @@ mod parent;
 
 pub use child::ChildLink;
 pub use frame::{Frame, ITEM_LEN_MAX, ItemTooLarge};
-pub use parent::{LinkError, ParentLink, Received, Watcher};
+pub use parent::{LinkError, ParentLink, Received, Watcher, Whole};
 
 use procession_channel::gate::Gate;
 use procession_channel::ring::Ring;

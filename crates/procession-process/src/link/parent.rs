@@ -1,5 +1,6 @@
 //! The parent's end of a link, which believes nothing that it reads.
 
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 
 use procession_channel::bell::{AT_REST, Bell};
@@ -9,6 +10,9 @@ use procession_shm::{SegmentError, Watch};
 
 use super::frame::Frame;
 use super::{RESULT_HEAD_LEN, gate, parse_result_head, parties, wake_at};
+
+/// From how many bytes on a result is received into memory of its own.
+const LONG: usize = 16 << 10;
 
 /// The worker broke the rules of the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,14 +32,27 @@ pub enum LinkError {
 }
 
 /// What [`ParentLink::receive`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Received {
     /// Nothing that was not there before.
     Nothing,
-    /// More bytes of a result that is not complete yet.
+    /// More of a long result that is not complete yet.
     Part,
-    /// The rest, or the whole, of a result with this tag.
-    Result(u8),
+    /// Bytes of results, now at the end of the inbox: [`ParentLink::whole_result`] finds the results in it.
+    Bytes,
+    /// A long result with its tag.
+    Long(u8, Vec<u8>),
+}
+
+/// A whole result in an inbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whole {
+    /// What it is.
+    pub tag: u8,
+    /// Where its bytes are.
+    pub body: Range<usize>,
+    /// Where the next one begins.
+    pub end: usize,
 }
 
 /// The parent's end of a link: sends frames, receives results.
@@ -43,8 +60,8 @@ pub enum Received {
 pub struct ParentLink {
     tasks: Producer,
     results: Consumer,
-    /// The tag of the result that is being received, and how many bytes of it and its padding are still to come.
-    open: Option<Open>,
+    /// The long result that is being received.
+    open: Option<Long>,
     /// The value of the gate at the last look for news.
     gate_seen: u64,
     result_len_max: usize,
@@ -76,9 +93,11 @@ impl Watcher {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Open {
+/// A result that is received into memory of its own, so that whoever gets it need not copy it once more.
+#[derive(Debug)]
+struct Long {
     tag: u8,
+    body: Vec<u8>,
     bytes_left: usize,
     padding: usize,
 }
@@ -129,60 +148,72 @@ impl ParentLink {
         self.tasks.memory().reader_bell().ring(AT_REST);
     }
 
-    /// Appends the next result, or as much of it as has come, with its head, to `out`. Never blocks.
+    /// Takes what has come: a long result, or all that is there, appended to `inbox`. Never blocks.
+    ///
+    /// The inbox must be what earlier calls made of it, but for whole results taken from its front.
     ///
     /// # Errors
     ///
     /// [`LinkError::Corrupt`], [`LinkError::TooLarge`].
     #[inline]
-    pub fn receive(&mut self, out: &mut Vec<u8>) -> Result<Received, LinkError> {
-        let open = match self.open.take() {
-            Some(open) => open,
-            None => match self.open_next(out)? {
-                Some(open) => open,
-                None => return Ok(Received::Nothing),
-            },
-        };
-        self.go_on(open, out)
+    pub fn receive(&mut self, inbox: &mut Vec<u8>) -> Result<Received, LinkError> {
+        if let Some(long) = self.open.take() {
+            return self.go_on(long);
+        }
+        let available = self.results.available()?;
+        if inbox.is_empty() && available >= RESULT_HEAD_LEN {
+            self.results.read(RESULT_HEAD_LEN, inbox);
+            let (tag, len) = self.head(inbox, 0)?;
+            if len >= LONG {
+                inbox.clear();
+                let padding = len.next_multiple_of(8) - len;
+                // It grows with what has come: a length alone makes nobody allocate.
+                return self.go_on(Long { tag, body: Vec::new(), bytes_left: len, padding });
+            }
+        }
+        let rest = self.results.available_seen();
+        self.results.read(rest, inbox);
+        Ok(if available == 0 { Received::Nothing } else { Received::Bytes })
     }
 
-    /// Reads the head of the next result once all of it is there.
-    fn open_next(&mut self, out: &mut Vec<u8>) -> Result<Option<Open>, LinkError> {
-        if self.available(RESULT_HEAD_LEN)? < RESULT_HEAD_LEN {
+    /// The result that begins at `at` in the inbox, if it is whole.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::TooLarge`].
+    #[inline]
+    pub fn whole_result(&self, inbox: &[u8], at: usize) -> Result<Option<Whole>, LinkError> {
+        if inbox.len() - at < RESULT_HEAD_LEN {
             return Ok(None);
         }
-        let start = out.len();
-        self.results.read(RESULT_HEAD_LEN, out);
-        let mut head = [0; RESULT_HEAD_LEN];
-        head.copy_from_slice(&out[start..]);
-        let (tag, len) = parse_result_head(head);
-        let limit = self.result_len_max;
-        if len > limit {
-            return Err(LinkError::TooLarge { len, limit });
-        }
-        Ok(Some(Open { tag, bytes_left: len, padding: len.next_multiple_of(8) - len }))
-    }
-
-    fn go_on(&mut self, mut open: Open, out: &mut Vec<u8>) -> Result<Received, LinkError> {
-        let wanted = open.bytes_left + open.padding;
-        let available = self.available(wanted)?;
-        let taken = available.min(open.bytes_left);
-        self.results.read(taken, out);
-        open.bytes_left -= taken;
-        if open.bytes_left == 0 && available - taken >= open.padding {
-            self.results.skip(open.padding);
-            return Ok(Received::Result(open.tag));
-        }
-        self.open = Some(open);
-        // Part of a long result: its sender waits for the room.
-        self.release();
-        Ok(if taken == 0 { Received::Nothing } else { Received::Part })
+        let (tag, len) = self.head(inbox, at)?;
+        let start = at + RESULT_HEAD_LEN;
+        let end = start + len.next_multiple_of(8);
+        Ok((end <= inbox.len()).then(|| Whole { tag, body: start..start + len, end }))
     }
 
     #[inline]
-    fn available(&mut self, wanted: usize) -> Result<usize, LinkError> {
-        let seen = self.results.available_seen();
-        if seen >= wanted { Ok(seen) } else { Ok(self.results.available()?) }
+    fn head(&self, inbox: &[u8], at: usize) -> Result<(u8, usize), LinkError> {
+        let mut head = [0; RESULT_HEAD_LEN];
+        head.copy_from_slice(&inbox[at..at + RESULT_HEAD_LEN]);
+        let (tag, len) = parse_result_head(head);
+        let limit = self.result_len_max;
+        if len <= limit { Ok((tag, len)) } else { Err(LinkError::TooLarge { len, limit }) }
+    }
+
+    fn go_on(&mut self, mut long: Long) -> Result<Received, LinkError> {
+        let available = self.results.available()?;
+        let taken = available.min(long.bytes_left);
+        self.results.read(taken, &mut long.body);
+        long.bytes_left -= taken;
+        if long.bytes_left == 0 && available - taken >= long.padding {
+            self.results.skip(long.padding);
+            return Ok(Received::Long(long.tag, long.body));
+        }
+        self.open = Some(long);
+        // Its sender waits for the room.
+        self.release();
+        Ok(if taken == 0 { Received::Nothing } else { Received::Part })
     }
 
     /// Gives the room of what was received back to the worker, and wakes it if it waits for room.

@@ -44,15 +44,33 @@ fn serve(fds: Vec<OwnedFd>) -> JoinHandle<Result<(), Corrupt>> {
     thread::spawn(move || ChildLink::over(fds, CAPACITY).unwrap().serve())
 }
 
+/// The next result, if it is whole.
+fn take_result(
+    parent: &mut ParentLink,
+    inbox: &mut Vec<u8>,
+) -> Result<Option<(u8, Vec<u8>)>, LinkError> {
+    if parent.whole_result(inbox, 0)?.is_none()
+        && let Received::Long(tag, body) = parent.receive(inbox)?
+    {
+        return Ok(Some((tag, body)));
+    }
+    Ok(parent.whole_result(inbox, 0)?.map(|result| {
+        let body = inbox[result.body].to_vec();
+        inbox.drain(..result.end);
+        (result.tag, body)
+    }))
+}
+
 struct Pair {
     parent: ParentLink,
+    inbox: Vec<u8>,
     child: JoinHandle<Result<(), Corrupt>>,
 }
 
 impl Pair {
     fn new() -> Self {
         let (parent, fds) = ParentLink::new(CAPACITY, 1 << 20).unwrap();
-        let mut pair = Self { parent, child: serve(fds) };
+        let mut pair = Self { parent, inbox: Vec::new(), child: serve(fds) };
         assert_eq!(pair.next(), (HELLO, vec![]));
         pair
     }
@@ -78,19 +96,15 @@ impl Pair {
     }
 
     fn next(&mut self) -> (u8, Vec<u8>) {
-        let mut out = Vec::new();
-        let mut tag = None;
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let mut found = None;
         self.sleep_until(|parent| {
-            if let Received::Result(found) = parent.receive(&mut out).unwrap() {
-                tag = Some(found);
-            }
-            tag.is_some()
+            found = take_result(parent, &mut inbox).unwrap();
+            found.is_some()
         });
+        self.inbox = inbox;
         self.parent.release();
-        let (head, output) = out.split_at(RESULT_HEAD_LEN);
-        let (tag, len) = parse_result_head(head.try_into().unwrap());
-        assert_eq!(len, output.len());
-        (tag, output.to_vec())
+        found.unwrap()
     }
 
     fn quit(mut self) {
@@ -148,7 +162,7 @@ fn a_result_over_the_limit_is_an_error() {
     parent.ring();
     let mut out = Vec::new();
     let error = loop {
-        match parent.receive(&mut out) {
+        match take_result(&mut parent, &mut out) {
             Ok(_) => thread::yield_now(),
             Err(error) => break error,
         }

@@ -10,9 +10,7 @@ use std::os::fd::OwnedFd;
 use procession_channel::bell::AT_ONCE;
 use procession_channel::ring::{Memory, Ring};
 use procession_process::function::{Function, Task, Work};
-use procession_process::link::{
-    ChildLink, Frame, HELLO, ItemTooLarge, ParentLink, RESULT_HEAD_LEN, Received, parse_result_head,
-};
+use procession_process::link::{ChildLink, Frame, HELLO, ItemTooLarge, ParentLink, Received};
 use procession_shm::sync::atomic::{AtomicU32, Ordering};
 use procession_shm::{Deadline, Mapping, Segment, Watch, page_size, wait, wake_all};
 
@@ -38,6 +36,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 struct LinkScene {
     link: RefCell<ParentLink>,
+    inbox: RefCell<Vec<u8>>,
     fds: [OwnedFd; 2],
     down: Mapping,
     up: Mapping,
@@ -90,6 +89,7 @@ impl LinkScene {
         link.send(&call()?, 0).map_err(io::Error::other)?;
         Ok(Box::new(Self {
             link: RefCell::new(link),
+            inbox: RefCell::default(),
             down: down.map().map_err(io::Error::other)?,
             up: up_segment.map().map_err(io::Error::other)?,
             fds,
@@ -124,17 +124,18 @@ impl LinkScene {
 
     /// The next whole result.
     fn next(&self) -> Result<Option<(u8, Vec<u8>)>, String> {
-        let mut out = Vec::new();
-        match self.link.borrow_mut().receive(&mut out).map_err(|error| error.to_string())? {
-            Received::Nothing => Ok(None),
-            Received::Part => Err("a part of a small result".to_owned()),
-            Received::Result(tag) => {
-                let (head, output) = out.split_at(RESULT_HEAD_LEN);
-                let head = head.try_into().map_err(|_| "a short head".to_owned())?;
-                if parse_result_head(head) == (tag, output.len()) {
-                    return Ok(Some((tag, output.to_vec())));
-                }
-                Err(format!("a garbled head: {head:?}"))
+        let (mut link, mut inbox) = (self.link.borrow_mut(), self.inbox.borrow_mut());
+        loop {
+            let found = link.whole_result(&inbox, 0).map_err(|error| error.to_string())?;
+            if let Some(result) = found {
+                let body = inbox[result.body].to_vec();
+                inbox.drain(..result.end);
+                return Ok(Some((result.tag, body)));
+            }
+            match link.receive(&mut inbox).map_err(|error| error.to_string())? {
+                Received::Bytes => {}
+                Received::Nothing => return Ok(None),
+                other => return Err(format!("not a small result: {other:?}")),
             }
         }
     }
