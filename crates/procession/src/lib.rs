@@ -69,7 +69,7 @@ pub mod prelude {
     pub use crate::Shareable;
 }
 
-// The programs in the two pages that visitors see first are tests, too.
+// The programs in the pages are tests, too.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 pub struct RootReadme;
@@ -77,3 +77,11 @@ pub struct RootReadme;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/coming-from-python.md")]
+pub struct ComingFromPython;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/errors.md")]
+pub struct Errors;

@@ -5,6 +5,7 @@ mod handles;
 mod in_a_test;
 mod in_main;
 mod odd_tree;
+mod pages;
 mod programs;
 mod tree_hash;
 mod tutorials;
