@@ -192,6 +192,15 @@ impl ProcessBuilder {
         self
     }
 
+    /// The sandbox around the process. Default: none. If this kernel does not offer it, [`spawn`](Self::spawn) is
+    /// [`SandboxUnavailable`](SpawnError::SandboxUnavailable). Paths of it that do not exist end the process with
+    /// [`refusal::SANDBOX`](crate::refusal::SANDBOX).
+    #[cfg(feature = "sandbox")]
+    pub fn sandbox(mut self, sandbox: crate::Sandbox) -> Self {
+        self.settings.sandbox = Some(sandbox);
+        self
+    }
+
     /// Whether a crash may write a core file, which delays the notice of its death by the time that takes. Default: no.
     pub fn core_dumps(mut self, allowed: bool) -> Self {
         self.core_dumps = allowed;

@@ -67,6 +67,15 @@ pub enum SpawnError {
         /// How many are possible.
         max: usize,
     },
+    /// This kernel does not offer what the sandbox of the process needs.
+    #[cfg(feature = "sandbox")]
+    #[error(
+        "this kernel cannot put a process into that sandbox: {reason}; `best_effort` takes what there is"
+    )]
+    SandboxUnavailable {
+        /// What is missing.
+        reason: &'static str,
+    },
     /// The operating system refused a step.
     #[error("cannot start a process: {op}: {source}{hint}")]
     System {

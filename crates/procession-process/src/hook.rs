@@ -133,26 +133,27 @@ pub(crate) fn begin_child(depth: u32) {
 }
 
 /// Enters the state in which a child may launch: nothing but its own function is left to run.
-/// The state ends when the process exits, before the handlers that constructors registered run:
+/// How many threads there are. The state ends when the process exits, before the handlers that constructors registered run:
 /// handlers are called in reverse order, and this one is the last so far.
 ///
 /// # Errors
 ///
 /// The threads of this process cannot be listed, or no handler be registered.
-pub(crate) fn begin_serving() -> std::io::Result<()> {
+pub(crate) fn begin_serving() -> std::io::Result<usize> {
     let mut threads = Vec::new();
     for entry in fs::read_dir("/proc/self/task")? {
         let name = entry?.file_name();
         let tid = name.to_str().and_then(|name| name.parse().ok());
         threads.extend(tid.and_then(ThreadId::of));
     }
+    let count = threads.len();
     CONSTRUCTED.get_or_try_init(|| Ok::<_, std::io::Error>(threads))?;
     // SAFETY: the handler only stores to an atomic.
     if unsafe { libc::atexit(end_serving) } != 0 {
         return Err(std::io::ErrorKind::OutOfMemory.into());
     }
     STATE.store(SERVING, Ordering::Relaxed);
-    Ok(())
+    Ok(count)
 }
 
 extern "C" fn end_serving() {

@@ -206,6 +206,13 @@ impl Launcher {
         self
     }
 
+    /// The sandbox that the child puts around itself before it calls its function. Default: none.
+    #[cfg(feature = "sandbox")]
+    pub fn sandbox(mut self, sandbox: crate::Sandbox) -> Self {
+        self.settings.sandbox = Some(sandbox);
+        self
+    }
+
     /// What it does to itself first. Default: nothing.
     pub(crate) fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
@@ -230,6 +237,7 @@ impl Launcher {
     /// - [`System`](SpawnError::System): the operating system refused a step; no process is left
     pub fn launch(mut self) -> Result<Child, SpawnError> {
         hook::check()?;
+        self.settings.check()?;
         let executable = self.executable()?;
         let depth = hook::depth() + 1;
         if depth > DEPTH_MAX {

@@ -93,6 +93,8 @@ mod program;
 mod reaper;
 pub mod refusal;
 mod restart;
+#[cfg(feature = "sandbox")]
+mod sandbox;
 mod serve;
 mod settings;
 mod spawner;
@@ -117,6 +119,8 @@ pub use lineage::{current, parent};
 pub use outcome::{Fallible, Outcome, Plain};
 pub use process::Process;
 pub use process_error::ProcessError;
+#[cfg(feature = "sandbox")]
+pub use sandbox::Sandbox;
 pub use serve::serve;
 pub use stdio::Stdio;
 

@@ -27,6 +27,9 @@ pub const SYSTEM: i32 = 116;
 /// [`serve`](crate::serve) was called by a program that had started threads before.
 pub const HAS_THREADS: i32 = 117;
 
+/// The process could not be put into its sandbox.
+pub const SANDBOX: i32 = 118;
+
 /// What a code of this module means, in the words of somebody who waits for the process.
 pub(crate) fn meaning(code: i32) -> Option<&'static str> {
     Some(match code {
@@ -38,6 +41,7 @@ pub(crate) fn meaning(code: i32) -> Option<&'static str> {
         OTHER_BUILD => "it is another program, or another build of this one",
         SYSTEM => "the operating system refused a step of its start",
         HAS_THREADS => "it had started threads before it called `serve`",
+        SANDBOX => "it could not be put into its sandbox",
         _ => return None,
     })
 }

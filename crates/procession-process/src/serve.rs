@@ -22,6 +22,7 @@ use crate::bootstrap::{self, Message, Packet, Payload, VARIABLE_C, Variable};
 use crate::hook::{self, Arguments};
 use crate::launcher::Start;
 use crate::refusal::{self, Refusal};
+use crate::settings::Settings;
 use crate::{image, lineage, overflow, restart, standard};
 
 /// The exit code of a child whose function panicked, that of a Rust program whose `main` did.
@@ -89,6 +90,7 @@ pub(crate) fn run(value: &CStr, arguments: Option<Arguments>) -> ! {
 
 /// A function and what it gets.
 struct Job {
+    settings: Settings,
     main: fn(Start),
     start: Start,
 }
@@ -153,7 +155,8 @@ fn job(parent: u32, mut packet: Packet) -> Result<Job, Refusal> {
     };
     let directory = message.settings.has_directory;
     let directory = directory.then(|| descriptors.next().ok_or_else(missing_descriptor));
-    message.settings.apply(directory.transpose()?)?;
+    let settings = message.settings.into_owned();
+    settings.apply(directory.transpose()?)?;
     if message.ignore_interrupt {
         standard::catch_interrupts().map_err(Refusal::system("catch SIGINT"))?;
     }
@@ -163,7 +166,7 @@ fn job(parent: u32, mut packet: Packet) -> Result<Job, Refusal> {
     set_process_name(message.name)?;
     lineage::found(message.name, parent, message.parent_name);
     let start = Start { payload, fds: descriptors.collect(), name: message.name.to_owned() };
-    Ok(Job { main, start })
+    Ok(Job { settings, main, start })
 }
 
 fn missing_descriptor() -> Refusal {
@@ -221,8 +224,10 @@ fn set_process_name(name: &str) -> Result<(), Refusal> {
 impl Job {
     /// Runs the function on a thread with the stack of a main thread; the exit code.
     fn run(self) -> Result<i32, Refusal> {
-        hook::begin_serving().map_err(Refusal::system("list the threads of this process"))?;
-        let Self { main, start } = self;
+        let threads =
+            hook::begin_serving().map_err(Refusal::system("list the threads of this process"))?;
+        let Self { settings, main, start } = self;
+        settings.enclose(threads)?;
         let name = start.name.clone();
         let thread = thread::Builder::new()
             .name(name.clone())

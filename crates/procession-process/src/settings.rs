@@ -8,6 +8,7 @@ use rustix::process::{fchdir, setpriority_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 
+use crate::error::SpawnError;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 
@@ -20,6 +21,8 @@ pub(crate) struct Settings {
     /// Numbers of processors, none for those of the parent.
     pub(crate) affinity: Vec<usize>,
     pub(crate) limits: Limits,
+    #[cfg(feature = "sandbox")]
+    pub(crate) sandbox: Option<crate::Sandbox>,
     /// Whether the descriptor of the working directory comes along.
     pub(crate) has_directory: bool,
 }
@@ -39,6 +42,29 @@ impl Settings {
                 .map_err(Refusal::system("set the affinity"))?;
         }
         self.limits.apply().map_err(|(name, error)| Refusal::system(&format!("set {name}"))(error))
+    }
+
+    /// Whether a child could apply them at all.
+    #[cfg(feature = "sandbox")]
+    pub(crate) fn check(&self) -> Result<(), SpawnError> {
+        self.sandbox.as_ref().map_or(Ok(()), crate::Sandbox::check)
+    }
+
+    #[cfg(not(feature = "sandbox"))]
+    #[expect(clippy::unnecessary_wraps, reason = "with the feature `sandbox` it can fail")]
+    pub(crate) fn check(&self) -> Result<(), SpawnError> {
+        Ok(())
+    }
+
+    /// Puts this process, which has `threads` threads, into its sandbox, if it is to be in one.
+    #[cfg(feature = "sandbox")]
+    pub(crate) fn enclose(&self, threads: usize) -> Result<(), Refusal> {
+        self.sandbox.as_ref().map_or(Ok(()), |sandbox| sandbox.enclose(threads))
+    }
+
+    #[cfg(not(feature = "sandbox"))]
+    pub(crate) fn enclose(&self, _threads: usize) -> Result<(), Refusal> {
+        Ok(())
     }
 
     fn unset_variables(&self) -> Result<(), Refusal> {

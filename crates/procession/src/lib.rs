@@ -37,6 +37,8 @@ pub use procession_pool::{
     Attempts, Canceller, Imap, Job, Panic, Pool, PoolBuilder, PoolError, SubmitError, Task,
     TaskError,
 };
+#[cfg(feature = "sandbox")]
+pub use procession_process::Sandbox;
 pub use procession_process::{
     Exit, Failure, Limits, Outcome, Process, ProcessBuilder, ProcessError, ProcessHandle, Report,
     SpawnError, Stdio, active_children, cpu_count, current, parent, spawn,

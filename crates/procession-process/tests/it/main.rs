@@ -19,4 +19,5 @@ mod other_program;
 mod process;
 mod refused;
 mod role;
+mod sandbox;
 mod status;

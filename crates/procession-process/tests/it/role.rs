@@ -34,6 +34,7 @@ const ROLES: &[&[Role]] = &[
     super::other_program::ROLES,
     super::process::ROLES,
     super::refused::ROLES,
+    super::sandbox::ROLES,
     super::status::ROLES,
 ];
 
