@@ -96,7 +96,7 @@ impl Sandbox {
     /// The process reads files beneath these paths, writes none, and runs no program. Each call adds paths; without any, no
     /// file can be opened at all, but for the files that this program was loaded from (backtraces read them) and `/dev/null`.
     ///
-    /// Relative paths start at the working directory of the process. Links are followed now, not later.
+    /// Relative paths start at the working directory of the process. Symbolic links are followed when the sandbox is put up, and not later.
     pub fn read_only<P: AsRef<Path>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.restricts_files = true;
         self.readable.extend(paths.into_iter().map(|path| path.as_ref().to_owned()));
