@@ -14,7 +14,7 @@
 //! # Safety
 //!
 //! I1. The image's program headers and its loaded segments stay mapped and unchanged for the life of the process, as far as
-//!     they are not writable. Of the main program this is so by nature; a shared library is [pinned](pin) before it starts
+//!     they are not writable. Of the main program this is so by nature; a shared library is pinned before it starts
 //!     threads or children. Before that, whoever unloads it must not be inside it, as with every library.
 //! I2. The first object that `dl_iterate_phdr` reports is the main program (glibc and musl).
 
