@@ -13,17 +13,14 @@
 use std::borrow::Cow;
 use std::ffi::CStr;
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
+use rustix::net::{RecvFlags, SendFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::image::Identity;
+use crate::packet::{self, DESCRIPTORS_MAX};
 use crate::refusal::{self, Refusal};
 use crate::settings::Settings;
 
@@ -32,13 +29,10 @@ pub(crate) const VARIABLE: &str = "PROCESSION_BOOT";
 pub(crate) const VARIABLE_C: &CStr = c"PROCESSION_BOOT";
 const VERSION: u32 = 1;
 
-/// The kernel's limit of descriptors in one message (SCM_MAX_FD).
-const DESCRIPTORS_MAX: usize = 253;
 /// Descriptors a caller may send: two places are kept for the pidfd and the payload.
 pub(crate) const CALLER_DESCRIPTORS_MAX: usize = DESCRIPTORS_MAX - 2;
-/// Payloads up to this size travel inside the packet, which must fit the smallest socket buffer.
-pub(crate) const INLINE_PAYLOAD_BYTES_MAX: usize = 16 << 10;
-const PACKET_BYTES_MAX: usize = 32 << 10;
+/// Payloads up to this size travel inside the packet.
+pub(crate) const INLINE_PAYLOAD_BYTES_MAX: usize = packet::BYTES_MAX / 2;
 
 /// The value of the variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +80,8 @@ pub(crate) struct Message<'a> {
     pub(crate) core_dumps: bool,
     pub(crate) ignore_interrupt: bool,
     pub(crate) has_pidfd: bool,
+    /// Whether it is to be a zygote.
+    pub(crate) is_zygote: bool,
     pub(crate) payload: Payload<'a>,
 }
 
@@ -104,18 +100,8 @@ pub(crate) fn send(
     message: &Message<'_>,
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
-    let packet = postcard::to_stdvec(message).map_err(io::Error::other)?;
-    if packet.len() > PACKET_BYTES_MAX {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    sendmsg(socket, &[IoSlice::new(&packet)], &mut control, flags)?;
-    Ok(())
+    let bytes = postcard::to_stdvec(message).map_err(io::Error::other)?;
+    packet::send(socket, &bytes, descriptors, SendFlags::DONTWAIT)
 }
 
 /// One packet as it came.
@@ -128,25 +114,16 @@ pub(crate) struct Packet {
 impl Packet {
     /// Waits for the packet; its end of file is the parent's death.
     pub(crate) fn receive(socket: impl AsFd) -> Result<Self, Refusal> {
-        let mut bytes = vec![0; PACKET_BYTES_MAX];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut parts = [IoSliceMut::new(&mut bytes)];
-        let flags = RecvFlags::CMSG_CLOEXEC;
-        let received =
-            rustix::io::retry_on_intr(|| recvmsg(&socket, &mut parts, &mut control, flags))
-                .map_err(refuse_receive)?;
-        let descriptors = control.drain().filter_map(rights).flatten().collect();
-        if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        let received = packet::receive(socket, RecvFlags::empty()).map_err(refuse_receive)?;
+        if received.is_cut {
             let why = "the bootstrap message was cut short, RLIMIT_NOFILE may be too low";
             return Err(Refusal::new(refusal::BAD_MESSAGE, why));
         }
-        if received.bytes == 0 {
+        if received.bytes.is_empty() {
             let why = "the other end of the bootstrap socket is closed";
             return Err(Refusal::new(refusal::PARENT_GONE, why));
         }
-        bytes.truncate(received.bytes);
-        Ok(Self { bytes, descriptors })
+        Ok(Self { bytes: received.bytes, descriptors: received.descriptors })
     }
 
     pub(crate) fn message(&self) -> Result<Message<'_>, Refusal> {
@@ -157,13 +134,6 @@ impl Packet {
                 Err(Refusal::new(refusal::BAD_MESSAGE, why))
             }
         }
-    }
-}
-
-fn rights(message: RecvAncillaryMessage<'_>) -> Option<impl Iterator<Item = OwnedFd> + use<'_>> {
-    match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-        _ => None,
     }
 }
 

@@ -26,6 +26,7 @@ use crate::process::{Pipes, Process};
 use crate::process_error::ProcessError;
 use crate::program::Program;
 use crate::settings::Settings;
+use crate::start_method::StartMethod;
 use crate::stdio::Stdio;
 use crate::{errand, hook, lineage};
 
@@ -57,6 +58,8 @@ pub struct ProcessBuilder {
     settings: Settings,
     core_dumps: bool,
     result_len_max: usize,
+    start_method: Option<StartMethod>,
+    preload: Option<fn()>,
 }
 
 impl ProcessBuilder {
@@ -73,6 +76,8 @@ impl ProcessBuilder {
             settings: Settings::default(),
             core_dumps: false,
             result_len_max: RESULT_LEN_MAX,
+            start_method: None,
+            preload: None,
         }
     }
 
@@ -214,6 +219,50 @@ impl ProcessBuilder {
         self
     }
 
+    /// How the process comes into being. Default: what the environment variable `PROCESSION_START_METHOD` names, otherwise
+    /// [`StartMethod::Spawn`].
+    pub fn start_method(mut self, start_method: StartMethod) -> Self {
+        self.start_method = Some(start_method);
+        self
+    }
+
+    /// A function that a [zygote](StartMethod::Zygote) runs once, before it forks the first process: what it leaves in memory
+    /// (statics, caches, loaded models) each process finds there, without having paid for it. Other start methods ignore it.
+    /// Default: none.
+    ///
+    /// One zygote is started for each such function, by the first process that asks for it, which waits for the function to
+    /// return. What the function prints is printed once. Descriptors that it opens and signal handlers that it sets are there
+    /// in each process, and so are its changes of the environment, except for variables that this process or the builder have
+    /// changed.
+    ///
+    /// What it must not leave behind: threads, of which a fork would copy none ([`SpawnError::ZygoteThreads`], until they have
+    /// ended). What it cannot do: start processes ([`SpawnError::InConstructor`]), or make shared memory, pipes and locks
+    /// between processes (an error of each). If it panics, each process that asks for it gets [`SpawnError::Preload`].
+    ///
+    /// ```
+    /// use std::sync::OnceLock;
+    /// use procession_process::{Process, ProcessError, StartMethod};
+    ///
+    /// static WORDS: OnceLock<Vec<String>> = OnceLock::new();
+    ///
+    /// fn load() {
+    ///     WORDS.get_or_init(|| ["a", "long", "list"].map(String::from).to_vec());
+    /// }
+    ///
+    /// fn find(word: String) -> Option<usize> {
+    ///     WORDS.get()?.iter().position(|known| *known == word)
+    /// }
+    ///
+    /// let builder = Process::builder().start_method(StartMethod::Zygote).preload(load);
+    /// assert_eq!(builder.spawn(find, "list")?.join()?, Some(2));
+    /// assert!(WORDS.get().is_none(), "nothing was loaded here");
+    /// # Ok::<(), ProcessError>(())
+    /// ```
+    pub fn preload(mut self, preload: fn()) -> Self {
+        self.preload = Some(preload);
+        self
+    }
+
     /// Starts a process that calls `function` with `argument`, like [`Process::spawn`].
     ///
     /// # Errors
@@ -246,6 +295,7 @@ impl ProcessBuilder {
         decode: fn(&[u8]) -> Result<R, DecodeError>,
     ) -> Result<Process<R>, ProcessError> {
         self.check()?;
+        let method = self.start_method.map_or_else(StartMethod::from_environment, Ok)?;
         let outbox = Outbox::new(self.result_len_max)
             .map_err(|error| SpawnError::system("make memory for the result", error))?;
         let position = lineage::next_position();
@@ -259,7 +309,7 @@ impl ProcessBuilder {
         payload.extend_from_slice(&argument);
         let default_name = || format!("Process-{position}");
         let name = self.name.clone().unwrap_or_else(default_name);
-        let (launcher, pipes) = self.prepare(&name, payload, &outbox, fds)?;
+        let (launcher, pipes) = self.prepare(&name, payload, &outbox, fds, method)?;
         // What is moved by this call is moved now: the child may be the first to seal it.
         handles.commit();
         let handle = self.launch(launcher)?;
@@ -288,6 +338,7 @@ impl ProcessBuilder {
         payload: Vec<u8>,
         outbox: &Outbox,
         fds: Vec<OwnedFd>,
+        start_method: StartMethod,
     ) -> Result<(Launcher, Pipes), SpawnError> {
         let open = |error| SpawnError::system("open a standard descriptor", error);
         let (input, stdin) = self.stdin.open_input().map_err(open)?;
@@ -304,7 +355,9 @@ impl ProcessBuilder {
             .environment(self.environment.clone())
             .directory(self.open_directory()?)
             .settings(self.settings.clone())
-            .core_dumps(self.core_dumps);
+            .core_dumps(self.core_dumps)
+            .start_method(start_method);
+        let launcher = self.preload.into_iter().fold(launcher, Launcher::preload);
         Ok((launcher, Pipes { stdin, stdout, stderr }))
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -112,6 +113,11 @@ impl Child {
 
     fn is_ours(&self) -> bool {
         fork::is_current(self.record.generation)
+    }
+
+    /// A descriptor that is readable once the process has ended.
+    pub(crate) fn end_notice(&self) -> Option<BorrowedFd<'_>> {
+        self.record.grip.end_notice()
     }
 
     fn wait_until(&self, deadline: Option<Instant>) -> Option<Exit> {

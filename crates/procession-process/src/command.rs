@@ -32,9 +32,8 @@ pub(crate) fn environment(
     changes: &Changes,
     variable: Variable,
 ) -> Result<(Vec<CString>, Vec<String>), SpawnError> {
-    let Changed { variables, unset } = changes.apply(std::env::vars_os());
+    let Changed { variables, unset, .. } = changes.apply(std::env::vars_os());
     let variables = variables.into_iter();
-    let variables = variables.filter(|(key, _)| key.as_encoded_bytes() != VARIABLE.as_bytes());
     let variables = variables.map(|(key, value)| [key, value].join("=".as_ref()));
     let all = variables.chain([OsString::from(format!("{VARIABLE}={variable}"))]);
     Ok((all.map(c_string).collect::<Result<_, _>>()?, unset))

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
+use crate::exit::Exit;
+
 /// Why [`Launcher::launch`](crate::Launcher::launch) did not start a process.
 ///
 /// Whatever the variant, no process is left behind and nothing of the launch happened.
@@ -75,6 +77,37 @@ pub enum SpawnError {
     SandboxUnavailable {
         /// What is missing.
         reason: &'static str,
+    },
+    /// The zygote has more than one thread, of which a fork would copy one. It goes on to refuse until the others have ended.
+    #[error(
+        "the zygote (process {pid}) has {count} threads and does not fork: start none in the preload function, or only in the processes that are forked"
+    )]
+    #[non_exhaustive]
+    ZygoteThreads {
+        /// The zygote.
+        pid: u32,
+        /// Its threads, the one that forks included.
+        count: u64,
+    },
+    /// The preload function panicked, and the zygote that ran it forks nothing.
+    #[error("the preload function of the zygote panicked: {message}")]
+    #[non_exhaustive]
+    Preload {
+        /// What it said, and where.
+        message: Arc<str>,
+    },
+    /// The zygote was started several times, and ended each time before it could fork.
+    #[error(
+        "the zygote (process {pid}) ended before it could fork: {exit}; it was started {attempts} times: does its preload function exit or crash?"
+    )]
+    #[non_exhaustive]
+    ZygoteEnded {
+        /// The last one.
+        pid: u32,
+        /// How that one ended.
+        exit: Exit,
+        /// How many requests were lost, one after the other.
+        attempts: u32,
     },
     /// The operating system refused a step.
     #[error("cannot start a process: {op}: {source}{hint}")]

@@ -59,8 +59,8 @@ static HOOK: Constructor = hook;
 /// What the hook found; the discriminants of `STATE`.
 const NOT_RUN: u8 = 0;
 const ORDINARY: u8 = 1;
-/// A child in which something else than its function runs, constructors before it or handlers at
-/// exit after it: what they launch, every descendant would launch as well.
+/// A child in which something else than its function runs, constructors before it, handlers at exit
+/// after it, or the preload function of a zygote: what they launch, every descendant would launch as well.
 const BETWEEN: u8 = 2;
 const SERVING: u8 = 3;
 
@@ -132,14 +132,12 @@ pub(crate) fn begin_child(depth: u32) {
     STATE.store(BETWEEN, Ordering::Relaxed);
 }
 
-/// Enters the state in which a child may launch: nothing but its own function is left to run.
-/// How many threads there are. The state ends when the process exits, before the handlers that constructors registered run:
-/// handlers are called in reverse order, and this one is the last so far.
+/// Notes the threads that constructors have left behind, which includes the calling one; how many there are.
 ///
 /// # Errors
 ///
-/// The threads of this process cannot be listed, or no handler be registered.
-pub(crate) fn begin_serving() -> std::io::Result<usize> {
+/// The threads of this process cannot be listed.
+pub(crate) fn note_constructed() -> std::io::Result<usize> {
     let mut threads = Vec::new();
     for entry in fs::read_dir("/proc/self/task")? {
         let name = entry?.file_name();
@@ -148,12 +146,23 @@ pub(crate) fn begin_serving() -> std::io::Result<usize> {
     }
     let count = threads.len();
     CONSTRUCTED.get_or_try_init(|| Ok::<_, std::io::Error>(threads))?;
+    Ok(count)
+}
+
+/// Enters the state in which a child may launch: nothing but its own function is left to run.
+/// The state ends when the process exits, before the handlers that constructors registered run:
+/// handlers are called in reverse order, and this one is the last so far.
+///
+/// # Errors
+///
+/// No handler can be registered.
+pub(crate) fn begin_serving() -> std::io::Result<()> {
     // SAFETY: the handler only stores to an atomic.
     if unsafe { libc::atexit(end_serving) } != 0 {
         return Err(std::io::ErrorKind::OutOfMemory.into());
     }
     STATE.store(SERVING, Ordering::Relaxed);
-    Ok(count)
+    Ok(())
 }
 
 extern "C" fn end_serving() {

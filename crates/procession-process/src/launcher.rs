@@ -1,6 +1,7 @@
 //! The builder of a child process, and what the child's function gets.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
@@ -8,7 +9,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Resource, getrlimit};
@@ -24,7 +25,9 @@ use crate::hook::{self, DEPTH_MAX};
 use crate::offices::Offices;
 use crate::program::{Executable, Program};
 use crate::settings::Settings;
-use crate::spawner::{Order, Standard};
+use crate::spawner::{self, Order, Standard};
+use crate::start_method::StartMethod;
+use crate::zygote::{Birth, Kind};
 use crate::{command, image, lineage, restart};
 
 /// Longer names are cut: the kernel shows 15 bytes of them, messages all of these.
@@ -75,6 +78,9 @@ pub struct Launcher {
     core_dumps: bool,
     ignore_interrupt: bool,
     on_exit: Option<OnExit>,
+    start_method: StartMethod,
+    preload: Option<fn()>,
+    is_zygote: bool,
 }
 
 impl fmt::Debug for Launcher {
@@ -105,6 +111,9 @@ impl Launcher {
             core_dumps: false,
             ignore_interrupt: false,
             on_exit: None,
+            start_method: StartMethod::Spawn,
+            preload: None,
+            is_zygote: false,
         }
     }
 
@@ -183,6 +192,30 @@ impl Launcher {
         self
     }
 
+    /// How the child comes into being. Default: [`StartMethod::Spawn`].
+    ///
+    /// A launcher starts processes: [`StartMethod::Inline`], which is none, is refused by [`launch`](Self::launch).
+    pub fn start_method(mut self, start_method: StartMethod) -> Self {
+        self.start_method = start_method;
+        self
+    }
+
+    /// The function that the zygote runs before it forks, see [`ProcessBuilder::preload`](crate::ProcessBuilder::preload).
+    /// Default: none.
+    pub fn preload(mut self, preload: fn()) -> Self {
+        self.preload = Some(preload);
+        self
+    }
+
+    /// A zygote: it has one thread and decides by itself what its children inherit of it.
+    pub(crate) fn zygote(mut self) -> Self {
+        self.is_zygote = true;
+        self.standard.stdin_null = true;
+        // Its children's own choice is applied to what they inherit from it, which must not be less than it was.
+        self.core_dumps = true;
+        self.name("zygote")
+    }
+
     /// The name as it was cut.
     pub(crate) fn given_name(&self) -> &str {
         &self.name
@@ -223,7 +256,8 @@ impl Launcher {
     ///
     /// Blocks until the kernel has started the program (about a millisecond) and not until the
     /// function runs. Whether the child could start to serve, its [`Exit`] tells: the codes of
-    /// [`refusal`](crate::refusal).
+    /// [`refusal`](crate::refusal). By [`StartMethod::Zygote`], it blocks until the zygote has run its
+    /// preload function and forked.
     ///
     /// # Errors
     ///
@@ -234,33 +268,43 @@ impl Launcher {
     ///   in a shared library, or the program was started through the dynamic linker, and no other program was named
     /// - [`TooDeep`](SpawnError::TooDeep): this process is at depth [`DEPTH_MAX`]
     /// - [`TooManyDescriptors`](SpawnError::TooManyDescriptors): more than 251 were given
+    /// - [`ZygoteThreads`](SpawnError::ZygoteThreads), [`Preload`](SpawnError::Preload),
+    ///   [`ZygoteEnded`](SpawnError::ZygoteEnded): what the preload function did
     /// - [`System`](SpawnError::System): the operating system refused a step; no process is left
-    pub fn launch(mut self) -> Result<Child, SpawnError> {
+    pub fn launch(self) -> Result<Child, SpawnError> {
         hook::check()?;
         self.settings.check()?;
-        let executable = self.executable()?;
         let depth = hook::depth() + 1;
         if depth > DEPTH_MAX {
             return Err(SpawnError::TooDeep { depth });
         }
-        let max = CALLER_DESCRIPTORS_MAX - usize::from(self.directory.is_some());
-        let given = self.fds.len();
-        if given > max {
-            return Err(SpawnError::TooManyDescriptors { given, max });
-        }
         let offices = Offices::open()?;
+        match self.start_method {
+            StartMethod::Spawn => self.spawn(offices, depth),
+            StartMethod::Zygote => self.fork(offices, depth),
+            StartMethod::Inline => {
+                let why = "a launcher starts processes, which `Inline` is none of";
+                let why = io::Error::new(io::ErrorKind::Unsupported, why);
+                Err(SpawnError::system("choose a start method", why))
+            }
+        }
+    }
+
+    fn spawn(mut self, offices: &Offices, depth: u32) -> Result<Child, SpawnError> {
+        let executable = self.executable()?;
+        self.check_descriptors()?;
         let variable =
             Variable { descriptor: command::SOCKET_NUMBER, parent: std::process::id(), depth };
         let (environment, unset) = command::environment(&self.environment, variable)?;
         self.settings.unset = unset;
         self.settings.has_directory = self.directory.is_some();
-        let socket = self.mail(offices)?;
+        let (_ours, socket) = self.mail(offices)?;
         offices.spawn(Order {
             executable,
             environment,
             socket,
             standard: self.standard,
-            block_interrupt: self.ignore_interrupt,
+            block_interrupt: self.ignore_interrupt || self.is_zygote,
             on_exit: self.on_exit,
         })
     }
@@ -273,8 +317,48 @@ impl Launcher {
         }
     }
 
-    /// The child's end of a socket in which its message lies.
-    fn mail(&self, offices: &Offices) -> Result<OwnedFd, SpawnError> {
+    fn fork(mut self, offices: &Offices, depth: u32) -> Result<Child, SpawnError> {
+        // The zygote's own are those that this process had when it started the zygote, or what the preload function has made
+        // of them.
+        if self.directory.is_none() {
+            self.directory = Some(own_directory()?);
+        }
+        self.settings.has_directory = true;
+        if self.standard.stdin_null {
+            self.standard.descriptors[0] = Some(spawner::open_null()?);
+        }
+        self.check_descriptors()?;
+        let kind = Kind::new(self.program.take(), self.preload)?;
+        let on_exit = self.on_exit.take();
+        let standard = std::mem::take(&mut self.standard.descriptors);
+        let birth = |before: &BTreeMap<OsString, OsString>| self.birth(offices, depth, before);
+        offices.zygotes().fork(offices, &kind, &standard, birth, on_exit)
+    }
+
+    /// The request for one process, to a zygote that was started with the environment `before`.
+    fn birth(
+        &mut self,
+        offices: &Offices,
+        depth: u32,
+        before: &BTreeMap<OsString, OsString>,
+    ) -> Result<Birth, SpawnError> {
+        let changed = self.environment.apply(std::env::vars_os()).since(before);
+        let (environment, unset) =
+            changed.map_err(|error| SpawnError::system("pass on the environment", error))?;
+        self.settings.unset = unset;
+        let (ours, theirs) = self.mail(offices)?;
+        let block_interrupt = self.ignore_interrupt;
+        Ok(Birth { depth, block_interrupt, environment, ours, theirs })
+    }
+
+    fn check_descriptors(&self) -> Result<(), SpawnError> {
+        let max = CALLER_DESCRIPTORS_MAX - usize::from(self.directory.is_some());
+        let given = self.fds.len();
+        if given > max { Err(SpawnError::TooManyDescriptors { given, max }) } else { Ok(()) }
+    }
+
+    /// Both ends of a socket in which the child's message lies, and the child's end is the second.
+    fn mail(&self, offices: &Offices) -> Result<(OwnedFd, OwnedFd), SpawnError> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .map_err(|error| SpawnError::system("create the bootstrap socket", error))?;
@@ -292,6 +376,7 @@ impl Launcher {
             core_dumps: self.core_dumps,
             ignore_interrupt: self.ignore_interrupt,
             has_pidfd: offices.own_pidfd().is_some(),
+            is_zygote: self.is_zygote,
             payload,
         };
         let descriptors: Vec<BorrowedFd<'_>> = offices
@@ -301,9 +386,9 @@ impl Launcher {
             .chain(self.directory.as_ref().map(AsFd::as_fd))
             .chain(self.fds.iter().map(AsFd::as_fd))
             .collect();
-        bootstrap::send(ours, &message, &descriptors)
+        bootstrap::send(&ours, &message, &descriptors)
             .map_err(|error| SpawnError::system("send the bootstrap message", error))?;
-        Ok(theirs)
+        Ok((ours, theirs))
     }
 
     fn payload_memory(&self) -> Result<Option<OwnedFd>, SpawnError> {
@@ -316,8 +401,15 @@ impl Launcher {
     }
 }
 
+/// The working directory of this process, which another one may enter.
+fn own_directory() -> Result<OwnedFd, SpawnError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(".", flags, Mode::empty())
+        .map_err(|error| SpawnError::system("open the working directory", error))
+}
+
 /// Anonymous memory with these contents, which nobody can change any more.
-fn sealed_memory(contents: &[u8]) -> io::Result<OwnedFd> {
+pub(crate) fn sealed_memory(contents: &[u8]) -> io::Result<OwnedFd> {
     // Writing past the limit would not only fail but also kill by SIGXFSZ.
     if getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < contents.len() as u64) {
         return Err(Errno::FBIG.into());

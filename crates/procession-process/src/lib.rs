@@ -86,6 +86,7 @@ mod offices;
 mod outbox;
 mod outcome;
 mod overflow;
+mod packet;
 pub mod panics;
 mod process;
 mod process_error;
@@ -99,10 +100,12 @@ mod serve;
 mod settings;
 mod spawner;
 mod standard;
+mod start_method;
 mod stderr;
 mod stdio;
 #[doc(hidden)]
 pub mod sugar;
+mod zygote;
 
 pub use builder::ProcessBuilder;
 pub use child::Child;
@@ -122,6 +125,7 @@ pub use process_error::ProcessError;
 #[cfg(feature = "sandbox")]
 pub use sandbox::Sandbox;
 pub use serve::serve;
+pub use start_method::StartMethod;
 pub use stdio::Stdio;
 
 /// The example of the README is compiled with the others.

@@ -1,5 +1,6 @@
 //! Who this process is, who its parent is, and what its children are called.
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use procession_shm::fork::FirstWins;
@@ -7,6 +8,7 @@ use rustix::process::{Pid, getpid, getppid};
 
 use crate::grip::Grip;
 use crate::handle::{ProcessHandle, Relative};
+use crate::serve::Parent;
 
 /// The name of a process that was not started by this crate.
 const MAIN: &str = "main";
@@ -18,6 +20,9 @@ struct Lineage {
     /// As the parent itself is numbered.
     parent: u32,
     parent_name: String,
+    /// The parent's pidfd, if the kernel calls another process the parent: the zygote that forked this one.
+    held: Option<OwnedFd>,
+    is_direct: bool,
 }
 
 static LINEAGE: FirstWins<Lineage> = FirstWins::new();
@@ -27,12 +32,14 @@ static POSITION: FirstWins<String> = FirstWins::new();
 static LAST_CHILD: AtomicU64 = AtomicU64::new(0);
 
 /// Notes what this process was told.
-pub(crate) fn found(name: &str, parent: u32, parent_name: &str) {
+pub(crate) fn found(name: &str, parent: Parent, parent_name: &str, held: Option<OwnedFd>) {
     let lineage = Lineage {
         pid: std::process::id(),
         name: name.to_owned(),
-        parent,
+        parent: parent.pid,
         parent_name: parent_name.to_owned(),
+        held,
+        is_direct: parent.is_direct,
     };
     let Ok(_) = LINEAGE.get_or_try_init(|| Ok::<_, std::convert::Infallible>(lineage));
 }
@@ -90,8 +97,8 @@ pub fn current() -> ProcessHandle {
 pub fn parent() -> Option<ProcessHandle> {
     let lineage = LINEAGE.get().filter(|lineage| lineage.pid == std::process::id())?;
     let (pid, grip) = match getppid() {
-        None => (lineage.parent, None),
-        Some(pid) => (number(pid), hold_parent(pid)),
+        Some(pid) if lineage.is_direct => (number(pid), hold_parent(pid)),
+        _ => (lineage.parent, lineage.held.as_ref().and_then(hold_again)),
     };
     Some(ProcessHandle::of_relative(&lineage.parent_name, Relative { pid, grip }))
 }
@@ -100,6 +107,10 @@ pub fn parent() -> Option<ProcessHandle> {
 fn hold_parent(pid: Pid) -> Option<Grip> {
     // As long as it is the parent after it was held, it was the parent that was held.
     Grip::take(pid).ok().filter(|_| getppid() == Some(pid))
+}
+
+fn hold_again(pidfd: &OwnedFd) -> Option<Grip> {
+    pidfd.try_clone().ok().map(Grip::Pidfd)
 }
 
 fn number(pid: Pid) -> u32 {

@@ -28,6 +28,7 @@ use crate::reaper::Reaper;
 use crate::spawner::{self, Job, Order};
 use crate::standard::block_signals;
 use crate::stderr::complain;
+use crate::zygote::Zygotes;
 use procession_shm::fork;
 
 static CURRENT: AtomicPtr<Offices> = AtomicPtr::new(ptr::null_mut());
@@ -35,10 +36,18 @@ static CURRENT: AtomicPtr<Offices> = AtomicPtr::new(ptr::null_mut());
 pub(crate) struct Offices {
     generation: u64,
     /// Set while the threads run. Only this generation ever takes the lock.
-    staff: Mutex<Option<mpsc::Sender<Job>>>,
+    staff: Mutex<Option<Staff>>,
     /// What children look at to see that this process lives, if the system gives pidfds.
     own_pidfd: Option<OwnedFd>,
     household: Household,
+    zygotes: Zygotes,
+}
+
+/// How the two threads are reached.
+#[derive(Clone)]
+struct Staff {
+    jobs: mpsc::Sender<Job>,
+    reaper: Arc<Reaper>,
 }
 
 impl Offices {
@@ -74,6 +83,7 @@ impl Offices {
             staff: Mutex::new(None),
             own_pidfd: pidfd_open(getpid(), PidfdFlags::empty()).ok(),
             household: Household::default(),
+            zygotes: Zygotes::default(),
         }));
         // F1, publishing end.
         match CURRENT.compare_exchange(seen, fresh, Ordering::AcqRel, Ordering::Acquire) {
@@ -103,13 +113,22 @@ impl Offices {
         let register = Arc::clone(&reaper);
         // The spawner first: it ends by itself when `jobs` is dropped on the way out.
         start("procession-spawn", move || spawner::work(&inbox, &register))?;
-        start("procession-reap", move || reaper.work())?;
-        *staff = Some(jobs);
+        let at_work = Arc::clone(&reaper);
+        start("procession-reap", move || at_work.work())?;
+        *staff = Some(Staff { jobs, reaper });
         Ok(())
     }
 
     pub(crate) fn household(&self) -> &Household {
         &self.household
+    }
+
+    pub(crate) fn zygotes(&self) -> &Zygotes {
+        &self.zygotes
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     pub(crate) fn own_pidfd(&self) -> Option<BorrowedFd<'_>> {
@@ -119,14 +138,23 @@ impl Offices {
     /// Has the spawner start a process, and waits for it to have done so.
     pub(crate) fn spawn(&self, order: Order) -> Result<Child, SpawnError> {
         let (reply, answer) = mpsc::sync_channel(1);
-        let staff = self.staff.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sent = staff.and_then(|jobs| jobs.send(Job { order, reply }).ok());
+        let sent = self.staff()?.jobs.send(Job { order, reply }).ok();
         // A spawner that ends takes the process along, so that an answer always comes.
-        sent.and_then(|()| answer.recv().ok()).unwrap_or_else(|| {
-            let gone = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-            Err(SpawnError::system("reach the spawner thread", gone))
-        })
+        sent.and_then(|()| answer.recv().ok()).unwrap_or_else(|| Err(gone()))
     }
+
+    pub(crate) fn reaper(&self) -> Result<Arc<Reaper>, SpawnError> {
+        Ok(self.staff()?.reaper)
+    }
+
+    fn staff(&self) -> Result<Staff, SpawnError> {
+        let staff = self.staff.lock().unwrap_or_else(PoisonError::into_inner);
+        staff.clone().ok_or_else(gone)
+    }
+}
+
+fn gone() -> SpawnError {
+    SpawnError::system("reach the spawner thread", std::io::ErrorKind::BrokenPipe)
 }
 
 /// Starts a thread whose end by a panic ends the process: children would never be reaped and

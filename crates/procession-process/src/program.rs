@@ -9,7 +9,7 @@ use crate::command;
 use crate::error::SpawnError;
 
 /// Another program than this one, as it was asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,

@@ -4,6 +4,9 @@
 //! ends. A child whose process has ended is reaped, its `on_exit` is called, and its waiters and the
 //! task that awaits it are woken, in this order.
 //!
+//! The children of a zygote are its own to reap: it tells how they ended, over a socket that lies in the same epoll. Only when
+//! the zygote has died are they watched like all others.
+//!
 //! A debugger that traces a child delays its reaping: the child is asked again every 20 ms until
 //! the debugger has let go. Where pidfds are forbidden each child has a thread of its own.
 
@@ -19,9 +22,10 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use crate::child::Record;
 use crate::error::SpawnError;
 use crate::exit::Exit;
-use crate::grip::Grip;
+use crate::grip::{Grip, ends_within};
 use crate::launcher::OnExit;
 use crate::offices;
+use crate::zygote::Line;
 
 pub(crate) struct Reaper {
     generation: u64,
@@ -33,11 +37,15 @@ pub(crate) struct Reaper {
 struct Table {
     last_key: u64,
     watched: HashMap<u64, Watched>,
+    zygotes: HashMap<u64, Arc<Line>>,
 }
 
-struct Watched {
+/// A process, and whom its end concerns.
+pub(crate) struct Watched {
     record: Arc<Record>,
     on_exit: Option<OnExit>,
+    /// How it ended, if a zygote has told before it was known.
+    told: Option<Exit>,
 }
 
 impl Reaper {
@@ -55,24 +63,71 @@ impl Reaper {
     ) -> Result<Arc<Record>, SpawnError> {
         let number = pid.as_raw_nonzero().get().cast_unsigned();
         let record = Arc::new(Record::new(number, self.generation, grip));
-        let watched = Watched { record: Arc::clone(&record), on_exit };
+        let watched = Watched::new(Arc::clone(&record), on_exit);
         match record.grip().end_notice() {
-            Some(notice) => self.watch_descriptor(notice, watched)?,
+            Some(notice) => self
+                .watch_descriptor(notice, watched)
+                .map_err(|(error, _)| SpawnError::system("watch the child", error))?,
             None => watch_number(pid, watched)?,
         }
         Ok(record)
     }
 
-    fn watch_descriptor(&self, notice: BorrowedFd<'_>, watched: Watched) -> Result<(), SpawnError> {
-        let mut table = self.table();
-        table.last_key += 1;
-        let key = table.last_key;
+    /// Takes over a process that its zygote does not look after any more. It was killed, or has ended by itself.
+    pub(crate) fn adopt(&self, watched: Watched) {
+        let record = Arc::clone(&watched.record);
+        let Some(notice) = record.grip().end_notice() else { return watched.finish(Exit::Unknown) };
+        if let Err((_, watched)) = self.watch_descriptor(notice, watched) {
+            // No memory for one more. It ends soon, and somebody may be waiting for it.
+            ends_within(notice, None);
+            drop(watched.reap());
+        }
+    }
+
+    /// Gives the process back if there is no room for it.
+    fn watch_descriptor(
+        &self,
+        notice: BorrowedFd<'_>,
+        watched: Watched,
+    ) -> Result<(), (Errno, Watched)> {
         // The lock is kept until the child is in the table: its end may be reported at once.
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
-        epoll::add(&self.epoll, notice, epoll::EventData::new_u64(key), flags)
-            .map_err(|error| SpawnError::system("watch the child", error))?;
-        table.watched.insert(key, watched);
-        Ok(())
+        let mut table = self.table();
+        match self.add(&mut table, notice, epoll::EventFlags::ONESHOT) {
+            Ok(key) => {
+                table.watched.insert(key, watched);
+                Ok(())
+            }
+            Err(error) => Err((error, watched)),
+        }
+    }
+
+    /// Hears what a zygote has to tell until [`dismiss`](Self::dismiss) is called with the key, or the line is at its end.
+    pub(crate) fn listen(&self, line: &Arc<Line>) -> Result<u64, SpawnError> {
+        let mut table = self.table();
+        let added = self.add(&mut table, line.control(), epoll::EventFlags::empty());
+        let key = added.map_err(|error| SpawnError::system("watch the zygote", error))?;
+        table.zygotes.insert(key, Arc::clone(line));
+        Ok(key)
+    }
+
+    /// Stops listening to a zygote.
+    pub(crate) fn dismiss(&self, key: u64) {
+        let line = self.table().zygotes.remove(&key);
+        if let Some(line) = line {
+            let removed = epoll::delete(&self.epoll, line.control());
+            debug_assert!(removed.is_ok(), "what is in the table is in the epoll");
+        }
+    }
+
+    fn add(
+        &self,
+        table: &mut Table,
+        descriptor: BorrowedFd<'_>,
+        flags: epoll::EventFlags,
+    ) -> Result<u64, Errno> {
+        table.last_key += 1;
+        let (key, flags) = (table.last_key, epoll::EventFlags::IN | flags);
+        epoll::add(&self.epoll, descriptor, epoll::EventData::new_u64(key), flags).map(|()| key)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -93,22 +148,43 @@ impl Reaper {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => panic!("epoll_wait on our own descriptors failed: {error}"),
             }
-            let ended = events.iter().filter_map(|event| self.forget(event.data.u64()));
+            let ended = events.iter().filter_map(|event| self.take_up(event.data.u64()));
             let due: Vec<Watched> = traced.drain(..).chain(ended).collect();
             traced.extend(due.into_iter().filter_map(Watched::reap));
         }
     }
 
-    /// The child of this key; the one-shot event does not report it again.
-    fn forget(&self, key: u64) -> Option<Watched> {
-        self.table().watched.remove(&key)
+    /// Takes up an event; the process that has ended, if it tells of one, which the one-shot event does not report again.
+    fn take_up(&self, key: u64) -> Option<Watched> {
+        let mut table = self.table();
+        let Some(line) = table.zygotes.get(&key).cloned() else {
+            return table.watched.remove(&key);
+        };
+        drop(table);
+        if !line.hear() {
+            self.dismiss(key);
+        }
+        None
     }
 }
 
 impl Watched {
+    pub(crate) fn new(record: Arc<Record>, on_exit: Option<OnExit>) -> Self {
+        Self { record, on_exit, told: None }
+    }
+
+    /// The same, of which is known how it ended.
+    pub(crate) fn told(self, exit: Exit) -> Self {
+        Self { told: Some(exit), ..self }
+    }
+
+    pub(crate) fn grip(&self) -> &Grip {
+        self.record.grip()
+    }
+
     /// Gives itself back if the process cannot be reaped yet.
     fn reap(self) -> Option<Self> {
-        match self.record.grip().reap() {
+        match self.told.or_else(|| self.record.grip().reap()) {
             Some(exit) => {
                 self.finish(exit);
                 None
@@ -117,7 +193,8 @@ impl Watched {
         }
     }
 
-    fn finish(self, exit: Exit) {
+    /// Tells all whom the end of the process concerns. Called on the reaper's thread.
+    pub(crate) fn finish(self, exit: Exit) {
         if let Some(on_exit) = self.on_exit {
             on_exit(exit);
         }

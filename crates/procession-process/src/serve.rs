@@ -78,7 +78,9 @@ pub(crate) fn run(value: &CStr, arguments: Option<Arguments>) -> ! {
             if let Some(arguments) = arguments {
                 hook::run_later_constructors(arguments);
             }
-            match job.run() {
+            let noted = hook::note_constructed();
+            let noted = noted.map_err(Refusal::system("list the threads of this process"));
+            match noted.and_then(|threads| job.run(threads)) {
                 Ok(code) => std::process::exit(code),
                 Err(refusal) => refusal,
             }
@@ -89,10 +91,19 @@ pub(crate) fn run(value: &CStr, arguments: Option<Arguments>) -> ! {
 }
 
 /// A function and what it gets.
-struct Job {
+pub(crate) struct Job {
     settings: Settings,
     main: fn(Start),
     start: Start,
+    is_zygote: bool,
+}
+
+/// Who asked for this process.
+#[derive(Clone, Copy)]
+pub(crate) struct Parent {
+    pub(crate) pid: u32,
+    /// Whether it is what the kernel calls the parent, too, and not the one that had a zygote fork it.
+    pub(crate) is_direct: bool,
 }
 
 fn prepare(value: &CStr) -> Result<Job, Refusal> {
@@ -110,12 +121,12 @@ fn prepare(value: &CStr) -> Result<Job, Refusal> {
     die_with_parent(variable.parent)?;
     standard::open_standard_descriptors().map_err(Refusal::system("open /dev/null"))?;
     let packet = Packet::receive(bootstrap_socket(variable.descriptor)?)?;
-    let job = job(variable.parent, packet)?;
+    let job = job(Parent { pid: variable.parent, is_direct: true }, packet)?;
     standard::ignore_broken_pipes().map_err(Refusal::system("ignore SIGPIPE"))?;
     Ok(job)
 }
 
-fn die_with_parent(expected: u32) -> Result<(), Refusal> {
+pub(crate) fn die_with_parent(expected: u32) -> Result<(), Refusal> {
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(Refusal::system("ask for the parent-death signal"))?;
     // A parent in another pid namespace has no number here; its pidfd tells below.
@@ -140,12 +151,12 @@ fn bootstrap_socket(number: i32) -> Result<OwnedFd, Refusal> {
 }
 
 /// Turns the message into a call and applies what it says about this process.
-fn job(parent: u32, mut packet: Packet) -> Result<Job, Refusal> {
+pub(crate) fn job(parent: Parent, mut packet: Packet) -> Result<Job, Refusal> {
     let mut descriptors = std::mem::take(&mut packet.descriptors).into_iter();
     let message = packet.message()?;
-    if message.has_pidfd {
-        check_alive(descriptors.next().ok_or_else(missing_descriptor)?)?;
-    }
+    let pidfd = message.has_pidfd.then(|| descriptors.next().ok_or_else(missing_descriptor));
+    let pidfd = pidfd.transpose()?;
+    pidfd.as_ref().map_or(Ok(()), check_alive)?;
     let main = entry(&message)?;
     let payload = match message.payload {
         Payload::Inline(bytes) => bytes.to_vec(),
@@ -164,9 +175,12 @@ fn job(parent: u32, mut packet: Packet) -> Result<Job, Refusal> {
         standard::forbid_core_dumps().map_err(Refusal::system("set RLIMIT_CORE"))?;
     }
     set_process_name(message.name)?;
-    lineage::found(message.name, parent, message.parent_name);
+    if !message.is_zygote {
+        let held = pidfd.filter(|_| !parent.is_direct);
+        lineage::found(message.name, parent, message.parent_name, held);
+    }
     let start = Start { payload, fds: descriptors.collect(), name: message.name.to_owned() };
-    Ok(Job { settings, main, start })
+    Ok(Job { settings, main, start, is_zygote: message.is_zygote })
 }
 
 fn missing_descriptor() -> Refusal {
@@ -174,8 +188,8 @@ fn missing_descriptor() -> Refusal {
 }
 
 /// A pidfd becomes readable when its process ends.
-fn check_alive(parent: OwnedFd) -> Result<(), Refusal> {
-    let mut ended = [PollFd::new(&parent, PollFlags::IN)];
+fn check_alive(parent: &OwnedFd) -> Result<(), Refusal> {
+    let mut ended = [PollFd::new(parent, PollFlags::IN)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     match poll(&mut ended, Some(&now)).map_err(Refusal::system("look at the parent"))? {
         0 => Ok(()),
@@ -197,7 +211,7 @@ fn entry(message: &Message<'_>) -> Result<fn(Start), Refusal> {
     Ok(unsafe { std::mem::transmute::<usize, fn(Start)>(address) })
 }
 
-fn read_memory(memory: OwnedFd, len_bytes: u64) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn read_memory(memory: OwnedFd, len_bytes: u64) -> Result<Vec<u8>, Refusal> {
     let mut payload = Vec::new();
     let reserved = usize::try_from(len_bytes).ok().map(|len| payload.try_reserve_exact(len));
     if !matches!(reserved, Some(Ok(()))) {
@@ -222,11 +236,15 @@ fn set_process_name(name: &str) -> Result<(), Refusal> {
 }
 
 impl Job {
-    /// Runs the function on a thread with the stack of a main thread; the exit code.
-    fn run(self) -> Result<i32, Refusal> {
-        let threads =
-            hook::begin_serving().map_err(Refusal::system("list the threads of this process"))?;
-        let Self { settings, main, start } = self;
+    /// Runs the function on a thread with the stack of a main thread; the exit code. That of a zygote is run on this thread,
+    /// which has to be the only one, and does not return. `threads` is how many this process has.
+    pub(crate) fn run(self, threads: usize) -> Result<i32, Refusal> {
+        let Self { settings, main, start, is_zygote } = self;
+        if is_zygote {
+            main(start);
+            return Ok(0);
+        }
+        hook::begin_serving().map_err(Refusal::system("register an exit handler"))?;
         settings.enclose(threads)?;
         let name = start.name.clone();
         let thread = thread::Builder::new()

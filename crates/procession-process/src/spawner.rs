@@ -84,7 +84,7 @@ impl Standard {
     }
 }
 
-fn open_null() -> Result<OwnedFd, SpawnError> {
+pub(crate) fn open_null() -> Result<OwnedFd, SpawnError> {
     let opened = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     above_targets(&opened.map_err(|error| SpawnError::system("open /dev/null", error))?)
 }

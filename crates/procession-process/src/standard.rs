@@ -7,6 +7,7 @@
 use std::ffi::c_int;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::ptr;
 
 use rustix::fs::{Mode, OFlags};
@@ -35,6 +36,18 @@ pub(crate) fn is_open(number: i32) -> bool {
     flags != -1 || Errno::from_io_error(&io::Error::last_os_error()) != Some(Errno::BADF)
 }
 
+/// One of the standard descriptors of this process, if it is open.
+pub(crate) fn borrow(number: c_int) -> Option<BorrowedFd<'static>> {
+    // SAFETY: the number is open, and nobody closes a standard descriptor for good who wants others to use it.
+    is_open(number).then(|| unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// Closes one of the standard descriptors of this process, where another one is about to take its place.
+pub(crate) fn close(number: c_int) {
+    // SAFETY: the standard descriptors belong to the process, which is about to replace all of them.
+    unsafe { libc::close(number) };
+}
+
 /// A write to a closed pipe is an error and not a signal, as in every Rust program.
 pub(crate) fn ignore_broken_pipes() -> io::Result<()> {
     set_handler(libc::SIGPIPE, libc::SIG_IGN, 0)
@@ -48,7 +61,7 @@ pub(crate) fn catch_interrupts() -> io::Result<()> {
     extern "C" fn nothing(_: c_int) {}
     let handler: extern "C" fn(c_int) = nothing;
     set_handler(libc::SIGINT, handler as libc::sighandler_t, libc::SA_RESTART)?;
-    unblock_signals()
+    set_signal_mask(&[])
 }
 
 /// Sets the handler of one signal, with no other signal blocked while it runs.
@@ -68,10 +81,11 @@ pub(crate) fn set_handler(
     succeed(unsafe { libc::sigaction(signal, place, ptr::null_mut()) })
 }
 
-fn unblock_signals() -> io::Result<()> {
-    let none = signal_set(&[]);
-    // SAFETY: `none` is an initialised set.
-    match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) } {
+/// Blocks these signals in this thread, and no others.
+pub(crate) fn set_signal_mask(blocked: &[c_int]) -> io::Result<()> {
+    let blocked = signal_set(blocked);
+    // SAFETY: `blocked` is an initialised set.
+    match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const blocked, ptr::null_mut()) } {
         0 => Ok(()),
         errno => Err(io::Error::from_raw_os_error(errno)),
     }

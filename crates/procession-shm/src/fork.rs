@@ -6,6 +6,9 @@
 
 mod first_wins;
 mod generation;
+mod template;
 
 pub use first_wins::FirstWins;
 pub use generation::{current as generation, is_current};
+pub(crate) use template::is_template;
+pub use template::set_template;

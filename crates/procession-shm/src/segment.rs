@@ -87,6 +87,12 @@ pub enum SegmentError {
         /// What is wrong with it.
         reason: String,
     },
+    /// This process is a template of others, which would not have this memory: see
+    /// [`set_template`](crate::fork::set_template).
+    #[error(
+        "shared memory cannot be made in a preload function, since the processes that are forked do not inherit it: make it in each of them, or send it"
+    )]
+    Template,
     /// A system call failed in a way that has no variant of its own.
     #[error("shared memory: {operation} failed: {reason}")]
     System {
@@ -244,6 +250,9 @@ impl From<SegmentError> for io::Error {
 
 /// The process that makes a mapping, told from those forked from it, in which the mapping is not there.
 pub(crate) fn maker() -> Result<u64, SegmentError> {
+    if crate::fork::is_template() {
+        return Err(SegmentError::Template);
+    }
     let operation = "mmap";
     crate::fork::generation()
         .map_err(|error| SegmentError::System { operation, reason: error.to_string() })

@@ -28,6 +28,7 @@ fn message() -> Message<'static> {
         core_dumps: false,
         ignore_interrupt: false,
         has_pidfd: false,
+        is_zygote: false,
         payload: Payload::Inline(b"payload"),
     }
 }

@@ -21,3 +21,4 @@ mod refused;
 mod role;
 mod sandbox;
 mod status;
+mod zygote;

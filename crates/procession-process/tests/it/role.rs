@@ -36,6 +36,7 @@ const ROLES: &[&[Role]] = &[
     super::refused::ROLES,
     super::sandbox::ROLES,
     super::status::ROLES,
+    super::zygote::ROLES,
 ];
 
 #[test]

@@ -1,0 +1,68 @@
+//! One packet on a Unix socket, with the descriptors that it carries.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+
+/// The kernel's limit of descriptors in one packet (SCM_MAX_FD).
+pub(crate) const DESCRIPTORS_MAX: usize = 253;
+
+/// The longest packet that this crate sends: it must fit the smallest socket buffer.
+pub(crate) const BYTES_MAX: usize = 32 << 10;
+
+/// Sends one packet. A peer that is gone is an error and no signal.
+pub(crate) fn send(
+    socket: impl AsFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> io::Result<()> {
+    if bytes.len() > BYTES_MAX {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let flags = SendFlags::NOSIGNAL | flags;
+    let parts = [IoSlice::new(bytes)];
+    rustix::io::retry_on_intr(|| sendmsg(&socket, &parts, &mut control, flags))?;
+    Ok(())
+}
+
+/// One packet as it came.
+#[derive(Debug)]
+pub(crate) struct Packet {
+    /// Empty at the end of file.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) descriptors: Vec<OwnedFd>,
+    /// Whether bytes or descriptors were lost on the way.
+    pub(crate) is_cut: bool,
+}
+
+/// Receives one packet; its descriptors are closed on exec.
+pub(crate) fn receive(socket: impl AsFd, flags: RecvFlags) -> rustix::io::Result<Packet> {
+    let mut bytes = vec![0; BYTES_MAX];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(&mut bytes)];
+    let flags = RecvFlags::CMSG_CLOEXEC | flags;
+    let received = rustix::io::retry_on_intr(|| recvmsg(&socket, &mut parts, &mut control, flags))?;
+    let descriptors = control.drain().filter_map(rights).flatten().collect();
+    let is_cut = received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
+    bytes.truncate(received.bytes);
+    Ok(Packet { bytes, descriptors, is_cut })
+}
+
+fn rights(message: RecvAncillaryMessage<'_>) -> Option<impl Iterator<Item = OwnedFd> + use<'_>> {
+    match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    }
+}

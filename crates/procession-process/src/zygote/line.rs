@@ -1,0 +1,166 @@
+//! The parent's end of a zygote's control socket, and the processes that come and go over it.
+//!
+//! | ward | meaning | next |
+//! |---|---|---|
+//! | `Asked` | a request for it is under way | `Living`, `Ended`, none |
+//! | `Ended` | it has ended, and who asked for it has not heard of its start yet | none: the reaper tells |
+//! | `Living` | it runs, for all that is known | none: a notice came, or the zygote has died |
+//!
+//! Requests are sent by any thread; notices are received by the reaper alone.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::net::{Shutdown, shutdown};
+
+use super::protocol::{self, Notice, Received};
+use crate::exit::Exit;
+use crate::reaper::{Reaper, Watched};
+
+/// So that a zygote whose children end by the thousands does not keep the reaper from its other work.
+const NOTICES_PER_TURN: usize = 64;
+
+pub(crate) struct Line {
+    control: OwnedFd,
+    wards: Mutex<Wards>,
+}
+
+#[derive(Default)]
+struct Wards {
+    /// Whether the zygote has died.
+    is_over: bool,
+    last_id: u64,
+    known: HashMap<u64, Ward>,
+}
+
+enum Ward {
+    Asked,
+    Ended(Exit),
+    Living(Watched),
+}
+
+impl Line {
+    pub(super) fn new(control: OwnedFd) -> Self {
+        Self { control, wards: Mutex::default() }
+    }
+
+    pub(crate) fn control(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.wards().is_over
+    }
+
+    /// A number for a process that is about to be asked for, to be followed by [`enter`](Self::enter) or
+    /// [`forget`](Self::forget); `None` once the zygote has died.
+    pub(super) fn expect(&self) -> Option<u64> {
+        let mut wards = self.wards();
+        if wards.is_over {
+            return None;
+        }
+        wards.last_id += 1;
+        let id = wards.last_id;
+        wards.known.insert(id, Ward::Asked);
+        Some(id)
+    }
+
+    /// The process was not started.
+    pub(super) fn forget(&self, id: u64) {
+        self.wards().known.remove(&id);
+    }
+
+    /// The process was started. It may have ended meanwhile, and so may the zygote.
+    pub(super) fn enter(&self, id: u64, watched: Watched, reaper: &Reaper) {
+        let mut wards = self.wards();
+        match wards.known.remove(&id) {
+            Some(Ward::Ended(exit)) => {
+                drop(wards);
+                reaper.adopt(watched.told(exit));
+            }
+            _ if wards.is_over => {
+                drop(wards);
+                orphan(watched, reaper);
+            }
+            _ => {
+                wards.known.insert(id, Ward::Living(watched));
+            }
+        }
+    }
+
+    /// Takes up the notices that have come; whether there may be more some day. Called by the reaper.
+    pub(crate) fn hear(&self) -> bool {
+        for _ in 0..NOTICES_PER_TURN {
+            match protocol::receive(&self.control) {
+                Ok(Received::Message(notice, _)) => self.note(&notice),
+                Ok(Received::Nothing) => return true,
+                Ok(Received::End) => return false,
+                Err(_) => {
+                    // No zygote of ours, or one whose notices are lost: it leaves at the end of its socket, and its death
+                    // tells of all of its children. The call fails only if it has done so.
+                    let _closed = shutdown(&self.control, Shutdown::Both);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn note(&self, &Notice { id, exit }: &Notice) {
+        let mut wards = self.wards();
+        match wards.known.remove(&id) {
+            Some(Ward::Living(watched)) => {
+                drop(wards);
+                watched.finish(exit);
+            }
+            Some(Ward::Asked | Ward::Ended(_)) => {
+                wards.known.insert(id, Ward::Ended(exit));
+            }
+            // Who asked for it has given it up.
+            None => {}
+        }
+    }
+
+    /// The zygote has died, and the kernel has killed its children. Called by the reaper.
+    pub(super) fn end(&self, reaper: &Reaper) {
+        // Its last words are all there.
+        while let Ok(Received::Message(notice, _)) = protocol::receive(&self.control) {
+            self.note(&notice);
+        }
+        for watched in self.wards().close() {
+            orphan(watched, reaper);
+        }
+    }
+
+    fn wards(&self) -> MutexGuard<'_, Wards> {
+        // Nothing panics while the lock is held.
+        self.wards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wards {
+    /// From here on there is no zygote; the processes that it leaves behind.
+    fn close(&mut self) -> Vec<Watched> {
+        self.is_over = true;
+        let ids: Vec<u64> = self.known.keys().copied().collect();
+        ids.into_iter().filter_map(|id| self.take_living(id)).collect()
+    }
+
+    fn take_living(&mut self, id: u64) -> Option<Watched> {
+        match self.known.remove(&id)? {
+            Ward::Living(watched) => Some(watched),
+            other => {
+                self.known.insert(id, other);
+                None
+            }
+        }
+    }
+}
+
+/// Nobody tells any more how this process ends. One that has taken back its parent-death signal still runs.
+fn orphan(watched: Watched, reaper: &Reaper) {
+    // What cannot be killed has ended, or has another user by now.
+    let _killed = watched.grip().signal(libc::SIGKILL);
+    reaper.adopt(watched);
+}

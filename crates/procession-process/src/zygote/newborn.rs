@@ -1,0 +1,106 @@
+//! A process that a zygote has just forked: what makes it one like those that `Spawn` starts.
+//!
+//! Before its report it has touched nothing but itself; so a request whose report never came can be made again.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use procession_shm::fork;
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+
+use super::protocol::{self, Environment, Refused, Reply, Request};
+use crate::bootstrap::Packet;
+use crate::environment::Patch;
+use crate::hook;
+use crate::refusal::{self, Refusal};
+use crate::serve::{self, Job, Parent};
+use crate::standard;
+
+pub(super) struct Newborn {
+    pub(super) zygote: u32,
+    pub(super) request: Request,
+    /// The bootstrap socket.
+    pub(super) socket: OwnedFd,
+    /// What came with the request behind the socket.
+    pub(super) descriptors: Vec<OwnedFd>,
+}
+
+impl Newborn {
+    /// Serves and exits, or refuses and exits.
+    pub(super) fn live(self) -> ! {
+        match self.prepare().and_then(|job| job.run(1)) {
+            Ok(code) => std::process::exit(code),
+            Err(refusal) => refusal.exit(),
+        }
+    }
+
+    fn prepare(self) -> Result<Job, Refusal> {
+        serve::die_with_parent(self.zygote)?;
+        report(&self.socket)?;
+        fork::set_template(false);
+        let Self { request, socket, descriptors, .. } = self;
+        let mut descriptors = descriptors.into_iter();
+        take_standard(&request, &mut descriptors)?;
+        let blocked: &[i32] = if request.block_interrupt { &[libc::SIGINT] } else { &[] };
+        standard::set_signal_mask(blocked).map_err(Refusal::system("set the signal mask"))?;
+        let changes = read_environment(request.environment, descriptors.next())?;
+        changes.apply().map_err(Refusal::system("set the environment"))?;
+        hook::begin_child(request.depth);
+        let packet = Packet::receive(socket)?;
+        serve::job(Parent { pid: request.parent, is_direct: false }, packet)
+    }
+}
+
+/// The commit point of a launch: from here on the parent has a process.
+fn report(socket: &OwnedFd) -> Result<(), Refusal> {
+    let sent = match pidfd_open(getpid(), PidfdFlags::empty()) {
+        Ok(pidfd) => {
+            let pid = std::process::id();
+            protocol::send(socket, &Reply::Started { pid }, &[pidfd.as_fd()])
+        }
+        Err(error) => {
+            let why = Refused::Pidfd { errno: error.raw_os_error() };
+            let refused = protocol::send(socket, &Reply::Refused(why), &[]);
+            refused.and(Err(error.into()))
+        }
+    };
+    sent.map_err(Refusal::system("report to the parent"))
+}
+
+fn missing_descriptor() -> Refusal {
+    Refusal::new(refusal::BAD_MESSAGE, "the request came without its descriptors")
+}
+
+fn take_standard(
+    request: &Request,
+    descriptors: &mut impl Iterator<Item = OwnedFd>,
+) -> Result<(), Refusal> {
+    for (number, is_given) in (0..).zip(request.standard) {
+        if is_given {
+            let given = descriptors.next().ok_or_else(missing_descriptor)?;
+            place(&given, number).map_err(Refusal::system("move a standard descriptor"))?;
+        } else {
+            standard::close(number);
+        }
+    }
+    standard::open_standard_descriptors().map_err(Refusal::system("open /dev/null"))
+}
+
+fn place(descriptor: &OwnedFd, number: i32) -> rustix::io::Result<()> {
+    match number {
+        0 => dup2_stdin(descriptor),
+        1 => dup2_stdout(descriptor),
+        _ => dup2_stderr(descriptor),
+    }
+}
+
+fn read_environment(environment: Environment, memory: Option<OwnedFd>) -> Result<Patch, Refusal> {
+    match environment {
+        Environment::Here(patch) => Ok(patch),
+        Environment::Memory { len_bytes } => {
+            let memory = memory.ok_or_else(missing_descriptor)?;
+            let bytes = serve::read_memory(memory, len_bytes)?;
+            postcard::from_bytes(&bytes).map_err(Refusal::system("read the environment"))
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The zygote itself: one thread that forks when it is told to, and tells how the children end.
+//!
+//! All signals are blocked while it serves, so that Ctrl-C and a hangup are for the program and its children to decide about:
+//! a zygote that died of them would take its children along. It is asked for nothing between its requests, and its only ways
+//! to end are SIGKILL (that of the kernel at its parent's death among them) and the end of its socket.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::os::fd::{FromRawFd, OwnedFd};
+
+use procession_shm::fork;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{WaitOptions, wait};
+
+use super::newborn::Newborn;
+use super::protocol::{self, Notice, Received, Refused, Reply, Request};
+use crate::error::SpawnError;
+use crate::exit::Exit;
+use crate::failure::shorten;
+use crate::image;
+use crate::launcher::Start;
+use crate::panics;
+use crate::refusal::Refusal;
+use crate::standard::{block_signals, set_handler, signal_set};
+
+/// How many bytes of a preload function's panic message travel.
+const MESSAGE_LEN_MAX: usize = 4096;
+
+/// What [`main`] is told: the offset of the preload function, if there is one.
+pub(super) fn payload(preload: Option<u64>) -> Result<Vec<u8>, SpawnError> {
+    postcard::to_stdvec(&preload)
+        .map_err(|error| SpawnError::system("write to the zygote", io::Error::other(error)))
+}
+
+/// The main function of a zygote, called on the main thread. In the processes that it forks it goes on as theirs.
+pub(super) fn main(start: Start) {
+    match Server::open(start) {
+        Ok(server) => server.run().live(),
+        Err(error) => Refusal::system("prepare the zygote")(error).exit(),
+    }
+}
+
+struct Server {
+    control: OwnedFd,
+    /// Readable when a child has ended.
+    ends: OwnedFd,
+    preloaded: Result<(), Refused>,
+    /// The requests whose processes live, by pid.
+    children: HashMap<i32, u64>,
+}
+
+impl Server {
+    fn open(start: Start) -> io::Result<Self> {
+        let control = start.fds.into_iter().next().ok_or(io::ErrorKind::NotFound)?;
+        let preload = postcard::from_bytes(&start.payload).map_err(io::Error::other)?;
+        let preloaded = run_preload(preload)?;
+        block_signals();
+        // Whatever the function made of it: children whose end is ignored leave no status.
+        set_handler(libc::SIGCHLD, libc::SIG_DFL, 0)?;
+        Ok(Self { control, ends: open_ends()?, preloaded, children: HashMap::new() })
+    }
+
+    /// Serves until the parent is gone. Returns in the processes that were forked, and only there.
+    fn run(mut self) -> Newborn {
+        loop {
+            let (is_asked, has_ended) = self.sleep();
+            if has_ended {
+                self.reap();
+            }
+            if is_asked && let Some(newborn) = self.serve() {
+                return newborn;
+            }
+        }
+    }
+
+    fn sleep(&self) -> (bool, bool) {
+        let mut both =
+            [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&self.ends, PollFlags::IN)];
+        match poll(&mut both, None) {
+            Ok(_) => (!both[0].revents().is_empty(), !both[1].revents().is_empty()),
+            // Only a lack of kernel memory is left; the next poll may go better.
+            Err(_) => (false, false),
+        }
+    }
+
+    fn reap(&mut self) {
+        let mut signals = [0; size_of::<libc::signalfd_siginfo>()];
+        // It only says that there is something to reap, once for any number of children.
+        let _read = rustix::io::read(&self.ends, &mut signals);
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => {
+                    let exit = Exit::from_wait_status(status.as_raw());
+                    self.tell(pid.as_raw_nonzero().get(), exit);
+                }
+                Err(Errno::INTR) => {}
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    fn tell(&mut self, pid: i32, exit: Exit) {
+        // The preload function may have left children of its own behind.
+        let Some(id) = self.children.remove(&pid) else { return };
+        if protocol::send(&self.control, &Notice { id, exit }, &[]).is_err() {
+            leave();
+        }
+    }
+
+    /// Takes up a request; a newborn in the process that was forked.
+    fn serve(&mut self) -> Option<Newborn> {
+        let (request, descriptors) = match protocol::receive(&self.control) {
+            Ok(Received::Message(request, descriptors)) => (request, descriptors),
+            Ok(Received::Nothing) => return None,
+            Ok(Received::End) | Err(_) => leave(),
+        };
+        self.answer(request, descriptors)
+    }
+
+    fn answer(&mut self, request: Request, mut descriptors: Vec<OwnedFd>) -> Option<Newborn> {
+        if descriptors.is_empty() {
+            // Its socket was lost on the way, and with its last copy closed whoever asked knows that.
+            return None;
+        }
+        let socket = descriptors.remove(0);
+        let (id, zygote) = (request.id, std::process::id());
+        match self.fork() {
+            Ok(None) => return Some(Newborn { zygote, request, socket, descriptors }),
+            Ok(Some(pid)) => drop(self.children.insert(pid, id)),
+            Err(why) => refuse(&socket, why),
+        }
+        None
+    }
+
+    /// The number of the child, in the zygote.
+    fn fork(&self) -> Result<Option<i32>, Refused> {
+        self.preloaded.clone()?;
+        let count = threads().map_err(|error| Refused::Look { errno: error.raw_os_error() })?;
+        if count != 1 {
+            return Err(Refused::Threads { count });
+        }
+        // SAFETY: this process has one thread, so that no lock is held in the copy and nothing is half done.
+        match unsafe { libc::fork() } {
+            0 => Ok(None),
+            pid if pid > 0 => Ok(Some(pid)),
+            _ => Err(Refused::Fork {
+                errno: io::Error::last_os_error().raw_os_error().unwrap_or_default(),
+            }),
+        }
+    }
+}
+
+/// Tells whoever asked. The packet is the first on its socket, so that there is room for it.
+fn refuse(socket: &OwnedFd, why: Refused) {
+    // Who asked may have died, which ends this process, too.
+    let _sent = protocol::send(socket, &Reply::Refused(why), &[]);
+}
+
+/// Runs the function at this offset. What it has printed is flushed: it would be printed by each child again.
+fn run_preload(offset: Option<u64>) -> io::Result<Result<(), Refused>> {
+    let Some(offset) = offset else { return Ok(Ok(())) };
+    let address = image::address_of(offset).ok_or(io::ErrorKind::InvalidData)?;
+    // SAFETY: the offset is that of a `fn()`, written by `Zygotes::fork` in a process that runs the same image.
+    let preload = unsafe { std::mem::transmute::<usize, fn()>(address) };
+    fork::set_template(true);
+    let done = panics::catch(preload);
+    io::stdout().flush()?;
+    // SAFETY: null stands for all streams.
+    if unsafe { libc::fflush(std::ptr::null_mut()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(done.map_err(|(mut message, _, _)| {
+        shorten(&mut message, MESSAGE_LEN_MAX);
+        Refused::Preload { message }
+    }))
+}
+
+/// How many threads this process has: each is a directory in there, and a directory has a link from each one in it.
+fn threads() -> rustix::io::Result<u64> {
+    const OTHER_LINKS: u64 = 2;
+    Ok(rustix::fs::stat("/proc/self/task")?.st_nlink.saturating_sub(OTHER_LINKS))
+}
+
+fn open_ends() -> io::Result<OwnedFd> {
+    let signals = signal_set(&[libc::SIGCHLD]);
+    let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+    // SAFETY: the set is initialised.
+    let number = unsafe { libc::signalfd(-1, &raw const signals, flags) };
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: made by the call above, and known to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// The parent is gone. Exit handlers of the preload function are for the processes that run something.
+fn leave() -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(0) }
+}
