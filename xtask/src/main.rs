@@ -40,7 +40,7 @@ impl Verb {
 const VERBS: &[Verb] = &[
     Verb {
         usage: "test [--matrix]",
-        about: "every check and test; --matrix adds each crate alone, kill points and loom models",
+        about: "every check and test; --matrix adds each crate alone, every kill point and the loom models",
         run: test::run,
     },
     Verb {

@@ -42,6 +42,8 @@ impl fmt::Display for Tally {
 pub(crate) enum Runner {
     /// Rust's own, one summary per test binary.
     Libtest,
+    /// A program of ours that ends with one line as ours do. What it skips it also notes where skips are noted.
+    Own,
     /// cargo-nextest, one summary in all. It repeats the output of failed tests, with libtest's summary
     /// inside, which is why the two are never looked for together.
     Nextest,
@@ -52,6 +54,7 @@ impl Runner {
     pub(crate) fn parse(self, output: &str) -> Option<Tally> {
         let line = match self {
             Self::Libtest => libtest_summary,
+            Self::Own => own_summary,
             Self::Nextest => nextest_summary,
         };
         output.lines().filter_map(line).reduce(|mut sum, next| {
@@ -72,6 +75,14 @@ fn nextest_summary(line: &str) -> Option<Tally> {
     let rest = line.trim_start().strip_prefix("Summary [")?;
     let (_run, counts) = rest.split_once(" run: ")?;
     sum_counts(&without_parentheses(counts), ", ")
+}
+
+/// `5 passed, 0 failed, 1 skipped`; skips count as passed, until those that were noted are taken off.
+fn own_summary(line: &str) -> Option<Tally> {
+    line.starts_with(|first: char| first.is_ascii_digit()).then_some(())?;
+    let Tally { passed, failed, skipped } = sum_counts(line, ", ")?;
+    let total = passed + failed + skipped;
+    (total > 0).then_some(Tally { passed: passed + skipped, failed, skipped: 0 })
 }
 
 /// Adds up `4 passed`, `1 timed out` and the like; a kind that is not known makes the line unreadable,
@@ -139,6 +150,15 @@ mod tests {
             test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out\n\
             Summary [   0.004s] 1/2 tests run: 0 passed, 1 failed, 0 skipped\n";
         assert_eq!(Runner::Nextest.parse(output), tally(0, 1, 0));
+    }
+
+    #[test]
+    fn own_skips_are_counted_once() {
+        let output =
+            "ok      ring, alone   5 states\n7 kills; 0.1 s\n2 passed, 1 failed, 4 skipped\n";
+        let mut counted = Runner::Own.parse(output).unwrap();
+        counted.reclassify_skips(4);
+        assert_eq!(Some(counted), tally(2, 1, 4));
     }
 
     #[test]

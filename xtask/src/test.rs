@@ -3,6 +3,7 @@
 use crate::Verdict;
 use crate::board::Board;
 use crate::command::Invocation;
+use crate::kill;
 use crate::matrix;
 use crate::tally::{Runner, Tally};
 use crate::tidy;
@@ -30,6 +31,7 @@ fn gate(workspace: &Workspace, board: &mut Board) {
     clippy(workspace, board);
     docs(board);
     tests(workspace, board);
+    board.count("kill points", Runner::Own, kill::harness(&[]));
     board.count(
         "doctests",
         Runner::Libtest,

@@ -83,7 +83,8 @@ mod limits;
 mod lineage;
 pub mod link;
 mod offices;
-mod outbox;
+#[doc(hidden)]
+pub mod outbox;
 mod outcome;
 mod overflow;
 mod packet;

@@ -1,5 +1,7 @@
 //! Where a process leaves its result: memory that its parent made, and reads after the process has ended.
 //!
+//! This module is public for the tests that kill a process in it. It is not part of the crate's interface.
+//!
 //! A pipe was rejected. Its reader must read while the writer writes, so that a large result would wait for somebody to join,
 //! and a result that is never joined would keep its process from ending. Into memory a process writes at once and leaves.
 //!
@@ -42,18 +44,19 @@ const TAG_0: u64 = 2;
 
 /// The reader's end.
 #[derive(Debug)]
-pub(crate) struct Outbox {
+pub struct Outbox {
     file: File,
     len_max: usize,
 }
 
 /// What lies in an outbox.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Content {
+pub enum Content {
     /// The process ended before it called the function.
     NotBegun,
     /// The process ended before its result was complete.
     Nothing,
+    /// A tag, and the encoded bytes.
     Answer(u8, Vec<u8>),
     /// No honest process leaves this.
     Nonsense,
@@ -61,7 +64,11 @@ pub(crate) enum Content {
 
 impl Outbox {
     /// An empty outbox for results of up to `len_max` bytes.
-    pub(crate) fn new(len_max: usize) -> io::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// Those of the kernel: no descriptor or no memory left.
+    pub fn new(len_max: usize) -> io::Result<Self> {
         let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
         // Growing beyond the limit would not only fail but also kill by SIGXFSZ.
         let len = (HEADER_LEN as u64).saturating_add(len_max as u64).min(limit);
@@ -74,17 +81,25 @@ impl Outbox {
     }
 
     /// The largest result that fits, in bytes.
-    pub(crate) fn len_max(&self) -> usize {
+    pub fn len_max(&self) -> usize {
         self.len_max
     }
 
     /// The end for the process.
-    pub(crate) fn writer(&self) -> io::Result<OwnedFd> {
+    ///
+    /// # Errors
+    ///
+    /// No descriptor is left.
+    pub fn writer(&self) -> io::Result<OwnedFd> {
         self.file.as_fd().try_clone_to_owned()
     }
 
     /// What the process has left, once it has ended.
-    pub(crate) fn open(self) -> io::Result<Content> {
+    ///
+    /// # Errors
+    ///
+    /// No memory is left for it, or the kernel does not give it.
+    pub fn open(self) -> io::Result<Content> {
         let mut header = [0; HEADER_LEN];
         self.file.read_exact_at(&mut header, 0)?;
         let word =
@@ -111,7 +126,7 @@ impl Outbox {
 /// # Errors
 ///
 /// There is no memory for the note.
-pub(crate) fn begin(outbox: &OwnedFd) -> io::Result<()> {
+pub fn begin(outbox: &OwnedFd) -> io::Result<()> {
     let base = map(outbox, HEADER_LEN)?;
     // SAFETY: the word is mapped for good, aligned because `base` is, and only accessed as an atomic.
     let state = unsafe { AtomicU64::from_ptr(base.cast()) };
@@ -134,7 +149,7 @@ fn map(outbox: &OwnedFd, len: usize) -> io::Result<*mut u8> {
 /// # Errors
 ///
 /// There is no memory for it; then nothing was left.
-pub(crate) fn leave(outbox: &OwnedFd, tag: u8, answer: &[u8]) -> io::Result<()> {
+pub fn leave(outbox: &OwnedFd, tag: u8, answer: &[u8]) -> io::Result<()> {
     let len = HEADER_LEN + answer.len();
     let base = map(outbox, len)?;
     let body = base.wrapping_add(HEADER_LEN);

@@ -27,6 +27,8 @@ pub(crate) enum Role {
     Barger,
     /// Comes after the death.
     Survivor,
+    /// Comes after the death and does what a survivor does, is stepped through all of it, and killed in it as well.
+    Heir,
 }
 
 /// How far a process has come.
@@ -148,9 +150,11 @@ impl Actor {
         Ok(())
     }
 
-    /// A victim is waited for by its tracer.
+    /// Victim and heir are waited for by their tracer.
     fn look_for_end(&mut self) -> io::Result<()> {
-        let Some(pid) = self.pid.filter(|_| self.role != Role::Victim) else { return Ok(()) };
+        let Some(pid) = self.pid.filter(|_| !matches!(self.role, Role::Victim | Role::Heir)) else {
+            return Ok(());
+        };
         if let Some((_, status)) = waitpid(Some(pid), WaitOptions::NOHANG)? {
             self.pid = None;
             self.progress = Progress::Done(Err(format!("ended without a word: {status:?}")));
@@ -198,11 +202,18 @@ fn play(scene: &dyn Scene, role: Role, cue: Cue) -> ! {
 fn act(scene: &dyn Scene, role: Role, cue: &Cue) -> Result<String, String> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|errno| errno.to_string())?;
     if !scene.in_family() {
-        return scene.play(role, cue);
+        return play_role(scene, role, cue);
     }
     family::rejoin_after_fork().map_err(|error| error.to_string())?;
-    let report = scene.play(role, cue)?;
+    let report = play_role(scene, role, cue)?;
     // A clean leave wakes nobody: the only death that the others hear of is the victim's.
     family::leave().map_err(|error| error.to_string())?;
     Ok(report)
+}
+
+fn play_role(scene: &dyn Scene, role: Role, cue: &Cue) -> Result<String, String> {
+    match role {
+        Role::Heir => cue.operate(|| scene.play(Role::Survivor, cue))?,
+        _ => scene.play(role, cue),
+    }
 }

@@ -5,17 +5,13 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::options::Density;
-use crate::performance::{Director, Performance};
+use crate::performance::{Director, Performance, Reached, Records, Script};
 use crate::place;
 use crate::scene::{Case, Expect};
 use crate::trace::{Point, Trace};
 
 /// After so many bad points a case is given up: each may have taken as long as a hang takes.
 const FAULTS_MAX: usize = 3;
-
-/// Sleepers look by themselves whether whom they wait for is dead, first 100 ms after they fell asleep, and so make up for a
-/// wake-up that was lost. Most have slept for some time when the victim dies.
-const LATE: Duration = Duration::from_millis(50);
 
 /// A busy machine can be late at a point once; one that is late so often in a row has lost a wake-up there.
 const LATE_MAX: usize = 4;
@@ -27,8 +23,10 @@ pub(crate) struct Figures {
     pub(crate) steps: usize,
     /// Different shared states that it goes through.
     pub(crate) states: usize,
-    /// How often a victim was killed.
+    /// How many processes were killed.
     pub(crate) kills: usize,
+    /// How often two were, one after the other.
+    pub(crate) pairs: usize,
     /// How often it stood elsewhere than the recording says: it had taken another way there.
     pub(crate) drifted: usize,
     /// The longest that the others needed to get on after a death.
@@ -53,10 +51,29 @@ impl Figures {
         }
     }
 
+    fn count(&mut self, performance: &Performance) {
+        self.kills += 1 + usize::from(performance.heir.is_some());
+        self.pairs += usize::from(performance.heir.is_some());
+    }
+
+    /// A victim that sleeps in its last instruction stands at one that the recording has not got.
+    fn count_drift(&mut self, point: Option<Point>, trace: &Trace, reached: Reached) {
+        let Some(point) = point else { return };
+        let is_elsewhere = trace.position(point.steps).is_some_and(|at| at != reached.position);
+        self.drifted += usize::from(point.steps != reached.steps || is_elsewhere);
+    }
+
     fn place(&self, performance: &Performance) -> String {
-        let place = place::name(performance.position);
-        let (steps, all) = (performance.steps, self.steps);
-        format!("killed after instruction {steps} of {all}, before the one at {place}")
+        let at = |reached: Reached| {
+            format!(
+                "instruction {}, before the one at {}",
+                reached.steps,
+                place::name(reached.position)
+            )
+        };
+        let heir = performance.heir.map(|heir| format!(", and the heir after {}", at(heir)));
+        let heir = heir.unwrap_or_default();
+        format!("of {}, killed after {}{heir}", self.steps, at(performance.victim))
     }
 
     fn is_enough(&self, expect: Expect) -> bool {
@@ -82,53 +99,100 @@ impl fmt::Display for Figures {
 /// Tries a case at all points that `density` asks for.
 pub(crate) fn run(director: &mut Director, case: &Case, density: Density) -> io::Result<Figures> {
     let started = Instant::now();
-    let mut trace = Trace::default();
-    director.perform(case, None, Some(&mut trace))?;
-    let mut figures = Figures { steps: trace.len(), states: trace.states(), ..Figures::default() };
-    figures.kills += 1;
-    let points = trace.points(density).into_iter().map(Some);
-    for point in std::iter::once(None).chain(points) {
-        if figures.is_enough(case.expect) {
-            break;
-        }
-        let performance = try_point(director, case, point, &mut figures)?;
-        let has_drifted = point.is_some_and(|point| has_drifted(&trace, point, &performance));
-        figures.drifted += usize::from(has_drifted);
-        figures.add(&performance);
+    let mut campaign = Campaign { director, case, figures: Figures::default() };
+    if case.plot.second.is_some() {
+        campaign.kill_two(density)?;
+    } else {
+        campaign.kill_one(density)?;
     }
-    figures.took = started.elapsed();
-    Ok(figures)
+    campaign.figures.took = started.elapsed();
+    Ok(campaign.figures)
 }
 
-/// Plays one point, and again while the others are late there.
-fn try_point(
-    director: &mut Director,
-    case: &Case,
-    point: Option<Point>,
-    figures: &mut Figures,
-) -> io::Result<Performance> {
-    let mut late = 0;
-    loop {
-        let mut performance = director.perform(case, point, None)?;
-        figures.kills += 1;
-        if performance.verdict.is_err() || performance.progress < LATE {
-            return Ok(performance);
-        }
-        figures.late += 1;
-        late += 1;
-        if late == LATE_MAX {
-            performance.verdict = Err(format!(
-                "LATE: got on after {:.1?}, and as late each of {LATE_MAX} times: a check-up made up for a lost wake-up",
-                performance.progress
-            ));
-            return Ok(performance);
-        }
-    }
+struct Campaign<'a> {
+    director: &'a mut Director,
+    case: &'a Case,
+    figures: Figures,
 }
 
-/// A victim that sleeps in its last instruction stands at one that the recording has not got.
-fn has_drifted(trace: &Trace, point: Point, performance: &Performance) -> bool {
-    let recorded = trace.position(point.steps);
-    performance.steps != point.steps
-        || recorded.is_some_and(|position| position != performance.position)
+impl Campaign<'_> {
+    fn kill_one(&mut self, density: Density) -> io::Result<()> {
+        let trace = self.walk_of_victim()?;
+        let points = trace.points(density).into_iter().map(Some);
+        for victim in std::iter::once(None).chain(points) {
+            let performance = self.try_script(Script { victim, heir: None })?;
+            self.figures.count_drift(victim, &trace, performance.victim);
+            if self.figures.is_enough(self.case.expect) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Each point of the heir's work, for each point of the victim's: all states of both, and every instruction of both if the
+    /// operation is one of those of which every instruction is wanted.
+    fn kill_two(&mut self, density: Density) -> io::Result<()> {
+        let trace = self.walk_of_victim()?;
+        let is_all = density.short == usize::MAX;
+        let chosen = |trace: &Trace| {
+            if is_all { trace.points(density) } else { trace.distinct_points() }
+        };
+        for victim in std::iter::once(None).chain(chosen(&trace).into_iter().map(Some)) {
+            let (walk, position) = self.walk_of_heir(victim)?;
+            self.figures.count_drift(victim, &trace, position);
+            for heir in std::iter::once(None).chain(chosen(&walk).into_iter().map(Some)) {
+                let performance = self.try_script(Script { victim, heir })?;
+                performance
+                    .heir
+                    .into_iter()
+                    .for_each(|at| self.figures.count_drift(heir, &walk, at));
+                if self.figures.is_enough(self.case.expect) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn walk_of_victim(&mut self) -> io::Result<Trace> {
+        let mut trace = Trace::default();
+        let records = Records { victim: Some(&mut trace), heir: None };
+        let performance = self.director.perform(self.case, Script::TO_THE_END, records)?;
+        self.figures.count(&performance);
+        self.figures.steps = trace.len();
+        self.figures.states += trace.states();
+        Ok(trace)
+    }
+
+    fn walk_of_heir(&mut self, victim: Option<Point>) -> io::Result<(Trace, Reached)> {
+        let mut trace = Trace::default();
+        let records = Records { victim: None, heir: Some(&mut trace) };
+        let script = Script { victim, heir: None };
+        let performance = self.director.perform(self.case, script, records)?;
+        self.figures.count(&performance);
+        self.figures.states += trace.states();
+        Ok((trace, performance.victim))
+    }
+
+    /// Plays one script, and again while the others are late there.
+    fn try_script(&mut self, script: Script) -> io::Result<Performance> {
+        let mut late = 0;
+        loop {
+            let mut performance = self.director.perform(self.case, script, Records::default())?;
+            self.figures.count(&performance);
+            let is_late = performance.verdict.is_ok() && performance.is_late;
+            late += usize::from(is_late);
+            self.figures.late += usize::from(is_late);
+            if late == LATE_MAX {
+                performance.verdict = Err(format!(
+                    "LATE: got on after {:.1?}, and as late each of {LATE_MAX} times: a check-up made up for a lost wake-up",
+                    performance.progress
+                ));
+            }
+            if !is_late || late == LATE_MAX {
+                self.figures.add(&performance);
+                return Ok(performance);
+            }
+        }
+    }
 }

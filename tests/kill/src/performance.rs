@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::actor::{Actor, Progress, Role};
 use crate::marks;
 use crate::memory::fingerprint;
-use crate::scene::{Case, Ending, Expect, Place, Scene};
+use crate::scene::{Case, Ending, Expect, Place, Plot, Scene};
 use crate::trace::{Point, Trace};
 use crate::tracer::{CodeMap, Next, Step, Tracee};
 
@@ -36,25 +36,58 @@ pub(crate) struct Director {
     code: CodeMap,
 }
 
+/// Where one performance kills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Script {
+    /// Where the victim is killed; `None` is at the end of the operation.
+    pub(crate) victim: Option<Point>,
+    /// The same for the heir, if the plot has one.
+    pub(crate) heir: Option<Point>,
+}
+
+impl Script {
+    pub(crate) const TO_THE_END: Self = Self { victim: None, heir: None };
+}
+
+/// What is to be recorded, if anything.
+#[derive(Debug, Default)]
+pub(crate) struct Records<'a> {
+    pub(crate) victim: Option<&'a mut Trace>,
+    pub(crate) heir: Option<&'a mut Trace>,
+}
+
 /// What a performance came to.
 #[derive(Debug)]
 pub(crate) struct Performance {
-    /// After how many instructions the victim was killed.
-    pub(crate) steps: usize,
-    /// Where it stood then.
-    pub(crate) position: u64,
+    /// Where the victim was killed.
+    pub(crate) victim: Reached,
+    /// The same of the heir, if there was one.
+    pub(crate) heir: Option<Reached>,
     /// The longest that it took until those were done, or up, who were to be woken: by the death or before.
     pub(crate) progress: Duration,
+    /// Whether that is longer than a wake-up takes.
+    pub(crate) is_late: bool,
     /// Why it was bad, if it was.
     pub(crate) verdict: Result<(), String>,
 }
 
-/// Where the victim has been brought.
+/// Where somebody who is stepped through an operation has been brought.
 #[derive(Debug, Clone, Copy)]
-struct Reached {
-    steps: usize,
-    position: u64,
+pub(crate) struct Reached {
+    /// After so many instructions.
+    pub(crate) steps: usize,
+    pub(crate) position: u64,
     place: Place,
+}
+
+/// A death: who, where and when.
+#[derive(Debug, Clone, Copy)]
+struct Death {
+    pid: u32,
+    reached: Reached,
+    at: Instant,
+    /// The family's epoch just before.
+    epoch: u32,
 }
 
 /// A performance while it goes on.
@@ -71,52 +104,90 @@ impl Director {
         Ok(Self { watcher: family::found()?, code: CodeMap::new() })
     }
 
-    /// Plays `case` and kills the victim at `point`, or at the end if that is `None`.
+    /// Plays `case` and kills where `script` says.
     pub(crate) fn perform(
         &mut self,
         case: &Case,
-        point: Option<Point>,
-        mut trace: Option<&mut Trace>,
+        script: Script,
+        records: Records<'_>,
     ) -> io::Result<Performance> {
         let scene = (case.build)()?;
         let mut show =
             Show { director: self, scene: &*scene, actors: Vec::new(), slowest: Duration::ZERO };
-        show.enter_all(case.plot.first)?;
-        let (victim_pid, tracee) = show.bring_victim()?;
-        show.enter_all(case.plot.then)?;
-        let reached = show.step_to(&tracee, point, &mut trace)?;
-        if scene.wants_quiet() {
-            show.settle_all()?;
-        }
-        scene.at_point();
-        show.enter_all(case.plot.at_point)?;
-        let epoch = epoch();
-        tracee.kill()?;
-        let death = Instant::now();
-        if scene.wants_quiet() {
-            show.await_notice(epoch)?;
+        let victim = show.kill_victim(&case.plot, script.victim, records.victim)?;
+        if scene.wants_quiet() || case.plot.second.is_some() {
+            show.await_notice(victim.epoch)?;
         }
         scene.after_death();
-        let hang = if case.expect == Expect::Good { HANG } else { WANTED_HANG };
-        let mut all_done = show.finish_all(hang)?;
-        show.slowest = show.slowest.max(death.elapsed());
-        if all_done && !case.plot.late.is_empty() {
-            // They come last, because whoever uses the lock after a lost wake-up makes up for it.
-            let start = Instant::now();
-            for role in case.plot.late {
-                show.actors.push(Actor::start(&*scene, *role)?);
-            }
-            all_done = show.finish_all(hang)?;
-            show.slowest = show.slowest.max(start.elapsed());
-        }
-        let verdict = show.verdict(all_done, reached, victim_pid);
-        let progress = show.slowest;
-        show.end(epoch)?;
-        Ok(Performance { steps: reached.steps, position: reached.position, progress, verdict })
+        let heir = match case.plot.second {
+            Some(others) => Some(show.kill_heir(others, script.heir, records.heir)?),
+            None => None,
+        };
+        let last = heir.unwrap_or(victim);
+        let all_done = show.await_ending(case, last.at)?;
+        let verdict = show.verdict(all_done, victim, heir);
+        let (progress, heir) = (show.slowest, heir.map(|heir| heir.reached));
+        show.end(last.epoch)?;
+        let is_late = progress >= scene.slack();
+        Ok(Performance { victim: victim.reached, heir, progress, is_late, verdict })
     }
 }
 
 impl Show<'_> {
+    /// The first half of a scene, up to the death that it is about.
+    fn kill_victim(
+        &mut self,
+        plot: &Plot,
+        point: Option<Point>,
+        record: Option<&mut Trace>,
+    ) -> io::Result<Death> {
+        self.enter_all(plot.first)?;
+        let (pid, tracee) = self.bring(Role::Victim)?;
+        self.enter_all(plot.then)?;
+        let reached = self.step_to(&tracee, point, record)?;
+        if self.scene.wants_quiet() {
+            self.settle_all()?;
+        }
+        self.scene.at_point();
+        self.enter_all(plot.at_point)?;
+        let epoch = epoch();
+        tracee.kill()?;
+        Ok(Death { pid, reached, at: Instant::now(), epoch })
+    }
+
+    /// Another death, of one who came after the first.
+    fn kill_heir(
+        &mut self,
+        others: &[Role],
+        point: Option<Point>,
+        record: Option<&mut Trace>,
+    ) -> io::Result<Death> {
+        let (pid, tracee) = self.bring(Role::Heir)?;
+        let reached = self.step_to(&tracee, point, record)?;
+        self.enter_all(others)?;
+        let epoch = epoch();
+        tracee.kill()?;
+        Ok(Death { pid, reached, at: Instant::now(), epoch })
+    }
+
+    /// Waits until all have got on, then until those have who come last; whoever uses a lock after a lost wake-up makes up for
+    /// it, so they come when the others are done.
+    fn await_ending(&mut self, case: &Case, death: Instant) -> io::Result<bool> {
+        let hang = if case.expect == Expect::Good { HANG } else { WANTED_HANG };
+        let all_done = self.finish_all(hang)?;
+        self.slowest = self.slowest.max(death.elapsed());
+        if !all_done || case.plot.late.is_empty() {
+            return Ok(all_done);
+        }
+        let start = Instant::now();
+        for role in case.plot.late {
+            self.actors.push(Actor::start(self.scene, *role)?);
+        }
+        let all_done = self.finish_all(hang)?;
+        self.slowest = self.slowest.max(start.elapsed());
+        Ok(all_done)
+    }
+
     /// Starts actors one after the other; each comes as far as it can before the next.
     fn enter_all(&mut self, roles: &[Role]) -> io::Result<()> {
         for role in roles {
@@ -160,9 +231,9 @@ impl Show<'_> {
         Err(io::Error::other("the family was not told of a death"))
     }
 
-    /// Starts the victim and waits until it stands at the entry of the operation.
-    fn bring_victim(&mut self) -> io::Result<(u32, Tracee)> {
-        let mut victim = Actor::start(self.scene, Role::Victim)?;
+    /// Starts one who is to be killed, and waits until it stands at the entry of the operation.
+    fn bring(&mut self, role: Role) -> io::Result<(u32, Tracee)> {
+        let mut victim = Actor::start(self.scene, role)?;
         let pid = victim.pid().ok_or_else(|| io::Error::other("the victim has no pid"))?;
         let mut stopped = None;
         self.drive(SETUP, |_| {
@@ -183,11 +254,11 @@ impl Show<'_> {
         &mut self,
         tracee: &Tracee,
         point: Option<Point>,
-        trace: &mut Option<&mut Trace>,
+        mut trace: Option<&mut Trace>,
     ) -> io::Result<Reached> {
         let views = self.scene.views();
         let state = || fingerprint(&views);
-        if let Some(trace) = trace {
+        if let Some(trace) = &mut trace {
             trace.begin(state());
         }
         for steps in 0..STEPS_MAX {
@@ -202,7 +273,7 @@ impl Show<'_> {
             }
             let next = tracee.next(position, &mut self.director.code)?;
             if tracee.step(next)? == Step::Asleep {
-                if let Some(trace) = trace {
+                if let Some(trace) = &mut trace {
                     trace.sleep(state());
                 }
                 if is_here(true) || !self.release_held()? {
@@ -212,7 +283,10 @@ impl Show<'_> {
                 tracee.finish_step()?;
                 self.slowest = self.slowest.max(released.elapsed());
             }
-            if let Some(trace) = trace {
+            if next != Next::Ordinary && self.scene.in_turns() {
+                self.settle_all()?;
+            }
+            if let Some(trace) = &mut trace {
                 trace.step(position, next != Next::Ordinary, state());
             }
         }
@@ -240,7 +314,7 @@ impl Show<'_> {
         })
     }
 
-    fn verdict(&self, all_done: bool, reached: Reached, victim_pid: u32) -> Result<(), String> {
+    fn verdict(&self, all_done: bool, victim: Death, heir: Option<Death>) -> Result<(), String> {
         let mut reports = Vec::new();
         for actor in &self.actors {
             if let Progress::Done(result) = actor.progress() {
@@ -251,7 +325,8 @@ impl Show<'_> {
         if !all_done {
             return Err(format!("HANG: {}; done: {reports:?}", self.unfinished()));
         }
-        let ending = Ending { place: reached.place, victim_pid, reports };
+        let (place, victim_pid) = (victim.reached.place, victim.pid);
+        let ending = Ending { place, victim_pid, heir_pid: heir.map(|heir| heir.pid), reports };
         self.scene.judge(&ending).map_err(|why| format!("{why} ({ending:?})"))
     }
 

@@ -17,6 +17,7 @@ struct Sum {
     passed: usize,
     failed: usize,
     kills: usize,
+    pairs: usize,
     states: usize,
     drifted: usize,
     late: usize,
@@ -83,6 +84,7 @@ impl Sum {
         self.passed += usize::from(is_passed);
         self.failed += usize::from(!is_passed);
         self.kills += figures.kills;
+        self.pairs += figures.pairs;
         self.states += figures.states;
         self.drifted += figures.drifted;
         self.late += figures.late;
@@ -92,8 +94,9 @@ impl Sum {
     fn print(&self, took: Duration) {
         let build = if cfg!(debug_assertions) { "debug" } else { "release" };
         println!(
-            "\n{} kills, {} shared states, {} drifted, {} late; the others got on after at most {:.1} ms; {:.1} s ({build} build)",
+            "\n{} kills, {} pairs of deaths, {} shared states, {} drifted, {} late; the others got on after at most {:.1} ms; {:.1} s ({build} build)",
             self.kills,
+            self.pairs,
             self.states,
             self.drifted,
             self.late,

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use crate::actor::{Cue, Role};
 use crate::memory::View;
@@ -24,6 +25,19 @@ pub(crate) trait Scene {
     /// family must know of the death before he does something about it: for a director who uses the subject himself, and
     /// who cannot tell of deaths while he waits.
     fn wants_quiet(&self) -> bool {
+        false
+    }
+
+    /// How long those who live may need to get on after the death before a wake-up is said to be lost. A sleeper in the family
+    /// looks by itself whether whom it waits for is dead, first 100 ms after it fell asleep, and so makes up for a wake-up that
+    /// was lost. Most have slept for some time when the victim dies.
+    fn slack(&self) -> Duration {
+        Duration::from_millis(50)
+    }
+
+    /// Whether the others go as far as they can after each of the victim's system calls, so that it finds the same at each
+    /// walk: for an operation in which it works with others hand in hand.
+    fn in_turns(&self) -> bool {
         false
     }
 
@@ -52,6 +66,8 @@ pub(crate) enum Place {
 pub(crate) struct Ending {
     pub(crate) place: Place,
     pub(crate) victim_pid: u32,
+    /// Of the one who was killed after the victim, if there was one.
+    pub(crate) heir_pid: Option<u32>,
     pub(crate) reports: Vec<(Role, String)>,
 }
 
@@ -77,7 +93,9 @@ pub(crate) struct Plot {
     pub(crate) then: &'static [Role],
     /// Between kill point and death.
     pub(crate) at_point: &'static [Role],
-    /// After the death.
+    /// If an heir comes after the death and is killed as well: who comes between its kill point and its death.
+    pub(crate) second: Option<&'static [Role]>,
+    /// After the last death.
     pub(crate) late: &'static [Role],
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Trace {
     positions: Vec<u64>,
     /// After how many instructions something has changed.
     changes: BTreeSet<Point>,
+    /// After how many each state was seen first.
+    firsts: BTreeSet<Point>,
     states: HashSet<u64>,
     last: Option<u64>,
 }
@@ -58,6 +60,12 @@ impl Trace {
         self.positions.get(steps).copied()
     }
 
+    /// Where each shared state was seen first, and each sleep: the points that differ for whoever is left.
+    pub(crate) fn distinct_points(&self) -> Vec<Point> {
+        let sleeps = self.changes.iter().filter(|point| point.is_asleep);
+        self.firsts.iter().chain(sleeps).copied().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// Where to kill. The end is not among them: everybody kills there.
     pub(crate) fn points(&self, density: Density) -> Vec<Point> {
         let mut points = self.changes.clone();
@@ -72,7 +80,9 @@ impl Trace {
     }
 
     fn note(&mut self, state: u64) -> bool {
-        self.states.insert(state);
+        if self.states.insert(state) {
+            self.firsts.insert(Point { steps: self.len(), is_asleep: false });
+        }
         self.last.replace(state) != Some(state)
     }
 }
@@ -98,6 +108,12 @@ mod tests {
         let steps: Vec<_> = points.iter().map(|point| (point.steps, point.is_asleep)).collect();
         assert_eq!(steps, [(0, false), (2, false), (2, true), (3, false)]);
         assert_eq!(trace().states(), 2);
+    }
+
+    #[test]
+    fn a_state_that_comes_back_is_no_other_one() {
+        let steps: Vec<_> = trace().distinct_points().iter().map(|point| point.steps).collect();
+        assert_eq!(steps, [0, 2, 2]);
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Scene for CondvarScene {
                 let _guard = self.enter()?;
                 cue.hold()?;
             }
-            Role::Survivor | Role::Corpse => drop(self.enter()?),
+            Role::Survivor | Role::Corpse | Role::Heir => drop(self.enter()?),
         }
         Ok(String::new())
     }

@@ -7,7 +7,9 @@ mod event;
 mod link;
 mod mutex;
 mod once;
+mod outbox;
 mod pair;
+mod pipe;
 mod ring;
 mod rwlock;
 mod seeded;
@@ -21,7 +23,8 @@ use procession_sync::{LockError, Mutex};
 use crate::actor::Role::{Barger, Corpse, Holder, Sleeper, Survivor};
 use crate::scene::{Case, Plot, Scene};
 
-const NOBODY: Plot = Plot { setting: "", first: &[], then: &[], at_point: &[], late: &[] };
+const NOBODY: Plot =
+    Plot { setting: "", first: &[], then: &[], at_point: &[], second: None, late: &[] };
 
 /// Nobody but the victim, and one who comes after its death.
 const ALONE: Plot = Plot { setting: "alone", late: &[Survivor], ..NOBODY };
@@ -44,6 +47,12 @@ const TORN_SLEEPER: Plot = Plot { setting: "second death, sleeper", at_point: &[
 const TORN_BARGER: Plot =
     Plot { setting: "second death, sleeper, barger", at_point: &[Sleeper, Barger], ..TORN };
 
+/// Whoever comes after the death is killed as well, at each of its steps.
+const HEIR: Plot = Plot { setting: "heir", second: Some(&[]), ..ALONE };
+/// As above, and somebody waits for the heir when it dies.
+const HEIR_SLEEPER: Plot = Plot { setting: "heir and sleeper", second: Some(&[Sleeper]), ..ALONE };
+
+const TWICE: &[Plot] = &[HEIR, HEIR_SLEEPER];
 const FREE: &[Plot] = &[ALONE, CONTENDED, CONTENDED_BARGER];
 const HELD: &[Plot] = &[ALONE, SLEEPER, BARGER];
 const REPAIR: &[Plot] = &[TORN, TORN_SLEEPER, TORN_BARGER];
@@ -72,6 +81,8 @@ pub(crate) fn all() -> Vec<Case> {
         seeded::cases,
         ring::cases,
         link::cases,
+        outbox::cases,
+        pipe::cases,
         mutex::cases,
         rwlock::cases,
         semaphore::cases,

@@ -7,7 +7,7 @@ use procession_shm::sync::atomic::{AtomicU32, Ordering};
 use procession_sync::{LockError, Mutex, MutexGuard};
 
 use super::pair::{self, Holds, INTACT, Pair, died};
-use super::{FREE, HELD, REPAIR, each};
+use super::{FREE, HELD, REPAIR, TWICE, each};
 use crate::actor::{Cue, Role};
 use crate::memory::{ForkShared, View};
 use crate::scene::{Case, Ending, Scene};
@@ -47,6 +47,9 @@ pub(super) fn cases() -> Vec<Case> {
         ("mutex lock_or_reset", Op::LockOrReset, FREE),
         ("mutex lock_or_reset", Op::LockOrReset, REPAIR),
         ("mutex lock_or_keep", Op::LockOrKeep, REPAIR),
+        ("mutex lock", Op::Lock, TWICE),
+        ("mutex unlock", Op::Unlock, TWICE),
+        ("mutex lock_or_reset", Op::LockOrReset, TWICE),
     ];
     let each = |(name, op, plots)| each(name, plots, move || MutexScene::build(op));
     ops.into_iter().flat_map(each).collect()
@@ -127,7 +130,7 @@ impl Scene for MutexScene {
         match role {
             Role::Victim => self.victim(cue),
             Role::Corpse => self.corpse(cue),
-            Role::Sleeper | Role::Survivor => {
+            Role::Sleeper | Role::Survivor | Role::Heir => {
                 let (mut guard, report) = self.enter()?;
                 guard.bump();
                 Ok(report)

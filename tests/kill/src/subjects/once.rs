@@ -4,7 +4,7 @@ use std::io;
 
 use procession_sync::{LockError, OnceLock};
 
-use super::{ALONE, REPAIR, each};
+use super::{ALONE, REPAIR, TWICE, each};
 use crate::actor::{Cue, Role};
 use crate::memory::{ForkShared, View};
 use crate::scene::{Case, Ending, Place, Plot, Scene};
@@ -30,6 +30,7 @@ pub(super) fn cases() -> Vec<Case> {
         ("once get_or_init", Op::GetOrInit, plots),
         ("once set", Op::Set, plots),
         ("once get_or_init", Op::GetOrInit, REPAIR),
+        ("once get_or_init", Op::GetOrInit, TWICE),
     ];
     let each = |(name, op, plots)| each(name, plots, move || OnceScene::build(op));
     ops.into_iter().flat_map(each).collect()

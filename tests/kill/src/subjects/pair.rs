@@ -63,13 +63,17 @@ pub(crate) struct Holds {
 /// where it is clear whether the victim held the lock, somebody is told exactly if it did.
 pub(crate) fn judge(ending: &Ending, holds: Holds, others: &[u32]) -> Result<(), String> {
     let of_victim = died(ending.victim_pid);
-    let of_others: Vec<_> = others.iter().map(|pid| died(*pid)).collect();
+    let of_others: Vec<_> = others.iter().chain(&ending.heir_pid).map(|pid| died(*pid)).collect();
     let mut was_told = false;
     for report in ending.all().filter(|report| report.starts_with("died")) {
         was_told |= report == of_victim;
         if report != of_victim && !of_others.iter().any(|other| other == report) {
             return Err("somebody was told of a death that was not".to_owned());
         }
+    }
+    // An heir may have been told, and have taken what it heard along.
+    if ending.heir_pid.is_some() {
+        return Ok(());
     }
     let must = match ending.place {
         Place::First => holds.before,

@@ -6,7 +6,7 @@ use procession_shm::sync::atomic::{AtomicU32, Ordering};
 use procession_sync::{LockError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::pair::{self, Holds, INTACT, Pair, died};
-use super::{FREE, HELD, REPAIR, each};
+use super::{FREE, HELD, REPAIR, TWICE, each};
 use crate::actor::{Cue, Role};
 use crate::memory::{ForkShared, View};
 use crate::scene::{Case, Ending, Scene};
@@ -42,6 +42,9 @@ pub(super) fn cases() -> Vec<Case> {
         ("rwlock end of write", Op::EndWrite, HELD),
         ("rwlock read", Op::Read, REPAIR),
         ("rwlock write_or_reset", Op::WriteOrReset, REPAIR),
+        ("rwlock end of read", Op::EndRead, TWICE),
+        ("rwlock write", Op::Write, TWICE),
+        ("rwlock end of write", Op::EndWrite, TWICE),
     ];
     let each = |(name, op, plots)| each(name, plots, move || RwLockScene::build(op));
     ops.into_iter().flat_map(each).collect()
@@ -131,7 +134,7 @@ impl Scene for RwLockScene {
         match role {
             Role::Victim => self.victim(cue),
             Role::Corpse => self.corpse(cue),
-            Role::Sleeper | Role::Survivor => {
+            Role::Sleeper | Role::Survivor | Role::Heir => {
                 let (mut guard, report) = self.write()?;
                 guard.bump();
                 Ok(report)
