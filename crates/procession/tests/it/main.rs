@@ -7,5 +7,6 @@ mod in_main;
 mod odd_tree;
 mod pages;
 mod programs;
+mod surface;
 mod tree_hash;
 mod tutorials;
