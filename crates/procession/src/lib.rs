@@ -27,6 +27,10 @@
 //! | `&[T]` cannot be sent to another process | take a `Vec<T>`; the caller may still pass the slice |
 //! | cannot be returned from a function that runs in another process | return [`procession::Result<T>`](Result): `?` converts any error |
 //! | `Point` cannot be sent to another process | `#[derive(serde::Serialize, serde::Deserialize)]` on `Point` |
+//! | incorrect number of function parameters | a function of two arguments is for [`starmap`](Pool::starmap); of more, write `\|(a, b, c)\| f(a, b, c)` and pass tuples |
+//! | `i32` cannot be passed for a parameter of type `u64` | numbers are not converted: give the items the type of the parameter |
+//! | `&SharedBuf` cannot be passed for a parameter of type `SharedBuf`; use of moved value | what has one owner is passed by value, to one process |
+//! | `Result<MutexGuard<..>, LockError>` cannot be dereferenced | `lock()?`: the last holder may have died |
 //!
 //! This crate only puts the floors of the house under one roof: it has no code of its own.
 
