@@ -39,6 +39,7 @@ impl PoolBuilder {
                 backlog: None,
                 ring_len: RING_LEN,
                 result_len_max: RESULT_LEN_MAX,
+                trusting: false,
             },
         }
     }
@@ -76,6 +77,16 @@ impl PoolBuilder {
     /// How many bytes a result may have, by default 1 GiB. A longer one is a [`TaskError::Encode`](crate::TaskError::Encode).
     pub fn result_len_max(mut self, bytes: usize) -> Self {
         self.config.result_len_max = bytes;
+        self
+    }
+
+    /// Trusts the workers, and the code that they run, as this process trusts itself: results may hold trusting handles
+    /// ([`Shared`](procession_shm::Shared), buffers that are not copied). By default these are a
+    /// [`TaskError::Untrusted`](crate::TaskError::Untrusted), and a buffer is copied unless it can be frozen.
+    ///
+    /// Arguments may hold trusting handles in any pool: to whom you give one, you trust with that memory.
+    pub fn trusting(mut self) -> Self {
+        self.config.trusting = true;
         self
     }
 

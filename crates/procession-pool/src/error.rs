@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procession_channel::codec::{DecodeError, EncodeError};
-use procession_process::link::ItemTooLarge;
+use procession_process::link::{ItemTooLarge, TooManyHandles};
 use procession_process::{Exit, Report, SpawnError};
 use procession_shm::SegmentError;
+use procession_shm::transfer::TransferError;
 
 /// Why one item of a call, or one submitted task, has no result. All other items are untouched by it.
 ///
@@ -94,6 +95,12 @@ pub enum TaskError {
         /// Why.
         reason: Arc<str>,
     },
+    /// The result holds a trusting handle (memory with locks in it), and the pool does not trust its workers.
+    #[non_exhaustive]
+    Untrusted {
+        /// Index of the item.
+        item: usize,
+    },
     /// The result was given out before: by `try_get`, `get_timeout` or an earlier poll of the future.
     Taken,
     /// The pool was closed before the item got in.
@@ -128,7 +135,8 @@ impl TaskError {
             | Self::Corrupt { item, .. }
             | Self::Cancelled { item }
             | Self::Encode { item, .. }
-            | Self::Decode { item, .. } => Some(*item),
+            | Self::Decode { item, .. }
+            | Self::Untrusted { item } => Some(*item),
             Self::Taken | Self::Closed | Self::Broken(_) => None,
         }
     }
@@ -197,6 +205,10 @@ impl fmt::Display for TaskError {
             Self::Cancelled { item } => write!(f, "item {item} was cancelled")?,
             Self::Encode { item, reason } => write!(f, "item {item} cannot be encoded: {reason}")?,
             Self::Decode { item, reason } => write!(f, "item {item} cannot be decoded: {reason}")?,
+            Self::Untrusted { item } => write!(
+                f,
+                "item {item} returned a handle that only a trusted worker may send: build the pool with `.trusting()` if you trust the code that it runs"
+            )?,
             Self::Taken => f.write_str("the result of this task was taken before")?,
             Self::Closed => f.write_str("the pool is closed and takes no more tasks")?,
             Self::Broken(error) => write!(f, "the pool cannot work any more: {error}")?,
@@ -262,6 +274,17 @@ pub enum SubmitError {
     /// The argument cannot be encoded.
     #[error("the argument cannot be encoded: {0}")]
     Encode(#[source] EncodeError),
+    /// A handle in the argument cannot be sent.
+    #[error("a handle in the argument cannot be sent: {0}")]
+    Handle(#[source] TransferError),
+    /// The context, which every worker gets, holds a handle that can have only one owner.
+    #[error(
+        "what all items share holds a handle that can have only one owner: pass it as the argument of one task, or share a `SharedSlice` or `Shared` instead"
+    )]
+    SharedMove,
+    /// The argument has too many handles.
+    #[error(transparent)]
+    TooManyHandles(#[from] TooManyHandles),
     /// The encoded argument is too long.
     #[error(transparent)]
     TooLarge(#[from] ItemTooLarge),

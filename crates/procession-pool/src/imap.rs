@@ -1,5 +1,8 @@
 //! Results as a stream: input is pulled as results are taken.
 
+#[cfg(feature = "stream")]
+mod stream;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::{Fuse, FusedIterator};
@@ -8,10 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procession_channel::Message;
-use procession_channel::codec::{Limits, decode, decode_owned};
+use procession_channel::codec::{Limits, decode};
 use procession_process::function::Function;
-use procession_process::link::Frame;
+use procession_process::link::{Frame, SharedValue};
 use procession_shm::Deadline;
+
+#[cfg(feature = "stream")]
+pub use stream::ImapStream;
 
 use crate::core::Core;
 use crate::core::call::Options;
@@ -71,6 +77,8 @@ pub struct Imap<'p, I: Iterator, R> {
     arrived: BTreeMap<usize, Delivery>,
     /// Those that are being yielded.
     current: Option<Results>,
+    /// An item had handles: then each travels alone, and only few are pulled.
+    has_handles: bool,
     /// Why nothing more will come, once known.
     end: Option<TaskError>,
     pool: PhantomData<&'p Pool>,
@@ -81,7 +89,7 @@ pub struct Imap<'p, I: Iterator, R> {
 pub(crate) struct Setup<X> {
     /// Or why the call cannot even begin.
     pub(crate) function: Result<Function, SubmitError>,
-    pub(crate) context: Option<Arc<[u8]>>,
+    pub(crate) context: Option<Arc<SharedValue>>,
     pub(crate) encode: Encode<X>,
     pub(crate) options: Options,
     pub(crate) is_ordered: bool,
@@ -118,6 +126,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
             yielded: 0,
             arrived: BTreeMap::new(),
             current: None,
+            has_handles: false,
             end,
             pool: PhantomData,
             result: PhantomData,
@@ -192,11 +201,20 @@ impl<I: Iterator, R> Imap<'_, I, R> {
             let (index, encode) = (self.pulled, self.encode);
             let pushed = self.open.push(|out| encode(&item, out));
             self.pulled += 1;
-            if let Err(error) = pushed {
-                self.stage_before(index);
-                let error = TaskError::refused(index, error);
-                self.arrived.insert(index, Delivery::Failed { item: index, error });
-                return;
+            match pushed {
+                Ok(None) => {}
+                Ok(Some(alone)) => {
+                    self.has_handles = true;
+                    self.stage_before(index);
+                    self.staged.push(Chunk::new(self.call, index, alone));
+                    return;
+                }
+                Err(error) => {
+                    self.stage_before(index);
+                    let error = TaskError::refused(index, error);
+                    self.arrived.insert(index, Delivery::Failed { item: index, error });
+                    return;
+                }
             }
         }
         self.stage();
@@ -238,7 +256,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
             self.chunk = fixed;
             return;
         }
-        if self.options.timeout.is_some() {
+        if self.options.timeout.is_some() || self.has_handles {
             // A deadline is counted from the moment that the item before it was done, which is noticed after each chunk.
             self.chunk = 1;
             return;
@@ -253,7 +271,11 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     fn fetch(&mut self) {
         let (call, core) = (self.call, Arc::clone(&self.core));
         let arrived = core.wait_until(Some(call), &Deadline::NEVER, |state| state.fetch(call));
-        for delivery in arrived.unwrap_or_default() {
+        self.take_in(arrived.unwrap_or_default());
+    }
+
+    fn take_in(&mut self, deliveries: impl IntoIterator<Item = Delivery>) {
+        for delivery in deliveries {
             self.arrived.insert(delivery.first(), delivery);
         }
     }
@@ -279,31 +301,47 @@ impl<I: Iterator, R: Message> Imap<'_, I, R> {
     }
 }
 
-impl<I: Iterator, R: Message> Iterator for Imap<'_, I, R> {
-    type Item = Result<R, TaskError>;
+/// What an [`Imap`] has.
+enum Step<R> {
+    Yield(Option<Result<R, TaskError>>),
+    /// Nothing before more outcomes arrive.
+    Wait,
+}
 
-    fn next(&mut self) -> Option<Self::Item> {
+impl<I: Iterator, R: Message> Imap<'_, I, R> {
+    /// Pulls input and finds what is next, without waiting.
+    #[inline]
+    fn step(&mut self) -> Step<R> {
         if let Some(error) = self.core.disowned() {
-            return self.give_up(TaskError::Broken(Arc::new(error)));
+            return Step::Yield(self.give_up(TaskError::Broken(Arc::new(error))));
         }
         loop {
             self.feed();
             if let Some(result) = self.next_of_current() {
-                return Some(result);
+                return Step::Yield(Some(result));
             }
             match self.next_delivery() {
                 Some(Delivery::Results(results)) => self.current = Some(results),
-                Some(Delivery::Long { item, body }) => {
+                Some(single) => {
                     self.yielded += 1;
-                    let decoded = decode_owned::<R>(body, &Limits::DEFAULT);
-                    return Some(decoded.map_err(|error| TaskError::decode(item, &error)));
+                    return Step::Yield(single.into_result(self.core.config.trust()));
                 }
-                Some(Delivery::Failed { error, .. }) => {
-                    self.yielded += 1;
-                    return Some(Err(error));
-                }
-                None if self.outstanding() == 0 => return self.end.take().map(Err),
-                None => self.fetch(),
+                None if self.outstanding() == 0 => return Step::Yield(self.end.take().map(Err)),
+                None => return Step::Wait,
+            }
+        }
+    }
+}
+
+impl<I: Iterator, R: Message> Iterator for Imap<'_, I, R> {
+    type Item = Result<R, TaskError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.step() {
+                Step::Yield(next) => return next,
+                Step::Wait => self.fetch(),
             }
         }
     }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use procession_channel::codec::encode;
 use procession_channel::{IntoArg, Message};
 use procession_process::answer::One;
 use procession_process::function::Function;
-use procession_process::link::Frame;
+use procession_process::link::{Frame, Handles, SharedValue};
 use procession_process::{Outcome, SpawnError};
 
 use crate::core::call::Options;
@@ -15,7 +14,7 @@ use crate::core::chunk::Chunk;
 use crate::error::{PoolError, SubmitError, TaskError};
 use crate::imap::{Imap, Setup};
 use crate::pool::Pool;
-use crate::run::{Encode, Two, With, encode_one, encode_two};
+use crate::run::{Encode, Two, With, encode_one, encode_shared, encode_two};
 use crate::task::{self, Task};
 
 /// A call in the making: options first, then one of the verbs. Made by [`Pool::job`].
@@ -236,7 +235,7 @@ impl<'p> Job<'p> {
         K: 'static,
     {
         let function = Function::with_context::<With<K>, C, T, R>(function);
-        let context = Some(encode_context(context));
+        let context = Some(encode_shared(context));
         self.stream(function, context, encode_one::<T, I::Item>, items.into_iter(), true)
     }
 
@@ -256,20 +255,20 @@ impl<'p> Job<'p> {
         K: 'static,
     {
         let function = Function::with_context::<With<K>, C, T, R>(function);
-        let context = Some(encode_context(context));
+        let context = Some(encode_shared(context));
         self.stream(function, context, encode_one::<T, I::Item>, items.into_iter(), false)
     }
 
     fn stream<I: Iterator, R>(
         &self,
         function: Result<Function, SpawnError>,
-        context: Option<Result<Arc<[u8]>, SubmitError>>,
+        context: Option<Result<SharedValue, SubmitError>>,
         encode: Encode<I::Item>,
         input: I,
         is_ordered: bool,
     ) -> Imap<'p, I, R> {
         let (function, context) = match (function, context.transpose()) {
-            (Ok(function), Ok(context)) => (Ok(function), context),
+            (Ok(function), Ok(context)) => (Ok(function), context.map(Arc::new)),
             (Err(error), _) => (Err(broken(error)), None),
             (_, Err(error)) => (Err(error), None),
         };
@@ -388,9 +387,14 @@ impl Frames {
 
     fn push(
         &mut self,
-        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), SubmitError>,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<Handles, SubmitError>,
     ) -> Result<(), SubmitError> {
-        self.open.push(encode)?;
+        if let Some(alone) = self.open.push(encode)? {
+            self.seal();
+            self.chunks.push(Chunk::new(self.call, self.count, alone));
+            self.count += 1;
+            return Ok(());
+        }
         self.count += 1;
         if self.open.count() == self.size {
             self.seal();
@@ -399,23 +403,18 @@ impl Frames {
     }
 
     fn seal(&mut self) {
+        if self.open.count() == 0 {
+            return;
+        }
         let fresh = Frame::call(self.function, self.call);
         let full = std::mem::replace(&mut self.open, fresh).sealed();
         self.chunks.push(Chunk::new(self.call, self.count - full.count(), full));
     }
 
     fn finish(mut self) -> (Vec<Chunk>, usize) {
-        if self.open.count() > 0 {
-            self.seal();
-        }
+        self.seal();
         (self.chunks, self.count)
     }
-}
-
-fn encode_context<C: Message>(context: &C) -> Result<Arc<[u8]>, SubmitError> {
-    let mut encoded = Vec::new();
-    encode(context, &mut encoded)?;
-    Ok(encoded.into())
 }
 
 /// A function that cannot travel: no task of it will ever run.

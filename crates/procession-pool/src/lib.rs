@@ -31,14 +31,17 @@ mod core;
 mod error;
 mod imap;
 mod job;
+mod parcel;
 mod pool;
 mod run;
-mod task;
+pub mod task;
 mod worker;
 
 pub use builder::PoolBuilder;
 pub use error::{Attempts, Panic, PoolError, SubmitError, TaskError};
 pub use imap::Imap;
+#[cfg(feature = "stream")]
+pub use imap::ImapStream;
 pub use job::Job;
 pub use pool::Pool;
 pub use task::{Canceller, Task};

@@ -24,6 +24,22 @@ use crate::task::Task;
 /// capture nothing; arguments and results are everything that serde can serialize. All tasks of a worker run on one thread of
 /// it, one after the other, so a `static LazyLock` or a `thread_local!` in the task's module is one per worker.
 ///
+/// # Handles
+///
+/// Arguments, contexts and results may hold handles at any depth: ends of pipes, files and sockets
+/// ([`Fd`](procession_channel::Fd)), [`SharedSlice`](procession_shm::SharedSlice)s whose pages all workers read without a copy,
+/// [`SharedBuf`](procession_shm::SharedBuf)s, and [`Shared`](procession_shm::Shared) values with locks in them.
+///
+/// - A worker is not trusted with anything that it was not given. A `Shared` that comes from it is a [`TaskError::Untrusted`],
+///   and a buffer is copied unless it can be frozen, unless the pool is [`trusting`](PoolBuilder::trusting).
+/// - This process keeps a duplicate of a descriptor until the item that it is in has an outcome, so that the item can be given
+///   to another worker or tried again.
+/// - A handle that can have only one owner (an end of a pipe, a `SharedBuf`) is moved: it is lost with the worker it was given
+///   to, so such an item is never tried again, whatever [`Job::retries`] says, and a context cannot hold one.
+/// - Items with handles travel one by one, each to a worker that has nothing else to do, with at most 253 descriptors each.
+///
+/// # Forks and the end
+///
 /// In a process that was forked from the one that made the pool, its verbs are [`PoolError::Forked`] and dropping it does
 /// nothing.
 ///

@@ -2,35 +2,66 @@
 
 use std::marker::PhantomData;
 
-use procession_channel::codec::{DecodeError, Limits, decode};
+use procession_channel::codec::{DecodeError, Limits, decode, encode};
 use procession_channel::{IntoArg, Message};
 use procession_process::Outcome;
 use procession_process::answer::{self, finish, reason};
 use procession_process::function::{Task, Work};
+use procession_process::link::{Handles, SharedValue};
 use procession_process::panics::quietly;
+use procession_shm::transfer::{Outgoing, send_scope};
 
 use crate::error::SubmitError;
 
-/// Appends an item's encoded argument.
-pub(crate) type Encode<X> = fn(&X, &mut Vec<u8>) -> Result<(), SubmitError>;
+/// Appends an item's encoded argument; the handles in it.
+pub(crate) type Encode<X> = fn(&X, &mut Vec<u8>) -> Result<Handles, SubmitError>;
+
+/// Runs an encoder and gathers the handles in what it encodes.
+#[inline]
+fn gather(encode: impl FnOnce() -> Result<(), SubmitError>) -> Result<Outgoing, SubmitError> {
+    let sent = send_scope(encode);
+    let ((), outgoing) = sent.map_err(|unsent| match unsent.failure {
+        Some(failure) => SubmitError::Handle(failure),
+        None => unsent.error,
+    })?;
+    Ok(outgoing)
+}
 
 /// Encodes a single argument.
-pub(crate) fn encode_one<T, X: IntoArg<T>>(item: &X, out: &mut Vec<u8>) -> Result<(), SubmitError> {
-    Ok(item.encode_arg(out, &Limits::DEFAULT)?)
+#[inline]
+pub(crate) fn encode_one<T, X: IntoArg<T>>(
+    item: &X,
+    out: &mut Vec<u8>,
+) -> Result<Handles, SubmitError> {
+    let outgoing = gather(|| Ok(item.encode_arg(out, &Limits::DEFAULT)?))?;
+    Ok(Handles::take(outgoing)?)
+}
+
+/// Encodes what all items share, of which each worker gets a copy.
+pub(crate) fn encode_shared<C: Message>(context: &C) -> Result<SharedValue, SubmitError> {
+    let mut bytes = Vec::new();
+    let outgoing = gather(|| Ok(encode(context, &mut bytes)?))?;
+    if outgoing.is_moving() {
+        return Err(SubmitError::SharedMove);
+    }
+    Ok(SharedValue { bytes, handles: Handles::take(outgoing)? })
 }
 
 /// Encodes two arguments: the length of the first as a u32, the first, the second.
 pub(crate) fn encode_two<A, B, X: IntoArg<A>, Y: IntoArg<B>>(
     (first, second): &(X, Y),
     out: &mut Vec<u8>,
-) -> Result<(), SubmitError> {
-    let start = out.len();
-    out.extend_from_slice(&[0; 4]);
-    first.encode_arg(out, &Limits::DEFAULT)?;
-    let len = out.len() - start - 4;
-    let len = u32::try_from(len).map_err(|_| SubmitError::too_large(len))?;
-    out[start..start + 4].copy_from_slice(&len.to_le_bytes());
-    Ok(second.encode_arg(out, &Limits::DEFAULT)?)
+) -> Result<Handles, SubmitError> {
+    let outgoing = gather(|| {
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
+        first.encode_arg(out, &Limits::DEFAULT)?;
+        let len = out.len() - start - 4;
+        let len = u32::try_from(len).map_err(|_| SubmitError::too_large(len))?;
+        out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+        Ok(second.encode_arg(out, &Limits::DEFAULT)?)
+    })?;
+    Ok(Handles::take(outgoing)?)
 }
 
 /// Runs a function of two arguments.
@@ -38,15 +69,16 @@ pub(crate) struct Two<K>(PhantomData<K>);
 
 impl<A: Message, B: Message, R: Outcome<K>, K: 'static> Task<fn(A, B) -> R> for Two<K> {
     fn run(function: fn(A, B) -> R, work: &mut Work<'_>) -> u8 {
-        let limits = Limits::DEFAULT;
-        let (first, second) = halves(work.input);
-        let decoded: Result<(A, B), DecodeError> =
-            quietly(|| Ok((decode(first, &limits)?, decode(second, &limits)?)));
-        match decoded {
-            Ok((first, second)) => finish(work.output, || function(first, second)),
-            Err(error) => reason(work.output, answer::DECODE, &error.to_string()),
+        match quietly(|| work.decode_with(decode_two)) {
+            Ok((first, second)) => finish(&mut work.reply, || function(first, second)),
+            Err(error) => reason(work.reply.bytes, answer::DECODE, &error.to_string()),
         }
     }
+}
+
+fn decode_two<A: Message, B: Message>(input: &[u8]) -> Result<(A, B), DecodeError> {
+    let (first, second) = halves(input);
+    Ok((decode(first, &Limits::DEFAULT)?, decode(second, &Limits::DEFAULT)?))
 }
 
 fn halves(input: &[u8]) -> (&[u8], &[u8]) {
@@ -61,18 +93,13 @@ pub(crate) struct With<K>(PhantomData<K>);
 
 impl<C: Message, A: Message, R: Outcome<K>, K: 'static> Task<fn(&C, A) -> R> for With<K> {
     fn run(function: fn(&C, A) -> R, work: &mut Work<'_>) -> u8 {
-        let limits = Limits::DEFAULT;
-        if work.context.decoded.is_none() {
-            match quietly(|| decode::<C>(&work.context.encoded, &limits)) {
-                Ok(context) => work.context.decoded = Some(Box::new(context)),
-                Err(error) => return reason(work.output, answer::DECODE, &error.to_string()),
+        let argument = quietly(|| work.argument::<A>());
+        let context = quietly(|| work.context.get::<C>());
+        match (context, argument) {
+            (Ok(context), Ok(argument)) => finish(&mut work.reply, || function(context, argument)),
+            (Err(error), _) | (_, Err(error)) => {
+                reason(work.reply.bytes, answer::DECODE, &error.to_string())
             }
-        }
-        let context = work.context.decoded.as_ref().and_then(|any| any.downcast_ref::<C>());
-        match (context, quietly(|| decode::<A>(work.input, &limits))) {
-            (Some(context), Ok(argument)) => finish(work.output, || function(context, argument)),
-            (None, _) => reason(work.output, answer::DECODE, "the context has another type"),
-            (_, Err(error)) => reason(work.output, answer::DECODE, &error.to_string()),
         }
     }
 }

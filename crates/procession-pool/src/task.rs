@@ -1,4 +1,6 @@
-//! A submitted task: a result that will be there later.
+//! Submitted tasks: results that will be there later, alone ([`Task`]) and many at once ([`wait()`], [`as_completed`]).
+
+mod group;
 
 use std::fmt;
 use std::future::Future;
@@ -10,16 +12,19 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use procession_channel::Message;
-use procession_channel::codec::{Limits, decode, decode_owned};
+use procession_channel::codec::{Limits, decode};
 use procession_shm::Deadline;
+use procession_shm::transfer::Trust;
 
-use crate::core::Core;
+pub use group::{AsCompleted, Until, as_completed, wait};
+
 use crate::core::call::Consumer;
 use crate::core::chunk::{CallId, Delivery};
+use crate::core::{Core, State};
 use crate::error::TaskError;
 
-/// Makes a task's result from what arrived, in the order of the items.
-pub(crate) type Assemble<R> = fn(Vec<Delivery>) -> Result<R, TaskError>;
+/// Makes a task's result from what arrived, in the order of the items, from workers that are trusted so far.
+pub(crate) type Assemble<R> = fn(Vec<Delivery>, Trust) -> Result<R, TaskError>;
 
 /// A task that was handed to a pool with [`submit`](crate::Pool::submit) or [`map_async`](crate::Pool::map_async): a result
 /// that will be there later.
@@ -81,6 +86,14 @@ impl<R> Task<R> {
         &self.canceller.core
     }
 
+    /// Whether it is done, and whether it has failed.
+    fn standing(&self, state: &State) -> (bool, bool) {
+        let failed = self.arrived.iter().any(Delivery::is_failure);
+        let (call, fetched) = (self.canceller.call, self.arrived_items);
+        let is_done = self.is_complete() || state.has_outcome(call, fetched, self.items);
+        (is_done, failed || state.has_failure(call))
+    }
+
     /// Waits for the result.
     ///
     /// Blocks until the task is done, has failed for good, or was cancelled.
@@ -140,8 +153,7 @@ impl<R> Task<R> {
 
     /// Whether the result is known: all items are there, or one of them has failed.
     fn is_complete(&self) -> bool {
-        let failed = |delivery: &Delivery| matches!(delivery, Delivery::Failed { .. });
-        self.arrived_items >= self.items || self.arrived.iter().any(failed)
+        self.arrived_items >= self.items || self.arrived.iter().any(Delivery::is_failure)
     }
 
     fn finish(&mut self) -> Result<R, TaskError> {
@@ -150,7 +162,7 @@ impl<R> Task<R> {
         }
         let mut arrived = std::mem::take(&mut self.arrived);
         arrived.sort_by_key(Delivery::first);
-        (self.assemble)(arrived)
+        (self.assemble)(arrived, self.core().config.trust())
     }
 
     /// Whether the task is done, failed or cancelled, so that [`get`](Self::get) would not block.
@@ -273,26 +285,25 @@ impl<R> fmt::Debug for Task<R> {
 }
 
 /// The result of a task that is one item.
-pub(crate) fn only<R: Message>(deliveries: Vec<Delivery>) -> Result<R, TaskError> {
-    all(deliveries)?.pop().ok_or(TaskError::Taken)
+pub(crate) fn only<R: Message>(deliveries: Vec<Delivery>, trust: Trust) -> Result<R, TaskError> {
+    all(deliveries, trust)?.pop().ok_or(TaskError::Taken)
 }
 
 /// The results of all items, or the error of the first one that failed.
-pub(crate) fn all<R: Message>(deliveries: Vec<Delivery>) -> Result<Vec<R>, TaskError> {
+pub(crate) fn all<R: Message>(
+    deliveries: Vec<Delivery>,
+    trust: Trust,
+) -> Result<Vec<R>, TaskError> {
     let mut results = Vec::new();
     for delivery in deliveries {
         match delivery {
-            Delivery::Failed { error, .. } => return Err(error),
             Delivery::Results(mut batch) => {
                 while let Some((item, bytes)) = batch.take() {
                     let decoded = decode::<R>(bytes, &Limits::DEFAULT);
                     results.push(decoded.map_err(|error| TaskError::decode(item, &error))?);
                 }
             }
-            Delivery::Long { item, body } => {
-                let decoded = decode_owned::<R>(body, &Limits::DEFAULT);
-                results.push(decoded.map_err(|error| TaskError::decode(item, &error))?);
-            }
+            single => results.extend(single.into_result::<R>(trust).transpose()?),
         }
     }
     Ok(results)

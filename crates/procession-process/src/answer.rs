@@ -3,6 +3,7 @@
 //! | tag | bytes |
 //! |---|---|
 //! | [`OK`] | the function's value |
+//! | [`OK_WITH_HANDLES`] | the function's value, whose handles came beside it |
 //! | [`FAILED`] | the [`Report`] of its failure |
 //! | [`PANICKED`] | message, location and backtrace |
 //! | [`DECODE`] | why the argument could not be decoded |
@@ -12,10 +13,11 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use procession_channel::Message;
-use procession_channel::codec::{Limits, decode, encode, encode_owned};
+use procession_channel::codec::{EncodeError, Limits, decode, encode, encode_owned};
+use procession_shm::transfer::{Outgoing, send_scope};
 
 use crate::failure::{Report, shorten};
-use crate::function::{Task, Work};
+use crate::function::{Reply, Task, Work};
 use crate::outcome::Outcome;
 use crate::panics::{self, Told};
 
@@ -29,6 +31,9 @@ pub const PANICKED: u8 = 2;
 pub const DECODE: u8 = 3;
 /// Why the result could not be encoded.
 pub const ENCODE: u8 = 4;
+
+/// The function's value, whose handles came beside it.
+pub const OK_WITH_HANDLES: u8 = 5;
 
 /// How many bytes the explanation of a failure may have; longer texts are cut.
 pub const TROUBLE_LEN_MAX: usize = 64 << 10;
@@ -79,37 +84,53 @@ pub struct One<K>(PhantomData<K>);
 impl<A: Message, R: Outcome<K>, K: 'static> Task<fn(A) -> R> for One<K> {
     fn run(function: fn(A) -> R, work: &mut Work<'_>) -> u8 {
         match panics::quietly(|| work.argument::<A>()) {
-            Ok(argument) => finish(work.output, || function(argument)),
-            Err(error) => reason(work.output, DECODE, &error.to_string()),
+            Ok(argument) => finish(&mut work.reply, || function(argument)),
+            Err(error) => reason(work.reply.bytes, DECODE, &error.to_string()),
         }
     }
 }
 
 /// Calls the function and writes down what came of it; the tag.
-pub fn finish<R: Outcome<K>, K>(output: &mut Vec<u8>, call: impl FnOnce() -> R) -> u8 {
+pub fn finish<R: Outcome<K>, K>(reply: &mut Reply<'_>, call: impl FnOnce() -> R) -> u8 {
     let done = panics::catch(|| match call().into_result() {
-        Ok(value) => match encode_owned(value, output) {
-            Ok(()) if output.len() > LEN_MAX.load(Ordering::Relaxed) => too_long(output),
+        Ok(value) => match write(value, reply) {
+            Ok(()) if reply.bytes.len() > LEN_MAX.load(Ordering::Relaxed) => too_long(reply),
             Ok(()) => OK,
-            Err(error) => reason(output, ENCODE, &error.to_string()),
+            Err(why) => reason(reply.bytes, ENCODE, &why),
         },
-        Err(failure) => tell(output, FAILED, &failure.into_report().shortened(TEXT_LEN_MAX)),
+        Err(failure) => tell(reply.bytes, FAILED, &failure.into_report().shortened(TEXT_LEN_MAX)),
     });
     done.unwrap_or_else(|(mut message, mut location, mut backtrace)| {
         let share = TEXT_LEN_MAX / 3;
         for text in [&mut message, &mut location, &mut backtrace] {
             shorten(text, share);
         }
-        tell(output, PANICKED, &(message, location, backtrace))
+        tell(reply.bytes, PANICKED, &(message, location, backtrace))
     })
 }
 
-fn too_long(output: &mut Vec<u8>) -> u8 {
-    let (len, limit) = (output.len(), LEN_MAX.load(Ordering::Relaxed));
+/// Encodes a value, with the handles in it where they can travel.
+fn write<T: Message>(value: T, reply: &mut Reply<'_>) -> Result<(), String> {
+    let bytes = &mut *reply.bytes;
+    let Some(handles) = &mut reply.handles else {
+        return encode_owned(value, bytes).map_err(|error: EncodeError| error.to_string());
+    };
+    let ((), outgoing) = send_scope(|| encode_owned(value, bytes)).map_err(|unsent| {
+        unsent.failure.map_or_else(|| unsent.error.to_string(), |failure| failure.to_string())
+    })?;
+    **handles = outgoing;
+    Ok(())
+}
+
+fn too_long(reply: &mut Reply<'_>) -> u8 {
+    let (len, limit) = (reply.bytes.len(), LEN_MAX.load(Ordering::Relaxed));
+    if let Some(handles) = &mut reply.handles {
+        **handles = Outgoing::default();
+    }
     let text = format!(
         "the result has {len} bytes, over the limit of {limit}: return it in parts, through a file, or raise `result_len_max` of the builder"
     );
-    reason(output, ENCODE, &text)
+    reason(reply.bytes, ENCODE, &text)
 }
 
 /// Replaces the output by why it could not be made; returns `tag`.

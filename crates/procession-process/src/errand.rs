@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer;
 use crate::error::SpawnError;
-use crate::function::{Context, Function, Work};
+use crate::function::{Context, Function, Reply, Work};
 use crate::launcher::Start;
 use crate::panics::{self, Printing};
 use crate::stderr::complain;
@@ -83,7 +83,8 @@ fn run(start: Start) -> io::Result<u8> {
     let function = function.locate().ok_or(io::ErrorKind::InvalidData)?;
     let (mut output, mut context) = (Vec::new(), Context::default());
     let handles = Some(fds.collect());
-    let work = &mut Work { input, output: &mut output, context: &mut context, handles };
+    let reply = Reply { bytes: &mut output, handles: None };
+    let work = &mut Work { input, reply, context: &mut context, handles };
     outbox::begin(&outbox)?;
     let tag = function.run(work);
     if let Err(error) = outbox::leave(&outbox, tag, &output) {

@@ -22,7 +22,7 @@ use std::os::fd::OwnedFd;
 
 use procession_channel::Message;
 use procession_channel::codec::{DecodeError, Limits, decode};
-use procession_shm::transfer::{Trust, receive_scope};
+use procession_shm::transfer::{Outgoing, Trust, receive_scope};
 
 use crate::{SpawnError, image};
 
@@ -31,12 +31,21 @@ use crate::{SpawnError, image};
 pub struct Work<'a> {
     /// The encoded argument.
     pub input: &'a [u8],
-    /// Where the encoded result goes; empty at first.
-    pub output: &'a mut Vec<u8>,
+    /// Where the result goes.
+    pub reply: Reply<'a>,
     /// What all items of this call share.
     pub context: &'a mut Context,
     /// The descriptors of the handles in the argument; `None` where no handles can travel.
     pub handles: Option<Vec<OwnedFd>>,
+}
+
+/// Where a result goes.
+#[derive(Debug)]
+pub struct Reply<'a> {
+    /// Its encoded bytes; empty at first.
+    pub bytes: &'a mut Vec<u8>,
+    /// What goes beside them; `None` where no handles can travel.
+    pub handles: Option<&'a mut Outgoing>,
 }
 
 impl Work<'_> {
@@ -52,11 +61,16 @@ impl Work<'_> {
     /// Decodes the input in a way of the caller's own, with the handles in it.
     pub fn decode_with<T>(&mut self, decoder: impl FnOnce(&[u8]) -> T) -> T {
         let input = self.input;
-        match self.handles.take() {
-            // Who started this process shares its memory with it in any case.
-            Some(handles) => receive_scope(handles, Trust::Trusting, || decoder(input)).value,
-            None => decoder(input),
-        }
+        with_handles(self.handles.take(), || decoder(input))
+    }
+}
+
+/// Runs a decoder with the descriptors that came with what it decodes.
+fn with_handles<T>(handles: Option<Vec<OwnedFd>>, decoder: impl FnOnce() -> T) -> T {
+    match handles {
+        // Who started this process shares its memory with it in any case.
+        Some(handles) => receive_scope(handles, Trust::Trusting, decoder).value,
+        None => decoder(),
     }
 }
 
@@ -65,8 +79,28 @@ impl Work<'_> {
 pub struct Context {
     /// The encoded value, until it is decoded.
     pub encoded: Vec<u8>,
+    /// The descriptors of the handles in it, until it is decoded.
+    pub handles: Option<Vec<OwnedFd>>,
     /// The decoded value.
     pub decoded: Option<Box<dyn Any>>,
+}
+
+impl Context {
+    /// The value, decoded if no item before wanted it.
+    ///
+    /// # Errors
+    ///
+    /// What the codec finds wrong with it; then, and for every item after it, that it cannot be decoded.
+    pub fn get<C: Message>(&mut self) -> Result<&C, DecodeError> {
+        if self.decoded.is_none() {
+            let (encoded, handles) = (&self.encoded, self.handles.take());
+            let decoded: C = with_handles(handles, || decode(encoded, &Limits::DEFAULT))?;
+            self.decoded = Some(Box::new(decoded));
+        }
+        let decoded = self.decoded.as_ref().and_then(|any| any.downcast_ref());
+        let reason = std::borrow::Cow::Borrowed("the context has another type");
+        decoded.ok_or(DecodeError::Invalid { reason })
+    }
 }
 
 impl fmt::Debug for Context {
@@ -206,7 +240,7 @@ mod tests {
 
     impl Task<fn(u8) -> u8> for Twice {
         fn run(function: fn(u8) -> u8, work: &mut Work<'_>) -> u8 {
-            work.output.push(function(work.input[0]));
+            work.reply.bytes.push(function(work.input[0]));
             7
         }
     }
@@ -218,8 +252,8 @@ mod tests {
         let again = unsafe { Function::from_words(function.to_words()) };
         assert_eq!(again, function);
         let (mut output, mut context) = (Vec::new(), Context::default());
-        let mut work =
-            Work { input: &[21], output: &mut output, context: &mut context, handles: None };
+        let reply = Reply { bytes: &mut output, handles: None };
+        let mut work = Work { input: &[21], reply, context: &mut context, handles: None };
         assert_eq!(again.locate().unwrap().run(&mut work), 7);
         assert_eq!(output, [42]);
     }

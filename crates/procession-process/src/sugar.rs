@@ -115,8 +115,8 @@ struct Several<K>(PhantomData<K>);
 impl<P: Parameters, O: Outcome<K>, K: 'static> Task<fn(P) -> O> for Several<K> {
     fn run(function: fn(P) -> O, work: &mut Work<'_>) -> u8 {
         match work.decode_with(P::decode) {
-            Ok(parameters) => finish(work.output, || function(parameters)),
-            Err(error) => reason(work.output, answer::DECODE, &error.to_string()),
+            Ok(parameters) => finish(&mut work.reply, || function(parameters)),
+            Err(error) => reason(work.reply.bytes, answer::DECODE, &error.to_string()),
         }
     }
 }

@@ -37,9 +37,11 @@
 #![forbid(unsafe_code)]
 
 pub use procession_channel::{Fd, IntoArg, Message, pipe};
+#[cfg(feature = "stream")]
+pub use procession_pool::ImapStream;
 pub use procession_pool::{
     Attempts, Canceller, Imap, Job, Panic, Pool, PoolBuilder, PoolError, SubmitError, Task,
-    TaskError,
+    TaskError, task,
 };
 #[cfg(feature = "sandbox")]
 pub use procession_process::Sandbox;

@@ -6,7 +6,9 @@ use std::task::Waker;
 use std::thread::Thread;
 use std::time::Duration;
 
-use super::chunk::Delivery;
+use procession_process::link::SharedValue;
+
+use super::chunk::{Chunk, Delivery};
 
 /// Options of a call, set through [`Job`](crate::Job).
 #[derive(Debug, Clone, Default)]
@@ -23,7 +25,7 @@ pub(crate) struct Options {
 pub(crate) struct Call {
     pub(crate) options: Options,
     /// What all items share, encoded: sent once to each worker that gets any of them.
-    pub(crate) context: Option<Arc<[u8]>>,
+    pub(crate) context: Option<Arc<SharedValue>>,
     pub(crate) deliveries: VecDeque<Delivery>,
     /// Items that were handed to the pool and have no outcome yet.
     pub(crate) unfinished: usize,
@@ -35,6 +37,15 @@ pub(crate) struct Call {
     pub(crate) called_off: bool,
     /// Somebody must drive the pool for this call also while its owner does not wait.
     pub(crate) unattended: bool,
+}
+
+impl Call {
+    /// Whether a worker must be in the family of this process for this chunk of the call.
+    pub(crate) fn needs_kin(&self, chunk: &Chunk) -> bool {
+        let context = self.context.as_ref();
+        chunk.frame.handles().needs_family()
+            || context.is_some_and(|context| context.handles.needs_family())
+    }
 }
 
 /// Who is told when outcomes arrive.
@@ -53,6 +64,8 @@ pub(crate) enum Consumer {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Pace {
     item: Option<Duration>,
+    /// Results have handles: chunks do not grow then, so that few descriptors are on their way.
+    has_handles: bool,
 }
 
 impl Pace {
@@ -67,6 +80,11 @@ impl Pace {
         });
     }
 
+    /// Takes note that a result had handles.
+    pub(crate) fn note_handles(&mut self) {
+        self.has_handles = true;
+    }
+
     /// The time an item is expected to take, once one has been seen.
     pub(crate) fn item(&self) -> Option<Duration> {
         self.item
@@ -74,7 +92,7 @@ impl Pace {
 
     /// How many items are expected to take `span` together, at least 1.
     pub(crate) fn items_in(&self, span: Duration) -> usize {
-        let Some(item) = self.item else { return 1 };
+        let Some(item) = self.item.filter(|_| !self.has_handles) else { return 1 };
         let items = span.as_nanos() / item.as_nanos().max(1);
         usize::try_from(items).unwrap_or(usize::MAX).max(1)
     }

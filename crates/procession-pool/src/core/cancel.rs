@@ -1,7 +1,7 @@
 //! Cancelling tasks, and asking after them.
 
 use super::call::Consumer;
-use super::chunk::{CallId, Chunk};
+use super::chunk::{CallId, Chunk, Delivery};
 use super::lane::Sentence;
 use super::state::State;
 use crate::error::TaskError;
@@ -67,9 +67,14 @@ impl State {
     /// Whether the outcome of a call of `items` items is known, of which `fetched` have been fetched.
     pub(crate) fn has_outcome(&self, id: CallId, fetched: usize, items: usize) -> bool {
         let Some(call) = self.calls.get(&id) else { return true };
-        let failed = |delivery: &_| matches!(delivery, super::chunk::Delivery::Failed { .. });
-        let arrived: usize = call.deliveries.iter().map(super::chunk::Delivery::count).sum();
-        fetched + arrived >= items || call.deliveries.iter().any(failed)
+        let arrived: usize = call.deliveries.iter().map(Delivery::count).sum();
+        fetched + arrived >= items || self.has_failure(id)
+    }
+
+    /// Whether an item of a call has failed for good, and nobody has fetched that yet.
+    pub(crate) fn has_failure(&self, id: CallId) -> bool {
+        let call = self.calls.get(&id);
+        call.is_some_and(|call| call.deliveries.iter().any(Delivery::is_failure))
     }
 
     /// Whether a worker is on an item of this call.

@@ -3,10 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use procession_channel::Message;
+use procession_channel::codec::{Limits, decode_owned};
 use procession_process::link::Frame;
+use procession_shm::transfer::Trust;
 
 use super::results::Results;
 use crate::error::TaskError;
+use crate::parcel::Parcel;
 
 /// Identifies a call of the pool: one `map`, one `imap`, one submitted task.
 pub(crate) type CallId = u64;
@@ -41,6 +45,17 @@ impl Chunk {
             bereaved: 0,
             attempts: Vec::new(),
         }
+    }
+
+    /// Whether it has handles.
+    pub(crate) fn has_handles(&self) -> bool {
+        // Those that were moved are not here any more.
+        !self.frame.handles().is_empty() || self.is_moved()
+    }
+
+    /// Whether it must go to one worker only: a handle in it can have only one owner.
+    pub(crate) fn is_moved(&self) -> bool {
+        self.frame.handles().is_moved()
     }
 
     /// How many items have no outcome yet.
@@ -82,22 +97,41 @@ pub(crate) enum Delivery {
     Results(Results),
     /// One item has a long value, encoded in memory of its own.
     Long { item: usize, body: Vec<u8> },
+    /// One item has a value with handles.
+    WithHandles { item: usize, parcel: Parcel },
     /// One item has none, finally.
     Failed { item: usize, error: TaskError },
 }
 
 impl Delivery {
+    /// The outcome, if it is that of one item. `trust` is what workers are trusted to do.
+    pub(crate) fn into_result<R: Message>(self, trust: Trust) -> Option<Result<R, TaskError>> {
+        Some(match self {
+            Self::Results(_) => return None,
+            Self::Long { item, body } => decode_owned::<R>(body, &Limits::DEFAULT)
+                .map_err(|error| TaskError::decode(item, &error)),
+            Self::WithHandles { item, parcel } => parcel.decode(item, trust),
+            Self::Failed { error, .. } => Err(error),
+        })
+    }
+
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self, Self::Failed { .. })
+    }
+
     pub(crate) fn first(&self) -> usize {
         match self {
             Self::Results(results) => results.first(),
-            Self::Long { item, .. } | Self::Failed { item, .. } => *item,
+            Self::Long { item, .. }
+            | Self::WithHandles { item, .. }
+            | Self::Failed { item, .. } => *item,
         }
     }
 
     pub(crate) fn count(&self) -> usize {
         match self {
             Self::Results(results) => results.count(),
-            Self::Long { .. } | Self::Failed { .. } => 1,
+            Self::Long { .. } | Self::WithHandles { .. } | Self::Failed { .. } => 1,
         }
     }
 }

@@ -69,7 +69,9 @@ impl State {
         if let Some(first) = chunks.front_mut() {
             first.bereaved += u32::from(!has_begun);
         }
-        let is_victim = |chunk: &Chunk| has_begun || chunk.bereaved > BEREAVEMENTS_MAX;
+        // What was moved to it is lost with it.
+        let is_victim =
+            |chunk: &Chunk| has_begun || chunk.is_moved() || chunk.bereaved > BEREAVEMENTS_MAX;
         let victim = if chunks.front().is_some_and(is_victim) { chunks.pop_front() } else { None };
         let rest = victim.as_ref().filter(|chunk| chunk.left() > 1);
         let rest = rest.map(|chunk| chunk.part(chunk.done + 1..chunk.frame.count()));

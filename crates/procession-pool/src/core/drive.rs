@@ -76,7 +76,7 @@ impl Core {
             state.bury(death);
         }
         state.advance();
-        self.fill_vacancies(state)
+        self.see_to_staff(state)
     }
 
     /// Tells those who have to be told something before this thread becomes the driver: one of them may be a callback that

@@ -1,13 +1,15 @@
 //! One worker as the pool sees it: its process, its link, and what it was given.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use procession_process::link::{Frame, LinkError, ParentLink};
+use procession_process::link::{Frame, LinkError, ParentLink, SharedValue};
 use procession_process::{Child, answer};
 
 use super::chunk::{CallId, Chunk};
+use crate::parcel::Budget;
 
 /// How many wake-ups in a row may come with nothing. An honest worker's are one after each chunk at most.
 const FALSE_ALARMS_MAX: u32 = 64;
@@ -25,6 +27,21 @@ pub(crate) enum Sentence {
     Nonsense,
     /// It was not ready in time.
     NeverReady,
+}
+
+/// Why a worker was not given something.
+#[derive(Debug)]
+pub(crate) enum Ungiven {
+    /// The worker broke the rules of the link.
+    Corrupt(LinkError),
+    /// The system would not send the descriptors.
+    Unsent(io::Error),
+}
+
+impl From<LinkError> for Ungiven {
+    fn from(error: LinkError) -> Self {
+        Self::Corrupt(error)
+    }
 }
 
 /// A worker process and what it was given.
@@ -55,6 +72,10 @@ pub(crate) struct Lane {
     promised: u64,
     /// What has come of a result that is not whole yet.
     pub(crate) inbox: Vec<u8>,
+    /// How many descriptors of its results have not been taken.
+    pub(crate) budget: Budget,
+    /// It is in the family of this process, or was told how to get there.
+    pub(crate) is_kin: bool,
     /// Items that have an outcome, since the worker started.
     pub(crate) done: u64,
     /// Since when its current item can have been running at most.
@@ -89,6 +110,8 @@ impl Lane {
             sent_of_first: 0,
             promised: 0,
             inbox: Vec::new(),
+            budget: Budget::default(),
+            is_kin: false,
             done: 0,
             item_since: now,
             chunk_since: now,
@@ -166,10 +189,21 @@ impl Lane {
     }
 
     /// Gives it a chunk, and before that the context of its call if it has not got it yet.
-    pub(crate) fn give(&mut self, chunk: Chunk, context: Option<&[u8]>) -> Result<(), LinkError> {
+    pub(crate) fn give(
+        &mut self,
+        mut chunk: Chunk,
+        context: Option<&SharedValue>,
+    ) -> Result<(), Ungiven> {
         if let Some(context) = context.filter(|_| !self.contexts.contains(&chunk.call)) {
+            let frame = Frame::context(chunk.call, context);
+            self.send_beside(&frame)?;
             self.contexts.push(chunk.call);
-            self.send(Arc::new(Frame::context(chunk.call, context)))?;
+            self.send(Arc::new(frame))?;
+        }
+        self.send_beside(&chunk.frame)?;
+        if chunk.is_moved() {
+            // They are the worker's now: its peers learn that it is gone when it is, and not when the item is done.
+            Arc::make_mut(&mut chunk.frame).let_go_of_handles();
         }
         if self.in_flight.is_empty() {
             let now = Instant::now();
@@ -180,6 +214,14 @@ impl Lane {
         self.items += chunk.left();
         self.in_flight.push_back(Chunk { end: self.promised, ..chunk });
         Ok(())
+    }
+
+    /// Sends what goes beside a frame that is sent next.
+    pub(crate) fn send_beside(&mut self, frame: &Frame) -> Result<(), Ungiven> {
+        if frame.handles().is_empty() {
+            return Ok(());
+        }
+        Ok(self.link.send_handles(frame).map_err(Ungiven::Unsent)??)
     }
 
     /// Where in the ring of tasks the worker has half of its work behind it.

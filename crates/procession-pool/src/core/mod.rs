@@ -6,6 +6,7 @@ mod cancel;
 pub(crate) mod chunk;
 mod death;
 mod drive;
+mod kin;
 mod lane;
 mod queue;
 mod receive;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use procession_shm::fork;
 use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use procession_shm::transfer::Trust;
 
 use call::Options;
 use chunk::{CallId, Chunk, Delivery};
@@ -40,9 +42,20 @@ pub(crate) struct Config {
     pub(crate) ring_len: usize,
     /// How many bytes a result may have.
     pub(crate) result_len_max: usize,
+    /// Workers are trusted: their results may hold trusting handles.
+    pub(crate) trusting: bool,
 }
 
 impl Config {
+    /// What workers are trusted to do.
+    pub(crate) fn trust(&self) -> Trust {
+        if self.trusting {
+            Trust::Trusting
+        } else {
+            Trust::Untrusting { copy_bytes_max: self.result_len_max }
+        }
+    }
+
     /// How long an answer may be: a result, or the explanation why there is none.
     fn answer_len_max(&self) -> usize {
         self.result_len_max.max(procession_process::answer::TROUBLE_LEN_MAX)
@@ -72,10 +85,10 @@ impl Core {
     pub(crate) fn new(config: Config) -> Result<Arc<Self>, PoolError> {
         let generation = fork::generation().map_err(|error| PoolError::Thread(Arc::new(error)))?;
         let core = Arc::new(Self {
-            config,
             generation,
             owner: std::process::id(),
-            state: Mutex::default(),
+            state: Mutex::new(State::new(config.trusting)),
+            config,
             bell: AtomicU32::new(0),
             deaths: Mutex::default(),
             next_lane: AtomicU64::new(0),

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use procession_process::answer::{self, Trouble};
-use procession_process::link::{HELLO, Received};
+use procession_process::link::{DESCRIPTORS_MAX, HELLO, LinkError, NoHandles, Received};
+use rustix::process::Resource;
 
 use super::chunk::Delivery;
 use super::lane::Sentence;
 use super::results::Results;
 use super::state::State;
 use crate::error::{Attempts, Panic, TaskError};
+use crate::parcel::{Lost, Parcel};
 
 impl State {
     /// Takes what the worker at `index` has sent.
@@ -59,8 +61,8 @@ impl State {
         Ok(())
     }
 
-    /// Deals with the values at `at` in the inbox that belong to one chunk, or with one result that is no value; false when
-    /// there is no whole one.
+    /// Deals with the values at `at` in the inbox that belong to one chunk, or with one result that is no plain value; false
+    /// when there is no whole one.
     fn accept_next(
         &mut self,
         index: usize,
@@ -85,12 +87,14 @@ impl State {
     }
 
     fn accept_long(&mut self, index: usize, body: Vec<u8>) -> Result<(), Sentence> {
-        let expected = self.lane(index).map_or(0, |lane| lane.values_expected());
-        if expected == 0 {
-            return Err(Sentence::Nonsense);
-        }
+        self.expect_value(index)?;
         self.accept_values(index, 1, |item| Delivery::Long { item, body });
         Ok(())
+    }
+
+    fn expect_value(&mut self, index: usize) -> Result<(), Sentence> {
+        let expected = self.lane(index).map_or(0, |lane| lane.values_expected());
+        if expected == 0 { Err(Sentence::Nonsense) } else { Ok(()) }
     }
 
     /// The next `count` items of the first chunk in flight have values.
@@ -112,10 +116,36 @@ impl State {
         self.deliver(call, delivery(first));
     }
 
-    /// Deals with a result that is not the value of an item.
+    /// Deals with a result that is not the plain value of an item.
     fn accept_other(&mut self, index: usize, tag: u8, body: &[u8]) -> Result<(), Sentence> {
         let is_ready = self.lane(index).is_some_and(|lane| lane.ready);
-        if is_ready { self.accept_failure(index, tag, body) } else { self.welcome(index, tag) }
+        match tag {
+            _ if !is_ready => self.welcome(index, tag),
+            answer::OK_WITH_HANDLES => self.accept_handles(index, body),
+            _ => self.accept_failure(index, tag, body),
+        }
+    }
+
+    /// Deals with a value whose descriptors came beside it.
+    #[cold]
+    fn accept_handles(&mut self, index: usize, body: &[u8]) -> Result<(), Sentence> {
+        self.expect_value(index)?;
+        let max = descriptors_max(self.lanes.len());
+        let Some(lane) = self.lane(index) else { return Ok(()) };
+        let handles = match lane.link.receive_handles() {
+            Ok(descriptors) => {
+                lane.budget.lease(descriptors.len(), max).map(|lease| (descriptors, lease))
+            }
+            Err(NoHandles::Missing) => return Err(Sentence::Corrupt(LinkError::Descriptors)),
+            Err(lack) => Err(Lost::NotReceived(lack)),
+        };
+        let id = lane.in_flight.front().map(|chunk| chunk.call);
+        if let Some(call) = id.and_then(|id| self.calls.get_mut(&id)) {
+            call.pace.note_handles();
+        }
+        let parcel = Parcel { body: body.to_vec(), handles };
+        self.accept_values(index, 1, |item| Delivery::WithHandles { item, parcel });
+        Ok(())
     }
 
     /// The worker says hello.
@@ -157,7 +187,8 @@ impl State {
         retry: super::chunk::Chunk,
     ) {
         let Some(call) = self.calls.get(&id) else { return };
-        let tries_left = !call.called_off && earlier.len() < call.options.retries as usize;
+        let tries_left =
+            !call.called_off && earlier.len() < call.options.retries as usize && !retry.is_moved();
         if tries_left && error.is_worth_a_retry() {
             self.queue.push_front(call.options.priority, retry);
         } else {
@@ -175,6 +206,14 @@ impl State {
             call.pace.observe(elapsed, chunk.frame.count());
         }
     }
+}
+
+/// How many descriptors of results from one worker may wait to be taken: a worker cannot use up those of this process, and an
+/// honest one can always have some results under way.
+fn descriptors_max(workers: usize) -> usize {
+    let limit = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    (limit / 4 / workers.max(1)).max(2 * DESCRIPTORS_MAX)
 }
 
 /// What a worker says went wrong with an item, or nothing if it makes no sense.

@@ -11,8 +11,9 @@ use procession_channel::bell::AT_REST;
 use procession_process::link::{Frame, LinkError};
 
 use super::chunk::{CallId, Chunk};
-use super::lane::{Lane, Sentence};
+use super::lane::{Lane, Sentence, Ungiven};
 use super::state::{Driver, State, Unseen};
+use crate::error::TaskError;
 
 /// Items known to take longer than this are never queued behind another one.
 const SHORT: Duration = Duration::from_millis(10);
@@ -35,15 +36,21 @@ impl State {
 
     /// A worker that has nothing to do, the one that finished last before all others; else one that can have a second chunk.
     fn taker_of(&self, chunk: &Chunk) -> Option<usize> {
+        let needs_kin = self.wants_kin && self.needs_kin(chunk);
         let is_idle = |&index: &usize| {
             let lane = self.lanes[index].as_ref();
+            let lane = lane.filter(|lane| lane.is_kin || !needs_kin);
             lane.is_some_and(|lane| lane.is_available() && lane.in_flight.is_empty())
         };
         if is_idle(&self.hot) {
             return Some(self.hot);
         }
         let idle = (0..self.lanes.len()).find(is_idle);
+        // What has handles is never queued behind something else: it could not always be taken back from there.
         idle.or_else(|| {
+            if needs_kin || chunk.has_handles() {
+                return None;
+            }
             self.short_item(chunk.call)?;
             let lanes = self.lanes.iter().enumerate();
             let open =
@@ -62,7 +69,8 @@ impl State {
         if !lane.is_available() || lane.has_outbox() || lane.is_slow {
             return None;
         }
-        let item = self.short_item(lane.in_flight.front()?.call)?;
+        let first = lane.in_flight.front().filter(|chunk| !chunk.has_handles())?;
+        let item = self.short_item(first.call)?;
         let items = u32::try_from(lane.items_in_flight()).unwrap_or(u32::MAX);
         let load = item.saturating_mul(items);
         (lane.in_flight.len() < 2 || load < BACKLOG).then_some(load)
@@ -81,11 +89,17 @@ impl State {
             // The driver sleeps on this worker's bell, too, but has not asked it to ring.
             lane.link.announce(AT_REST, lane.halfway());
         }
+        let (id, item) = (chunk.call, chunk.next_item());
         let given = lane.give(chunk, context.as_deref());
         let unseen = if timed || lane.has_outbox() { Unseen::Alarm } else { Unseen::Work };
         self.unseen = self.unseen.max(unseen);
-        if let Err(error) = given {
-            self.condemn(index, Sentence::Corrupt(error));
+        match given {
+            Ok(()) => {}
+            Err(Ungiven::Corrupt(error)) => self.condemn(index, Sentence::Corrupt(error)),
+            Err(Ungiven::Unsent(error)) => {
+                let reason = format!("its file descriptors cannot be sent: {error}").into();
+                self.fail(id, item, TaskError::Encode { item, reason });
+            }
         }
     }
 

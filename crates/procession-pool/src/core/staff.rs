@@ -65,7 +65,7 @@ impl Core {
     }
 
     /// Fills the places of workers that died. The lock is free while a process is being started.
-    pub(super) fn fill_vacancies<'a>(
+    fn fill_vacancies<'a>(
         self: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
     ) -> MutexGuard<'a, State> {
@@ -82,6 +82,15 @@ impl Core {
             }
         }
         state
+    }
+
+    /// Starts the workers that are missing and makes them what they have to be. The lock is free meanwhile.
+    pub(super) fn see_to_staff<'a>(
+        self: &'a Arc<Self>,
+        state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        let state = self.fill_vacancies(state);
+        self.adopt_strangers(state)
     }
 
     /// Takes no more tasks.

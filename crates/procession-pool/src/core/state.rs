@@ -11,6 +11,8 @@ use std::task::Waker;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use procession_process::link::SharedValue;
+
 use super::call::{Call, Consumer, Options};
 use super::chunk::{CallId, Chunk, Delivery};
 use super::death::Death;
@@ -61,6 +63,8 @@ pub(crate) struct State {
     pub(crate) is_awaited: bool,
     /// The background thread was started.
     pub(crate) has_background: bool,
+    /// Workers have to be in the family of this process, because a handle that it sends them needs that.
+    pub(crate) wants_kin: bool,
     /// The pool is being taken down: nobody is hired any more.
     pub(crate) retiring: bool,
 }
@@ -108,11 +112,16 @@ pub(crate) struct Staffing {
 }
 
 impl State {
+    /// Nothing yet. `wants_kin`: workers are to be in the family from the beginning.
+    pub(crate) fn new(wants_kin: bool) -> Self {
+        Self { wants_kin, ..Self::default() }
+    }
+
     /// Begins a call.
     pub(crate) fn open_call(
         &mut self,
         options: Options,
-        context: Option<Arc<[u8]>>,
+        context: Option<Arc<SharedValue>>,
         unattended: bool,
     ) -> CallId {
         let id = self.next_call;
@@ -122,6 +131,15 @@ impl State {
         id
     }
 
+    /// From now on somebody must drive the pool for the call also while its owner does not wait.
+    #[cfg(feature = "stream")]
+    pub(crate) fn leave_unattended(&mut self, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if !std::mem::replace(&mut call.unattended, true) {
+            self.unattended += call.unfinished;
+        }
+    }
+
     /// Hands a chunk of a call to the pool.
     pub(crate) fn submit(&mut self, chunk: Chunk) -> Result<(), SubmitError> {
         if let Some(refusal) = self.refusal() {
@@ -129,6 +147,7 @@ impl State {
         }
         let count = chunk.left();
         let Some(call) = self.calls.get_mut(&chunk.call) else { return Ok(()) };
+        self.wants_kin |= call.needs_kin(&chunk);
         call.unfinished += count;
         self.unfinished += count;
         self.unattended += if call.unattended { count } else { 0 };

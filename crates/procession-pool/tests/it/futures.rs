@@ -25,7 +25,7 @@ impl Wake for Unpark {
 }
 
 /// The smallest executor: polls only after a wake-up, so that one that is lost is noticed.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let unpark = Arc::new(Unpark(thread::current(), AtomicU32::new(1)));
     let waker = Waker::from(Arc::clone(&unpark));
     let mut future = pin!(future);

@@ -1,6 +1,7 @@
 //! Attempts to break the pool: deaths, deadlines, bad input, abuse, hostile workers.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod async_streams;
 mod bad_input;
 mod cancel;
 mod chaos;
@@ -8,7 +9,9 @@ mod chunks;
 mod crashes;
 mod forks;
 mod futures;
+mod group;
 mod guard;
+mod handles;
 mod hostile;
 mod idle;
 mod ledger;

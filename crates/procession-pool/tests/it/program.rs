@@ -15,6 +15,7 @@ pub(crate) type Role = (&'static str, fn());
 const ROLES: &[&[Role]] = &[
     super::chaos::ROLES,
     super::forks::ROLES,
+    super::handles::ROLES,
     super::lifecycle::ROLES,
     super::resources::ROLES,
     super::starting::ROLES,

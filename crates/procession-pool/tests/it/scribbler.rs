@@ -42,10 +42,13 @@ pub(crate) enum Sabotage {
     Hello,
     PunchHoles,
     RewindAndDie,
+    HandlesWithoutPacket,
+    FalsePackets,
+    ShutSockets,
     Stop,
 }
 
-pub(crate) const ALL: [Sabotage; 22] = [
+pub(crate) const ALL: [Sabotage; 25] = [
     Sabotage::RandomEverywhere,
     Sabotage::RandomWords,
     Sabotage::RandomData,
@@ -67,6 +70,9 @@ pub(crate) const ALL: [Sabotage; 22] = [
     Sabotage::Hello,
     Sabotage::PunchHoles,
     Sabotage::RewindAndDie,
+    Sabotage::HandlesWithoutPacket,
+    Sabotage::FalsePackets,
+    Sabotage::ShutSockets,
     Sabotage::Stop,
 ];
 
@@ -233,7 +239,47 @@ impl Sabotage {
                 results.u64(GATE).store(0, Ordering::SeqCst);
                 raise(Signal::KILL);
             }
+            Self::HandlesWithoutPacket => results.append(5),
+            Self::FalsePackets => {
+                sockets().into_iter().for_each(flood);
+                results.append(5);
+            }
+            Self::ShutSockets => {
+                sockets().into_iter().for_each(shut);
+                results.append(5);
+            }
             Self::Stop => raise(Signal::STOP),
         }
     }
+}
+
+/// The sockets of this process, of which one goes to the pool.
+fn sockets() -> Vec<i32> {
+    let is_socket = |fd: &i32| {
+        let target = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default();
+        target.to_string_lossy().starts_with("socket:")
+    };
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap();
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.filter(is_socket).collect()
+}
+
+fn shut(socket: i32) {
+    // SAFETY: ends what can be sent over a socket of this process; no memory is involved.
+    unsafe { libc::shutdown(socket, libc::SHUT_RDWR) };
+}
+
+/// Sends as many packets as the socket takes.
+fn flood(socket: i32) {
+    let rubbish = [7_u8; 100];
+    // SAFETY: sends from a buffer that outlives the call.
+    let send = || unsafe {
+        libc::send(
+            socket,
+            rubbish.as_ptr().cast(),
+            rubbish.len(),
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        )
+    };
+    while send() > 0 {}
 }

@@ -5,13 +5,20 @@ use std::os::fd::OwnedFd;
 
 use procession_channel::bell::{AT_ONCE, AT_REST, Bell};
 use procession_channel::ring::{Consumer, Corrupt, Memory, Producer, Ring};
+use procession_shm::family::{self, Invitation, Member};
 use procession_shm::sync::atomic::Ordering;
+use procession_shm::transfer::Outgoing;
 use procession_shm::{Deadline, Segment, SegmentError, Spin, page_size};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 
+use super::beside::{Beside, DESCRIPTORS_MAX, NoHandles};
 use super::frame::{HEADER_LEN, Header, Items, Kind};
 use super::{HELLO, gate, parties, result_head, wake_at};
+use crate::answer::{self, reason};
 use crate::cpu_count;
-use crate::function::{Context, Function, Located, Work};
+use crate::function::{Context, Function, Located, Reply, Work};
+use crate::stderr::complain;
 
 /// The worker's end of a link: runs the calls that its parent sends until the process is told to die.
 #[derive(Debug)]
@@ -26,8 +33,11 @@ pub struct ChildLink {
 #[derive(Debug)]
 struct Worker {
     results: Producer,
+    beside: Beside,
     contexts: HashMap<u64, Context>,
     output: Vec<u8>,
+    /// What goes beside the output.
+    outgoing: Outgoing,
     /// How many items were started.
     started: u64,
     /// Whether everything up to the next resume frame was taken back.
@@ -48,8 +58,9 @@ impl ChildLink {
     ///
     /// [`SegmentError::Foreign`] when they are something else, and those of [`Ring::over`].
     pub fn over(fds: Vec<OwnedFd>, capacity: usize) -> Result<Self, SegmentError> {
-        let Ok([down, up]) = <[OwnedFd; 2]>::try_from(fds) else {
-            return Err(SegmentError::Foreign { reason: "a link has two descriptors".to_owned() });
+        let Ok([down, up, socket]) = <[OwnedFd; 3]>::try_from(fds) else {
+            let reason = "a link has three descriptors".to_owned();
+            return Err(SegmentError::Foreign { reason });
         };
         let len = page_size() + capacity;
         let (down, up) = (Segment::from_fd(down, len)?, Segment::from_fd(up, len)?);
@@ -57,8 +68,10 @@ impl ChildLink {
             tasks: Consumer::new(Ring::over(&down)?),
             worker: Worker {
                 results: Producer::new(Ring::over(&up)?),
+                beside: Beside::over(socket),
                 contexts: HashMap::new(),
                 output: Vec::new(),
+                outgoing: Outgoing::default(),
                 started: 0,
                 revoked: false,
             },
@@ -175,23 +188,30 @@ fn sleep(bell: Bell<'_>) {
 
 impl Worker {
     fn obey(&mut self, header: &Header, body: &[u8]) -> Result<Served, Corrupt> {
+        // They are taken also for a frame that is not run, so that the next one finds its own.
+        let handles = header.has_descriptors().then(|| self.beside.receive());
         // SAFETY: by L1 the header was written by the parent's link.
         match unsafe { header.kind() } {
             Some(Kind::Call { function, count }) => {
-                self.run_items(function, header.call(), Items::new(body, count))?;
+                self.run_items(function, header.call(), Items::new(body, count), handles)?;
             }
             Some(Kind::Resume) => {
                 gate(self.results.memory()).resume(self.started);
                 self.revoked = false;
             }
             Some(Kind::Context) => {
-                let context = Context { encoded: body.to_vec(), decoded: None };
+                let handles = handles.map(|handles| received(handles, "a context"));
+                let context = Context { encoded: body.to_vec(), handles, decoded: None };
                 self.contexts.insert(header.call(), context);
             }
             Some(Kind::Forget) => {
                 self.contexts.remove(&header.call());
             }
             Some(Kind::Quit) => return Ok(Served::Quit),
+            Some(Kind::Join) => {
+                let handles = handles.map(|handles| received(handles, "an invitation"));
+                join(header.call(), handles.unwrap_or_default());
+            }
             None => {}
         }
         Ok(Served::GoOn)
@@ -202,6 +222,7 @@ impl Worker {
         function: Function,
         call: u64,
         items: Items<'_>,
+        mut handles: Option<Result<Vec<OwnedFd>, NoHandles>>,
     ) -> Result<(), Corrupt> {
         let Some(function) = function.locate() else {
             // F2 is broken: the parent is another program. Nothing that this process could answer would be right.
@@ -214,7 +235,11 @@ impl Worker {
             if self.revoked || !self.start(index > 0) {
                 break;
             }
-            let tag = self.run(function, item, context);
+            let tag = match handles.take() {
+                Some(Err(why)) => reason(&mut self.output, answer::DECODE, &why.to_string()),
+                came => self.run(function, item, context, came.and_then(Result::ok)),
+            };
+            let tag = self.send_handles(tag);
             self.send_result(tag)?;
         }
         if let Some(shared) = shared {
@@ -236,9 +261,50 @@ impl Worker {
         true
     }
 
-    fn run(&mut self, function: Located, input: &[u8], context: &mut Context) -> u8 {
+    fn run(
+        &mut self,
+        function: Located,
+        input: &[u8],
+        context: &mut Context,
+        handles: Option<Vec<OwnedFd>>,
+    ) -> u8 {
         self.output.clear();
-        function.run(&mut Work { input, output: &mut self.output, context, handles: None })
+        let reply = Reply { bytes: &mut self.output, handles: Some(&mut self.outgoing) };
+        function.run(&mut Work { input, reply, context, handles })
+    }
+
+    /// Puts what goes beside the output into the socket, if anything does; the tag of the result.
+    fn send_handles(&mut self, tag: u8) -> u8 {
+        if self.outgoing.descriptors().len() == 0 {
+            return tag;
+        }
+        let outgoing = std::mem::take(&mut self.outgoing);
+        match self.send_beside(&outgoing) {
+            Ok(()) => {
+                outgoing.commit();
+                answer::OK_WITH_HANDLES
+            }
+            Err(errno) => {
+                let count = outgoing.descriptors().len();
+                let why = format!(
+                    "its {count} file descriptors (at most {DESCRIPTORS_MAX}) cannot be sent: {errno}"
+                );
+                reason(&mut self.output, answer::ENCODE, &why)
+            }
+        }
+    }
+
+    #[cold]
+    fn send_beside(&mut self, outgoing: &Outgoing) -> Result<(), Errno> {
+        let descriptors: Vec<_> = outgoing.descriptors().collect();
+        match self.beside.send(&descriptors, SendFlags::DONTWAIT) {
+            // The parent has to take what came before.
+            Err(Errno::AGAIN) => {
+                self.rest();
+                self.beside.send(&descriptors, SendFlags::empty())
+            }
+            sent => sent,
+        }
     }
 
     /// Commits what is in `output` as a result.
@@ -289,5 +355,28 @@ impl Worker {
     /// Nothing more to do for now: whoever waits for any news is woken.
     fn rest(&self) {
         self.results.memory().reader_bell().ring(AT_REST);
+    }
+}
+
+/// Descriptors that could not be had are missed by whoever decodes what they belong to.
+fn received(handles: Result<Vec<OwnedFd>, NoHandles>, what: &str) -> Vec<OwnedFd> {
+    handles.unwrap_or_else(|why| {
+        complain(format_args!("worker {} got {what}: {why}", std::process::id()));
+        Vec::new()
+    })
+}
+
+/// Becomes a member of the parent's family. A worker that cannot is of no use to who invited it.
+fn join(member: u64, descriptors: Vec<OwnedFd>) {
+    let descriptors: Result<[OwnedFd; 3], _> = descriptors.try_into();
+    let (Some(member), Ok(descriptors)) = (Member::from_bits(member), descriptors) else {
+        std::process::exit(1);
+    };
+    if let Err(error) = family::join(Invitation::from_fds(member, descriptors)) {
+        complain(format_args!(
+            "worker {} cannot share locks with its pool: {error}",
+            std::process::id()
+        ));
+        std::process::exit(1);
     }
 }

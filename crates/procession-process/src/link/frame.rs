@@ -2,26 +2,34 @@
 //!
 //! | offset | field |
 //! |---|---|
-//! | 0 | kind: u32 (1 call, 2 resume, 3 context, 4 forget, 5 quit) |
+//! | 0 | kind: u16 (1 call, 2 resume, 3 context, 4 forget, 5 quit, 6 join) |
+//! | 2 | number of descriptors that went beside it: u16 |
 //! | 4 | number of items: u32 (calls only, else 0) |
 //! | 8 | length of the body in bytes: u64 |
-//! | 16 | id of the call: u64 |
+//! | 16 | id of the call: u64 (of a join: the member to become) |
 //! | 24 | entry and target of the [`Function`]: two u64 (calls only, else 0) |
 //! | 40 | body, padded with zeros so that every frame is a multiple of 8 bytes |
 //!
 //! The body of a call is its items, one after the other: length u32, then that many bytes. The body of a context is its
 //! encoded value. All numbers are little endian. Both ends run the same program, so there is no version in it.
+//!
+//! An item with handles is alone in its frame, because the descriptors of a frame go beside it in one packet, and because what
+//! is moved to a worker must not wait behind something else, from where it would have to be taken back.
 
+use procession_shm::family::Invitation;
+
+use super::handles::Handles;
 use crate::function::Function;
 
 pub(crate) const HEADER_LEN: usize = 40;
 const ITEM_HEADER_LEN: usize = 4;
 
-const CALL: u32 = 1;
-const RESUME: u32 = 2;
-const CONTEXT: u32 = 3;
-const FORGET: u32 = 4;
-const QUIT: u32 = 5;
+const CALL: u16 = 1;
+const RESUME: u16 = 2;
+const CONTEXT: u16 = 3;
+const FORGET: u16 = 4;
+const QUIT: u16 = 5;
+const JOIN: u16 = 6;
 
 /// The largest encoded argument, in bytes: what an item's length field holds.
 pub const ITEM_LEN_MAX: usize = u32::MAX as usize;
@@ -31,6 +39,16 @@ pub const ITEM_LEN_MAX: usize = u32::MAX as usize;
 pub struct Frame {
     bytes: Vec<u8>,
     count: u32,
+    handles: Handles,
+}
+
+/// What all items of a call share, encoded.
+#[derive(Debug, Clone, Default)]
+pub struct SharedValue {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The handles in it.
+    pub handles: Handles,
 }
 
 /// An encoded argument is longer than [`ITEM_LEN_MAX`].
@@ -59,9 +77,19 @@ impl Frame {
     }
 
     /// Gives the worker what all items of `call` share.
-    pub fn context(call: u64, encoded: &[u8]) -> Self {
+    pub fn context(call: u64, value: &SharedValue) -> Self {
         let mut frame = Self::empty(CONTEXT, call);
-        frame.bytes.extend_from_slice(encoded);
+        frame.bytes.extend_from_slice(&value.bytes);
+        frame.handles = value.handles.clone();
+        frame.sealed()
+    }
+
+    /// Makes the worker a member of the family of this process, as the receiver of a handle that
+    /// [needs it](Handles::needs_family) must be. A worker that cannot join exits.
+    pub fn join(invitation: Invitation) -> Self {
+        let (member, descriptors) = invitation.into_fds();
+        let mut frame = Self::empty(JOIN, member.to_bits());
+        frame.handles = Handles::of(descriptors);
         frame.sealed()
     }
 
@@ -75,36 +103,45 @@ impl Frame {
         Self::empty(QUIT, 0).sealed()
     }
 
-    fn empty(kind: u32, call: u64) -> Self {
+    fn empty(kind: u16, call: u64) -> Self {
         let mut bytes = vec![0; HEADER_LEN];
-        bytes[..4].copy_from_slice(&kind.to_le_bytes());
+        bytes[..2].copy_from_slice(&kind.to_le_bytes());
         bytes[16..24].copy_from_slice(&call.to_le_bytes());
-        Self { bytes, count: 0 }
+        Self { bytes, count: 0, handles: Handles::default() }
     }
 
     /// Adds an item, whose bytes `encode` appends. When it fails or panics, the frame is as it was.
     ///
+    /// An item with handles is not added but returned, as a sealed frame of its own.
+    ///
     /// # Errors
     ///
     /// What `encode` returns, and [`ItemTooLarge`].
+    #[inline]
     pub fn push<E: From<ItemTooLarge>>(
         &mut self,
-        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), E> {
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<Handles, E>,
+    ) -> Result<Option<Self>, E> {
         let mut item = Item { start: self.bytes.len(), frame: self, is_whole: false };
         item.frame.bytes.extend_from_slice(&[0; ITEM_HEADER_LEN]);
-        encode(&mut item.frame.bytes)?;
+        let handles = encode(&mut item.frame.bytes)?;
         let len = item.frame.bytes.len() - item.start - ITEM_HEADER_LEN;
         let word = u32::try_from(len).map_err(|_| ItemTooLarge { len })?.to_le_bytes();
         item.frame.bytes[item.start..item.start + ITEM_HEADER_LEN].copy_from_slice(&word);
-        item.is_whole = true;
-        Ok(())
+        if handles.is_empty() {
+            item.is_whole = true;
+            return Ok(None);
+        }
+        Ok(Some(item.alone(handles)))
     }
 
     /// Completes the header. A frame can be sent after this and takes no more items.
     #[must_use]
     pub fn sealed(mut self) -> Self {
         let body = (self.bytes.len() - HEADER_LEN) as u64;
+        #[expect(clippy::cast_possible_truncation, reason = "at most DESCRIPTORS_MAX")]
+        let descriptors = self.handles.count() as u16;
+        self.bytes[2..4].copy_from_slice(&descriptors.to_le_bytes());
         self.bytes[4..8].copy_from_slice(&self.count.to_le_bytes());
         self.bytes[8..16].copy_from_slice(&body.to_le_bytes());
         self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
@@ -126,6 +163,17 @@ impl Frame {
         &self.bytes
     }
 
+    /// What goes beside it.
+    #[inline]
+    pub fn handles(&self) -> &Handles {
+        &self.handles
+    }
+
+    /// Closes the descriptors of its handles in this process. It can still be sent, its handles cannot.
+    pub fn let_go_of_handles(&mut self) {
+        self.handles.let_go();
+    }
+
     /// The items `from .. to` of a sealed call as a frame of their own.
     ///
     /// # Panics
@@ -144,7 +192,9 @@ impl Frame {
         bytes.extend_from_slice(&rest[..taken]);
         #[expect(clippy::cast_possible_truncation, reason = "at most self.count, a u32")]
         let count = (to - from) as u32;
-        Self { bytes, count }.sealed()
+        // Who has handles is alone in his frame: he is in the part or the part is empty.
+        let handles = if from < to { self.handles.clone() } else { Handles::default() };
+        Self { bytes, count, handles }.sealed()
     }
 }
 
@@ -153,6 +203,15 @@ struct Item<'a> {
     frame: &'a mut Frame,
     start: usize,
     is_whole: bool,
+}
+
+impl Item<'_> {
+    /// The item as a frame of its own; the frame that it was added to is as before.
+    fn alone(self, handles: Handles) -> Frame {
+        let mut bytes = self.frame.bytes[..HEADER_LEN].to_vec();
+        bytes.extend_from_slice(&self.frame.bytes[self.start..]);
+        Frame { bytes, count: 1, handles }.sealed()
+    }
 }
 
 impl Drop for Item<'_> {
@@ -168,7 +227,8 @@ impl Drop for Item<'_> {
 /// A frame's header, as the worker reads it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Header {
-    kind: u32,
+    kind: u16,
+    descriptors: u16,
     count: u32,
     body: u64,
     call: u64,
@@ -182,6 +242,7 @@ pub(crate) enum Kind {
     Context,
     Forget,
     Quit,
+    Join,
 }
 
 impl Header {
@@ -190,7 +251,8 @@ impl Header {
         let (kind, count) = pair.split_at(4);
         let word = |index: usize| u64_at(words, index * 8);
         Self {
-            kind: u32_at(kind, 0),
+            kind: u16_at(kind, 0),
+            descriptors: u16_at(kind, 2),
             count: u32_at(count, 0),
             body: word(0),
             call: word(1),
@@ -212,8 +274,14 @@ impl Header {
             CONTEXT => Some(Kind::Context),
             FORGET => Some(Kind::Forget),
             QUIT => Some(Kind::Quit),
+            JOIN => Some(Kind::Join),
             _ => None,
         }
+    }
+
+    /// Whether descriptors went beside it.
+    pub(crate) fn has_descriptors(&self) -> bool {
+        self.descriptors > 0
     }
 
     pub(crate) fn call(&self) -> u64 {
@@ -260,6 +328,10 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut word = [0; 4];
     word.copy_from_slice(&bytes[at..at + 4]);
@@ -288,11 +360,11 @@ mod tests {
     fn call(items: &[&[u8]]) -> Frame {
         let mut frame = Frame::call(Function::unary::<Nothing, u8, ()>(|_| ()).unwrap(), 9);
         for item in items {
-            let pushed: Result<(), ItemTooLarge> = frame.push(|out| {
+            let pushed: Result<_, ItemTooLarge> = frame.push(|out| {
                 out.extend_from_slice(item);
-                Ok(())
+                Ok(Handles::default())
             });
-            pushed.unwrap();
+            assert!(pushed.unwrap().is_none());
         }
         frame.sealed()
     }
@@ -330,6 +402,29 @@ mod tests {
         });
         assert!(failed.is_err());
         assert_eq!(frame.bytes, before);
+    }
+
+    #[test]
+    fn an_item_with_handles_is_alone_in_its_frame() {
+        let mut frame = Frame::call(Function::unary::<Nothing, u8, ()>(|_| ()).unwrap(), 9);
+        let mut push = |item: &[u8], handles: Handles| {
+            let pushed: Result<_, ItemTooLarge> = frame.push(|out| {
+                out.extend_from_slice(item);
+                Ok(handles)
+            });
+            pushed.unwrap()
+        };
+        let (reader, writer) = std::io::pipe().unwrap();
+        assert!(push(b"one", Handles::default()).is_none());
+        let alone = push(b"two", Handles::of([reader.into(), writer.into()])).unwrap();
+        assert!(push(b"three", Handles::default()).is_none());
+        assert_eq!(items(&frame.sealed()), [&b"one"[..], b"three"]);
+        for frame in [&alone, &alone.part(0, 1)] {
+            assert_eq!(items(frame), [b"two"]);
+            assert_eq!(frame.handles().count(), 2);
+            assert_eq!(u16_at(frame.bytes(), 2), 2);
+        }
+        assert_eq!(u16_at(alone.part(1, 1).bytes(), 2), 0);
     }
 
     #[test]

@@ -9,6 +9,12 @@
 //! A word in the head page of the upward ring, the [`Gate`], counts the items that the worker has begun, and lets the parent
 //! take back those that it has not: an item is begun or taken back, never both and never neither.
 //!
+//! # Handles
+//!
+//! The descriptors of handles in items, contexts and results go through a socket beside the rings, see `beside`. The parent
+//! keeps those of an item until it has an outcome, so that it can be given to another worker. The exception are handles that can
+//! have only one owner: they are let go of when they are sent, are lost with the worker, and are never sent twice.
+//!
 //! # Results
 //!
 //! For each item, in the order in which they were started: a head of 8 bytes (tag in the low byte, length above it), the
@@ -35,12 +41,16 @@
 //! | after the commit, before the next gate | the result counts; the death costs nothing |
 //! | while parts of a long result are in the ring | not committed: as in the second row |
 
+mod beside;
 mod child;
 mod frame;
+mod handles;
 mod parent;
 
+pub use beside::{DESCRIPTORS_MAX, NoHandles};
 pub use child::ChildLink;
-pub use frame::{Frame, ITEM_LEN_MAX, ItemTooLarge};
+pub use frame::{Frame, ITEM_LEN_MAX, ItemTooLarge, SharedValue};
+pub use handles::{Handles, TooManyHandles};
 pub use parent::{LinkError, ParentLink, Received, Watcher, Whole};
 
 use procession_channel::gate::Gate;

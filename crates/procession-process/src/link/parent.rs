@@ -1,5 +1,6 @@
 //! The parent's end of a link, which believes nothing that it reads.
 
+use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 
@@ -7,7 +8,10 @@ use procession_channel::bell::{AT_REST, Bell};
 use procession_channel::ring::{Consumer, Corrupt, Memory, Producer, Ring};
 use procession_shm::sync::atomic::Ordering;
 use procession_shm::{SegmentError, Watch};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 
+use super::beside::{Beside, NoHandles};
 use super::frame::Frame;
 use super::{RESULT_HEAD_LEN, gate, parse_result_head, parties, wake_at};
 
@@ -29,6 +33,9 @@ pub enum LinkError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// It does not take the descriptors that it is sent, or sends none with a result that has some.
+    #[error("the worker does not keep to the rules of the socket for descriptors")]
+    Descriptors,
 }
 
 /// What [`ParentLink::receive`] found.
@@ -60,6 +67,7 @@ pub struct Whole {
 pub struct ParentLink {
     tasks: Producer,
     results: Consumer,
+    beside: Beside,
     /// The long result that is being received.
     open: Option<Long>,
     /// The value of the gate at the last look for news.
@@ -115,14 +123,40 @@ impl ParentLink {
     ) -> Result<(Self, Vec<OwnedFd>), SegmentError> {
         let (down, down_segment) = Ring::new(capacity)?;
         let (up, up_segment) = Ring::new(capacity)?;
+        let (beside, socket) = Beside::pair().map_err(no_socket)?;
         let this = Self {
             tasks: Producer::new(down),
             results: Consumer::new(up),
+            beside,
             open: None,
             gate_seen: 0,
             result_len_max,
         };
-        Ok((this, vec![down_segment.into_fd(), up_segment.into_fd()]))
+        Ok((this, vec![down_segment.into_fd(), up_segment.into_fd(), socket]))
+    }
+
+    /// Sends what goes beside `frame`, which must be the next frame sent that has handles. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// An error of the system (outer): too many descriptors are on their way in this user's sockets. Nothing was sent, and
+    /// the frame must not be. [`LinkError::Descriptors`] (inner): the worker does not take what it was sent before.
+    pub fn send_handles(&mut self, frame: &Frame) -> io::Result<Result<(), LinkError>> {
+        match self.beside.send(&frame.handles().descriptors(), SendFlags::DONTWAIT) {
+            // A worker that has died needs none, and the notice of its death is on its way.
+            Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(Ok(())),
+            Err(Errno::AGAIN) => Ok(Err(LinkError::Descriptors)),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// The descriptors that came beside the next result that has handles. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`NoHandles`].
+    pub fn receive_handles(&mut self) -> Result<Vec<OwnedFd>, NoHandles> {
+        self.beside.receive()
     }
 
     /// Sends as much of `frame`, from byte `from` on, as there is room for; returns how much that was. Never blocks.
@@ -299,5 +333,12 @@ impl ParentLink {
     /// [`LinkError::Corrupt`].
     pub fn has_room(&mut self) -> Result<bool, LinkError> {
         Ok(self.tasks.free()? > 0)
+    }
+}
+
+fn no_socket(errno: Errno) -> SegmentError {
+    match errno {
+        Errno::MFILE | Errno::NFILE => SegmentError::OutOfDescriptors,
+        other => SegmentError::System { operation: "socketpair", reason: other.to_string() },
     }
 }

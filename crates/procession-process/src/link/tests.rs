@@ -19,9 +19,9 @@ struct Echo;
 impl Task<fn(u8) -> u8> for Echo {
     fn run(function: fn(u8) -> u8, work: &mut Work<'_>) -> u8 {
         if let [255, kib, ..] = *work.input {
-            work.output.resize(usize::from(kib) * 1024, kib);
+            work.reply.bytes.resize(usize::from(kib) * 1024, kib);
         } else {
-            work.output.extend(work.input.iter().map(|&byte| function(byte)));
+            work.reply.bytes.extend(work.input.iter().map(|&byte| function(byte)));
         }
         3
     }
@@ -31,11 +31,11 @@ fn call(items: &[&[u8]]) -> Frame {
     let function = Function::unary::<Echo, u8, u8>(|byte| byte.wrapping_mul(2)).unwrap();
     let mut frame = Frame::call(function, 1);
     for item in items {
-        let pushed: Result<(), ItemTooLarge> = frame.push(|out| {
+        let pushed: Result<_, ItemTooLarge> = frame.push(|out| {
             out.extend_from_slice(item);
-            Ok(())
+            Ok(Handles::default())
         });
-        pushed.unwrap();
+        assert!(pushed.unwrap().is_none());
     }
     frame.sealed()
 }

@@ -50,10 +50,21 @@ impl Outgoing {
         self.needs_family
     }
 
+    /// Whether the message moves a handle that can have only one owner: it must not be sent twice.
+    pub fn is_moving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
     /// Lets go of the handles that have left. To be called when sending cannot fail any more, before the store that makes the
     /// message real.
-    pub fn commit(mut self) {
+    pub fn commit(self) {
+        drop(self.into_descriptors());
+    }
+
+    /// As [`commit`](Self::commit), and keeps the descriptors, for a channel that sends later or may have to send again.
+    pub fn into_descriptors(mut self) -> Vec<Arc<OwnedFd>> {
         self.leaving.drain(..).for_each(|handle| handle.commit());
+        std::mem::take(&mut self.descriptors)
     }
 }
 

@@ -10,7 +10,9 @@ use std::os::fd::OwnedFd;
 use procession_channel::bell::AT_ONCE;
 use procession_channel::ring::{Memory, Ring};
 use procession_process::function::{Function, Task, Work};
-use procession_process::link::{ChildLink, Frame, HELLO, ItemTooLarge, ParentLink, Received};
+use procession_process::link::{
+    ChildLink, Frame, HELLO, Handles, ItemTooLarge, ParentLink, Received,
+};
 use procession_shm::sync::atomic::{AtomicU32, Ordering};
 use procession_shm::{Deadline, Mapping, Segment, Watch, page_size, wait, wake_all};
 
@@ -37,7 +39,7 @@ pub(super) fn cases() -> Vec<Case> {
 struct LinkScene {
     link: RefCell<ParentLink>,
     inbox: RefCell<Vec<u8>>,
-    fds: [OwnedFd; 2],
+    fds: [OwnedFd; 3],
     down: Mapping,
     up: Mapping,
     up_segment: Segment,
@@ -48,7 +50,7 @@ struct Tripled;
 
 impl Task<fn(u8) -> u8> for Tripled {
     fn run(function: fn(u8) -> u8, work: &mut Work<'_>) -> u8 {
-        work.output.extend(work.input.iter().map(|item| function(*item)));
+        work.reply.bytes.extend(work.input.iter().map(|item| function(*item)));
         TAG
     }
 }
@@ -68,7 +70,7 @@ fn call() -> io::Result<Frame> {
     for item in ITEMS {
         let push = |out: &mut Vec<u8>| {
             out.push(item);
-            Ok::<(), ItemTooLarge>(())
+            Ok::<_, ItemTooLarge>(Handles::default())
         };
         frame.push(push).map_err(io::Error::other)?;
     }
@@ -83,8 +85,8 @@ impl LinkScene {
     fn build() -> io::Result<Box<dyn Scene>> {
         let (mut link, fds) =
             ParentLink::new(CAPACITY, RESULT_LEN_MAX).map_err(io::Error::other)?;
-        let fds: [OwnedFd; 2] =
-            fds.try_into().map_err(|_| io::Error::other("a link has two descriptors"))?;
+        let fds: [OwnedFd; 3] =
+            fds.try_into().map_err(|_| io::Error::other("a link has three descriptors"))?;
         let (down, up_segment) = (segment(&fds[0])?, segment(&fds[1])?);
         link.send(&call()?, 0).map_err(io::Error::other)?;
         Ok(Box::new(Self {

@@ -1,0 +1,97 @@
+//! An [`Imap`] that is awaited.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use futures_core::stream::FusedStream;
+use procession_channel::Message;
+
+use super::{Imap, Step};
+use crate::core::call::Consumer;
+use crate::error::TaskError;
+
+/// The results of a call, one by one, as a stream for any async runtime. Made by [`Imap::stream`].
+///
+/// What holds for [`Imap`] holds here, with polling in place of blocking: the input is pulled inside of
+/// [`poll_next`](Stream::poll_next), which never blocks unless the input does, and only as far as results are taken. While
+/// nobody polls, the pool's own thread receives what workers have done. Dropping it cancels what is left.
+#[must_use = "it pulls its input, and so does its work, only as results are taken"]
+pub struct ImapStream<'p, I: Iterator, R> {
+    /// In a box, the stream can be moved while it is polled whatever the input is.
+    imap: Box<Imap<'p, I, R>>,
+    is_over: bool,
+}
+
+impl<'p, I: Iterator, R> Imap<'p, I, R> {
+    /// Goes on as a stream.
+    ///
+    /// It is another type because one that is both an iterator and a stream cannot be used: each method would be ambiguous.
+    pub fn stream(self) -> ImapStream<'p, I, R> {
+        let mut imap = Box::new(self);
+        if imap.core.disowned().is_none() {
+            if let Err(error) = imap.core.ensure_background() {
+                imap.stop(TaskError::Broken(Arc::new(error)));
+            }
+            let call = imap.call;
+            imap.core.with(|state| state.leave_unattended(call));
+        }
+        ImapStream { imap, is_over: false }
+    }
+}
+
+impl<I: Iterator, R> ImapStream<'_, I, R> {
+    /// Takes in what has arrived; if nothing has, the task is woken when something does.
+    fn poll_fetch(&mut self, context: &Context<'_>) -> Poll<()> {
+        let (call, imap) = (self.imap.call, &mut self.imap);
+        imap.core.poll();
+        let fetched = imap.core.with(|state| {
+            let fetched = state.fetch(call);
+            if fetched.is_none() {
+                state.await_call(call, Consumer::Waker(context.waker().clone()));
+            }
+            fetched
+        });
+        let Some(deliveries) = fetched else {
+            imap.core.rouse_background();
+            return Poll::Pending;
+        };
+        imap.take_in(deliveries);
+        Poll::Ready(())
+    }
+}
+
+impl<I: Iterator, R: Message> Stream for ImapStream<'_, I, R> {
+    type Item = Result<R, TaskError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match self.imap.step() {
+                Step::Yield(next) => {
+                    self.is_over = next.is_none();
+                    return Poll::Ready(next);
+                }
+                Step::Wait if self.poll_fetch(context).is_pending() => return Poll::Pending,
+                Step::Wait => {}
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.imap.size_hint()
+    }
+}
+
+impl<I: Iterator, R: Message> FusedStream for ImapStream<'_, I, R> {
+    fn is_terminated(&self) -> bool {
+        self.is_over
+    }
+}
+
+impl<I: Iterator, R> fmt::Debug for ImapStream<'_, I, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ImapStream").field(&self.imap).finish()
+    }
+}

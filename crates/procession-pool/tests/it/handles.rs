@@ -1,0 +1,292 @@
+//! Handles in arguments, contexts and results: pipe ends, files, shared memory with and without locks.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+
+use procession_channel::{Fd, pipe};
+use procession_pool::{Pool, SubmitError, TaskError};
+use procession_shm::{Shared, SharedBuf, SharedSlice};
+use procession_sync::Mutex;
+
+use super::guard::guarded;
+use super::program::{Role, play};
+use super::resources::{assert_back_to, holdings};
+use super::trap::{How, assert_sound};
+
+pub(crate) const ROLES: &[Role] =
+    &[("stream handles", stream_handles), ("lose handles", lose_handles)];
+
+fn sum(slice: SharedSlice<u64>) -> u64 {
+    slice.iter().sum()
+}
+
+#[test]
+fn every_worker_reads_the_same_pages_of_a_context() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let rows: Vec<u64> = (0..64 * 1024).collect();
+        let matrix = SharedSlice::from_slice(&rows).unwrap();
+        let row_sum = |matrix: &SharedSlice<u64>, row: usize| {
+            matrix[row * 64..(row + 1) * 64].iter().sum::<u64>()
+        };
+        let sums = pool.map_with(&matrix, row_sum, 0..1024).unwrap();
+        for (row, sum) in sums.into_iter().enumerate() {
+            assert_eq!(sum, rows[row * 64..(row + 1) * 64].iter().sum::<u64>());
+        }
+        assert_sound(&pool);
+    });
+}
+
+#[test]
+fn buffers_are_worked_on_in_place_and_put_together_again() {
+    guarded(|| {
+        let pool = Pool::builder().workers(2).trusting().build().unwrap();
+        let mut buffer = SharedBuf::<f64>::zeroed(1 << 16).unwrap();
+        buffer.as_mut_slice().fill(1.5);
+        let scale = |factor: &f64, mut part: SharedBuf<f64>| {
+            part.as_mut_slice().iter_mut().for_each(|value| *value *= factor);
+            part
+        };
+        let parts = buffer.split_into(8);
+        let parts = pool.map_with(&2.0, scale, parts).unwrap();
+        let matrix = SharedBuf::unsplit(parts).unwrap().freeze().unwrap();
+        assert_eq!(matrix.len(), 1 << 16);
+        assert!(matrix.iter().all(|value| *value == 3.0));
+        assert_sound(&pool);
+    });
+}
+
+/// What a worker that is not trusted returns is a copy, so that it cannot write into it any more.
+#[test]
+fn a_buffer_from_an_untrusted_worker_is_a_copy() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let make = |len: usize| {
+            let mut buffer = SharedBuf::<u64>::zeroed(len).unwrap();
+            buffer.as_mut_slice().fill(7);
+            buffer
+        };
+        let mut buffers = pool.map(make, [10, 1000, 100_000]).unwrap();
+        for (buffer, len) in buffers.iter_mut().zip([10, 1000, 100_000]) {
+            assert_eq!(buffer.as_mut_slice(), vec![7; len]);
+        }
+    });
+}
+
+#[test]
+fn files_and_pipe_ends_travel_there_and_back() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let writer = Fd::<File>::new(File::from(OwnedFd::from(writer)));
+        let write = |(text, file): (String, Fd<File>)| {
+            let mut file = file.into_inner().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            Fd::new(file)
+        };
+        let back = pool.apply(write, ("hello".to_owned(), writer)).unwrap();
+        back.into_inner().unwrap().write_all(b" world").unwrap();
+        // Nobody else has the writing end any more: there is an end to read to.
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "hello world");
+
+        let produce = |sender: pipe::Sender<u32>| (0..1000).for_each(|n| sender.send(n).unwrap());
+        let (sender, receiver) = pipe::simplex().unwrap();
+        let task = pool.submit(produce, sender).unwrap();
+        let received: Vec<u32> = receiver.into_iter().map(Result::unwrap).collect();
+        assert_eq!(received, (0..1000).collect::<Vec<_>>());
+        task.get().unwrap();
+        assert_sound(&pool);
+    });
+}
+
+/// The worker drops its end before its task is over: this process must not keep a copy that hides it.
+#[test]
+fn a_moved_end_is_the_workers_alone() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let (sender, receiver) = pipe::simplex::<u32>().unwrap();
+        let (go, wait_for_go) = pipe::simplex::<()>().unwrap();
+        let task = |(sender, go): (pipe::Sender<u32>, pipe::Receiver<()>)| {
+            sender.send(1).unwrap();
+            drop(sender);
+            go.recv().unwrap();
+        };
+        let task = pool.submit(task, (sender, wait_for_go)).unwrap();
+        assert_eq!(receiver.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [1]);
+        go.send(()).unwrap();
+        task.get().unwrap();
+    });
+}
+
+#[test]
+fn many_items_with_handles_stream_through() {
+    play("stream handles").succeed();
+}
+
+fn stream_handles() {
+    assert_sound(&Pool::with_workers(1).unwrap());
+    let before = holdings();
+    let pool = Pool::with_workers(2).unwrap();
+    let slices = (0..500_u64).map(|n| SharedSlice::from_slice(&[n, 1]).unwrap());
+    let sums: Vec<u64> = pool.imap(sum, slices).map(Result::unwrap).collect();
+    assert_eq!(sums, (1..501).collect::<Vec<_>>());
+    let make = |n: u64| SharedSlice::from_slice(&[n, 2]).unwrap();
+    for (n, slice) in (0..1000_u64).zip(pool.imap(make, 0..1000_u64)) {
+        assert_eq!(slice.unwrap()[..], [n, 2]);
+    }
+    drop(pool);
+    assert_back_to(before);
+}
+
+#[test]
+fn a_lock_is_shared_with_workers_that_are_invited_for_it() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        // Workers that know nothing of each other are invited when a handle needs it.
+        assert_sound(&pool);
+        let counter = Shared::new(Mutex::new(0_u64)).unwrap();
+        let count = |counter: &Shared<Mutex<u64>>, by: u64| *counter.lock().unwrap() += by;
+        pool.map_with(&counter, count, [1; 1000]).unwrap();
+        assert_eq!(*counter.lock().unwrap(), 1000);
+        let count = |counter: Shared<Mutex<u64>>| *counter.lock().unwrap() += 1;
+        pool.map(count, (0..100).map(|_| &counter)).unwrap();
+        assert_eq!(*counter.lock().unwrap(), 1100);
+    });
+}
+
+#[test]
+fn the_death_of_a_worker_that_holds_a_lock_is_told_to_the_others() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let counter = Shared::new(Mutex::new(0_u64)).unwrap();
+        let die = |counter: Shared<Mutex<u64>>| {
+            let _guard = counter.lock().unwrap();
+            How::Kill.happen().unwrap();
+        };
+        assert!(matches!(pool.apply(die, &counter), Err(TaskError::Died { .. })));
+        let error = counter.lock().unwrap_err();
+        assert!(matches!(error, procession_sync::LockError::OwnerDied { .. }), "{error}");
+        *counter.lock_or_reset(|| 5) += 1;
+        let read = |counter: Shared<Mutex<u64>>| *counter.lock().unwrap();
+        assert_eq!(pool.apply(read, &counter).unwrap(), 6);
+        // The worker in its place was invited, too.
+        assert_eq!(pool.map(read, vec![&counter; 100]).unwrap(), [6; 100]);
+    });
+}
+
+#[test]
+fn a_trusting_handle_from_a_worker_needs_a_trusting_pool() {
+    guarded(|| {
+        let make = |n: u64| Shared::new(Mutex::new(n)).unwrap();
+        let pool = Pool::with_workers(1).unwrap();
+        let error = pool.apply(make, 3).unwrap_err();
+        assert!(matches!(error, TaskError::Untrusted { item: 0, .. }), "{error:?}");
+        assert!(error.to_string().contains(".trusting()"), "{error}");
+        assert_sound(&pool);
+
+        let trusting = Pool::builder().workers(1).trusting().build().unwrap();
+        let made = trusting.apply(make, 3).unwrap();
+        *made.lock().unwrap() += 1;
+        let read = |made: Shared<Mutex<u64>>| *made.lock().unwrap();
+        assert_eq!(trusting.apply(read, &made).unwrap(), 4);
+    });
+}
+
+#[test]
+fn a_context_cannot_hold_what_has_one_owner() {
+    let pool = Pool::with_workers(1).unwrap();
+    let mut buffer = SharedBuf::<u8>::zeroed(10).unwrap();
+    let error = pool.map_with(&buffer, |_: &SharedBuf<u8>, n: u8| n, [1]).unwrap_err();
+    assert!(
+        matches!(&error, TaskError::Encode { item: 0, reason, .. } if reason.contains("only one owner"))
+    );
+    // It is still here.
+    buffer.as_mut_slice().fill(1);
+}
+
+#[test]
+fn what_was_sent_before_is_an_error_of_the_caller() {
+    let pool = Pool::with_workers(1).unwrap();
+    let (sender, _receiver) = pipe::simplex::<u8>().unwrap();
+    let pair = (sender, 1_u8);
+    let twice =
+        [&pair.0, &pair.0].map(|sender| procession_channel::codec::encode(sender, &mut Vec::new()));
+    assert!(twice.iter().all(Result::is_err), "outside of a message no handle can be encoded");
+    let many: Vec<Fd<File>> = (0..254).map(|_| Fd::new(File::open("/dev/null").unwrap())).collect();
+    let count = |files: Vec<Fd<File>>| files.len();
+    let error = pool.submit(count, many).unwrap_err();
+    assert!(matches!(error, SubmitError::TooManyHandles(_)), "{error}");
+    let many: Vec<Fd<File>> = (0..253).map(|_| Fd::new(File::open("/dev/null").unwrap())).collect();
+    assert_eq!(pool.apply(count, many).unwrap(), 253);
+}
+
+/// A retried item needs its descriptors again.
+#[test]
+fn an_item_with_handles_is_tried_again() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let writer = Fd::<File>::new(File::from(OwnedFd::from(writer)));
+        let fussy = |(tries, file): (SharedSlice<u8>, Fd<File>)| {
+            let mut file = file.into_inner().unwrap();
+            assert_eq!(tries[0], 1);
+            file.write_all(b"x").unwrap();
+            How::Kill.happen().unwrap();
+        };
+        let tries = SharedSlice::from_slice(&[1]).unwrap();
+        let error = pool.job().retries(2).apply(fussy, (tries, writer)).unwrap_err();
+        assert_eq!(error.attempts().len(), 2, "{error}");
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "xxx");
+        assert_sound(&pool);
+    });
+}
+
+/// A handle that has one owner is gone with the worker that had it: there is nothing to try again with.
+#[test]
+fn an_item_that_moves_a_handle_is_not_tried_again() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let (sender, receiver) = pipe::simplex::<u32>().unwrap();
+        let die = |sender: pipe::Sender<u32>| {
+            sender.send(1).unwrap();
+            How::Abort.happen().unwrap();
+        };
+        let error = pool.job().retries(5).apply(die, sender).unwrap_err();
+        assert!(matches!(error, TaskError::Died { .. }) && error.attempts().is_empty(), "{error}");
+        assert_eq!(receiver.into_iter().filter_map(Result::ok).collect::<Vec<_>>(), [1]);
+        assert_sound(&pool);
+    });
+}
+
+#[test]
+fn no_descriptor_is_left_behind_whatever_happens_to_the_item() {
+    play("lose handles").succeed();
+}
+
+fn lose_handles() {
+    assert_sound(&Pool::with_workers(1).unwrap());
+    let before = holdings();
+    let pool = Pool::with_workers(2).unwrap();
+    let spoil = |(n, slice): (u64, SharedSlice<u64>)| {
+        match n % 4 {
+            0 => How::Kill.happen().unwrap(),
+            1 => panic!("on purpose"),
+            2 => std::process::exit(0),
+            _ => {}
+        }
+        slice
+    };
+    let items = (0..200).map(|n| (n, SharedSlice::from_slice(&[n]).unwrap()));
+    let done = pool.imap(spoil, items).filter(Result::is_ok).count();
+    assert_eq!(done, 50);
+    let items = (0..50).map(|n| (n, SharedSlice::from_slice(&[n]).unwrap()));
+    drop(pool.imap(spoil, items).next());
+    assert_sound(&pool);
+    drop(pool);
+    assert_back_to(before);
+}
