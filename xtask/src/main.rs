@@ -54,8 +54,8 @@ const VERBS: &[Verb] = &[
         run: kill::run,
     },
     Verb {
-        usage: "bench main [DIR]",
-        about: "the main job beside its twin on threads; with --check, over 1.15 times is a failure",
+        usage: "bench [AREA]",
+        about: "what things cost beside the peers (--peers); `bench main`: a whole job beside threads",
         run: bench::run,
     },
     Verb {

@@ -1,6 +1,6 @@
-//! `bench`: what processes cost beside threads, measured side by side in one run.
+//! `bench main`: what processes cost beside threads in a whole job, measured side by side in one run.
 //!
-//! `bench main` is the main job: the example `tree_hash` and its twin on rayon's threads hash the same warm tree in turns. Both
+//! The example `tree_hash` and its twin on rayon's threads hash the same warm tree in turns. Both
 //! have one worker per core. The ratio of the medians counts; seconds are those of the machine.
 
 use std::io;
@@ -37,7 +37,7 @@ struct Race {
     times: [Vec<Duration>; 2],
 }
 
-pub(crate) fn run(args: &[String]) -> Verdict {
+pub(super) fn run(args: &[String]) -> Verdict {
     let options = parse(args).ok_or(USAGE)?;
     let workspace = Workspace::find()?;
     if !Invocation::cargo(BUILD).run(workspace.root())?.success {

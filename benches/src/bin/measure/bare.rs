@@ -1,0 +1,6 @@
+//! What no program can be faster than.
+
+pub(crate) mod futex;
+pub(crate) mod line;
+pub(crate) mod pthread;
+pub(crate) mod start;

@@ -1,0 +1,103 @@
+//! Starting processes: a function started and its result back.
+
+use std::env;
+use std::error::Error;
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::ptr;
+
+use procession::prelude::*;
+use procession_bench_harness::twin::fork;
+use procession_bench_harness::words::Words;
+use procession_bench_harness::{Case, Effort, Figure, Outcome, round_trip};
+
+/// The argument with which this program ends at once.
+pub(crate) const NOTHING: &str = "nothing";
+
+const OURS: &str = "procession";
+
+pub(crate) fn cases() -> Vec<Case> {
+    let case =
+        |name, contestant, run: fn(Effort) -> Outcome| Case::new("spawn", name, contestant, run);
+    vec![
+        case("result-back", OURS, result_back),
+        case("result-back", "posix_spawn", posix_spawned),
+        case("result-back-4GiB", OURS, |effort| with_memory(effort, 4 << 30, result_back)),
+        case("result-back-4GiB", "posix_spawn", |effort| {
+            with_memory(effort, 4 << 30, posix_spawned)
+        }),
+        case("fork", "fork", forked),
+    ]
+}
+
+fn successor(n: u64) -> u64 {
+    n + 1
+}
+
+pub(crate) fn result_back(effort: Effort) -> Outcome {
+    round_trip::each(effort, 300, || match Process::spawn(successor, 1_u64)?.join() {
+        Ok(2) => Ok(()),
+        Ok(_) => Err("a wrong result".into()),
+        Err(error) => Err(Box::<dyn Error>::from(error)),
+    })
+}
+
+/// The same binary started and waited for, and nothing more.
+fn posix_spawned(effort: Effort) -> Outcome {
+    let program = CString::new(env::current_exe()?.into_os_string().into_vec())?;
+    let argument = CString::new(NOTHING)?;
+    let arguments = [program.as_ptr().cast_mut(), argument.as_ptr().cast_mut(), ptr::null_mut()];
+    let environment = [ptr::null_mut()];
+    let spawn_and_wait = || {
+        let (mut pid, mut status) = (0, 0);
+        // SAFETY: the strings end with a zero, the lists with a null, and all outlive the call.
+        let error = unsafe {
+            libc::posix_spawn(
+                &raw mut pid,
+                program.as_ptr(),
+                ptr::null(),
+                ptr::null(),
+                arguments.as_ptr(),
+                environment.as_ptr(),
+            )
+        };
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        // SAFETY: the status is written to a place of our own.
+        match unsafe { libc::waitpid(pid, &raw mut status, 0) } {
+            waited if waited == pid && status == 0 => Ok(()),
+            _ => Err(io::Error::other("the program did not succeed")),
+        }
+    };
+    Ok(round_trip::each(effort, 300, spawn_and_wait)?)
+}
+
+/// A bare fork that leaves its result in shared memory.
+fn forked(effort: Effort) -> Outcome {
+    use std::sync::atomic::Ordering;
+    let words = Words::new()?;
+    let result = words.u64(0);
+    Ok(round_trip::each(effort, 1_000, || {
+        result.store(1, Ordering::Relaxed);
+        let twin = fork(|| {
+            result.store(successor(result.load(Ordering::Relaxed)), Ordering::Relaxed);
+            Ok(())
+        })?;
+        twin.join()?;
+        match result.load(Ordering::Relaxed) {
+            2 => Ok(()),
+            _ => Err(io::Error::other("a wrong result")),
+        }
+    })?)
+}
+
+/// Runs a case while this process has so much memory of its own.
+pub(crate) fn with_memory(effort: Effort, bytes: usize, run: fn(Effort) -> Outcome) -> Outcome {
+    // Not all zeros: zeroed memory is not there until somebody writes to it.
+    let memory = vec![1_u8; bytes];
+    let figures: Vec<Figure> = run(effort)?;
+    drop(std::hint::black_box(memory));
+    Ok(figures)
+}

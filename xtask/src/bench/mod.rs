@@ -1,0 +1,41 @@
+//! `bench`: what things cost, beside what they cost others, measured in turns in one run.
+//!
+//! `bench main` races a whole program. `bench AREA` runs the cases of an area, with `--peers` those of the peers too.
+//! `bench growth` asks what happens when there is more of something.
+
+mod area;
+mod document;
+mod growth;
+mod json;
+mod options;
+mod plot;
+mod programs;
+mod results;
+mod table;
+mod targets;
+mod tree;
+
+use crate::Verdict;
+use options::Options;
+
+const USAGE: &str = "usage: cargo xtask bench main [DIR] [--rounds N] [--check]
+       cargo xtask bench [AREA] [--peers] [--check] [--record] [--quick] [--rounds N]
+       cargo xtask bench growth [--record] [--quick] [--rounds N]";
+
+/// The areas, in the order in which they are run and shown.
+const AREAS: [&str; 4] = ["pipe", "locks", "spawn", "pool"];
+
+pub(crate) fn run(args: &[String]) -> Verdict {
+    if args.first().is_some_and(|name| name == "main") {
+        return tree::run(args);
+    }
+    let options = Options::parse(args).ok_or(USAGE)?;
+    match options.area.as_deref() {
+        Some("growth") => growth::run(&options),
+        Some(area) if AREAS.contains(&area) => area::run(&[area], &options),
+        None => area::run(&AREAS, &options),
+        Some(unknown) => {
+            Err(format!("there is no area {unknown}; there are {AREAS:?}, main and growth").into())
+        }
+    }
+}
