@@ -5,16 +5,19 @@
 //! * [`gate`]: who has an item, the worker that was given it or the parent that takes it back.
 //! * [`pipe`]: typed messages through such a ring, between processes that need not trust each other. [`Fd`] puts files and sockets
 //!   into them; the ends of pipes are messages themselves.
+//! * [`queue`]: typed messages between any number of processes that trust each other.
 //! * [`codec`]: values to bytes, and back from bytes that may be hostile. [`Message`] says which values.
 
 pub mod bell;
 pub mod gate;
 pub mod pipe;
+pub mod queue;
 pub mod ring;
 
 pub mod codec;
 mod fd;
 mod message;
+mod packet;
 pub use fd::Fd;
 pub use message::{IntoArg, Message};
 

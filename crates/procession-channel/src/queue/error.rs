@@ -1,0 +1,206 @@
+//! Why something was not put or not got.
+
+use std::fmt;
+use std::io;
+
+use procession_shm::SegmentError;
+use procession_shm::family::FamilyError;
+
+use crate::codec::{DecodeError, EncodeError};
+
+/// The memory of the queue holds what no process of this program writes: one of them has gone wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the memory of the queue was overwritten: {0}")]
+pub struct Corrupt(pub(super) &'static str);
+
+/// Values that were not put, and why. Handles in them are usable as before.
+#[derive(thiserror::Error)]
+#[error("{kind}")]
+pub struct SendError<T> {
+    /// Why.
+    #[source]
+    pub kind: SendErrorKind,
+    /// The value; of [`put_many`](super::Queue::put_many) all values that were not put, in their order.
+    pub value: T,
+}
+
+/// Without the value, which need not have a `Debug`.
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// Why a value was not put.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendErrorKind {
+    /// There is no room now.
+    #[error("the queue is full: try again later, or use `put`, which waits")]
+    Full,
+    /// The deadline came before there was room.
+    #[error("the queue had no room for the value in time")]
+    TimedOut,
+    /// Nobody will get it: the queue was closed, or no process has a handle that gets any more.
+    #[error("the queue is closed: nobody will get this value")]
+    Closed,
+    /// The value cannot be encoded.
+    #[error("the value cannot be encoded: {0}")]
+    Encode(#[source] EncodeError),
+    /// It is longer than the queue is for.
+    #[error(
+        "a value of {len} bytes is over the queue's limit of {limit} bytes: raise it with `Queue::builder()` (`max_message`), or put it in parts"
+    )]
+    TooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The handles in it have more file descriptors than the kernel carries in one packet.
+    #[error(
+        "the handles in the value have {count} file descriptors, and one value carries {limit}: put them in several values"
+    )]
+    TooManyDescriptors {
+        /// How many they have.
+        count: usize,
+        /// How many one value carries.
+        limit: usize,
+    },
+    /// The kernel lets this user have no more file descriptors under way.
+    #[error(
+        "too many file descriptors are under way between processes: let others get some items, or raise RLIMIT_NOFILE (`ulimit -n`)"
+    )]
+    TooManyInFlight,
+    /// This process does not belong to the family that shares the queue.
+    #[error("{0}")]
+    NotAMember(#[source] Box<FamilyError>),
+    /// The memory of the queue is broken.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// The system failed: no memory for the value, or a system call.
+    #[error("the value could not be put: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Why no value was got.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The queue was closed, and all that was put was got.
+    #[error("the queue is closed, and all that was put was got")]
+    Closed,
+    /// No process and no message has a handle that puts any more, and all that was put was got.
+    #[error("nobody is left who could put something, and all that was put was got")]
+    Disconnected,
+    /// The item is no value of this type. It is gone, the next one can be got.
+    #[error("the item cannot be decoded: {0}")]
+    Decode(#[source] DecodeError),
+    /// The next item has file descriptors, or is so large that it has a file of its own. It is still there.
+    #[error(
+        "the next item has {descriptors} file descriptors and cannot be offered again, so it cannot be claimed: take it with `get`"
+    )]
+    NotClaimable {
+        /// How many.
+        descriptors: u16,
+    },
+    /// As many items are claimed and not done as can be.
+    #[error("{limit} items are claimed and not done, which is the most: let one be done first")]
+    TooManyClaims {
+        /// How many can be.
+        limit: usize,
+    },
+    /// This process does not belong to the family that shares the queue.
+    #[error("{0}")]
+    NotAMember(#[source] Box<FamilyError>),
+    /// The memory of the queue is broken.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// The system failed. If it has no file descriptor left for a handle in the item, the item is still there.
+    #[error("the item could not be got: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Why a queue could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// The shared memory.
+    #[error("no memory for a queue: {0}")]
+    Memory(#[from] SegmentError),
+    /// The socket.
+    #[error("no socket for a queue: {0}")]
+    Socket(#[source] io::Error),
+    /// The options make no sense.
+    #[error("a queue cannot have {option} {value}: it takes {min} to {max}")]
+    Option {
+        /// Which option.
+        option: &'static str,
+        /// What was asked for.
+        value: usize,
+        /// The least it can be.
+        min: usize,
+        /// The most it can be.
+        max: usize,
+    },
+}
+
+/// Why it is not so that all is done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// A process died that had got items and had not said that they are done. It is told once; the next `join` goes on.
+    #[error(
+        "{} died with {items} items that it had got and not done: put them again, or join again to wait for the rest",
+        Process(*.pid)
+    )]
+    OwnerDied {
+        /// The process that died, as the family's root numbers processes; 0 when that is not known any more.
+        pid: u32,
+        /// How many items it had.
+        items: u32,
+    },
+    /// This process does not belong to the family that shares the queue.
+    #[error("{0}")]
+    NotAMember(#[source] Box<FamilyError>),
+    /// The memory of the queue is broken.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+}
+
+/// Why an item was not counted as done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TaskDoneError {
+    /// This process has said of all items it got that they are done.
+    #[error(
+        "this process has no item that is not done: call `task_done` once for each item that it got"
+    )]
+    TooMany,
+    /// This process does not belong to the family that shares the queue.
+    #[error("{0}")]
+    NotAMember(#[source] Box<FamilyError>),
+}
+
+struct Process(u32);
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("a process"),
+            pid => write!(f, "process {pid}"),
+        }
+    }
+}
+
+macro_rules! not_a_member {
+    ($($error:ident)+) => { $(
+        impl From<FamilyError> for $error {
+            fn from(reason: FamilyError) -> Self {
+                Self::NotAMember(Box::new(reason))
+            }
+        }
+    )+ };
+}
+
+not_a_member!(SendErrorKind RecvError JoinError TaskDoneError);

@@ -1,0 +1,293 @@
+//! The end of a queue at which items are got, without their type.
+
+use std::ops::Deref;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use procession_shm::family::Member;
+use procession_shm::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use procession_sync::parts::Limit;
+
+use super::control::{CLAIMS_MAX, Control, Place};
+use super::ends::Ends;
+use super::frame::{HEADER_LEN, Header, Kind, TAG_LEN, frame_len};
+use super::holders::{self, Debt};
+use super::store::Bytes;
+use super::{Corrupt, RecvError, claims, packets};
+
+/// Items that were got, as bytes.
+#[derive(Debug, Default)]
+pub(super) struct Haul {
+    pub(super) bytes: Vec<u8>,
+    /// Of each item, where its bytes end and how they are to be read.
+    pub(super) items: Vec<(usize, Kind)>,
+    /// Of the only item, if it has any.
+    pub(super) descriptors: Vec<OwnedFd>,
+}
+
+impl Haul {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.items.clear();
+        self.descriptors.clear();
+    }
+}
+
+/// What an attempt found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Items,
+    /// None now.
+    Nothing,
+    /// None, ever.
+    TheEnd,
+}
+
+/// An item that is claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticket {
+    index: u32,
+    place: Place,
+}
+
+/// What is not done of all that was put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    Owed(Debt),
+    Some,
+    Nothing,
+}
+
+impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
+    /// Gets up to `items_max` items, as long as they have at most `bytes_max` bytes, and at least one if there is one.
+    pub(super) fn get(
+        &self,
+        me: Member,
+        haul: &mut Haul,
+        (items_max, bytes_max): (usize, usize),
+        socket: BorrowedFd<'_>,
+        limit: Limit,
+    ) -> Result<Found, RecvError> {
+        haul.clear();
+        let Some(_hold) = self.hold_get(me, limit)? else { return Ok(Found::Nothing) };
+        if let Some((index, place)) = self.offered() {
+            self.read_one(place, haul, socket)?;
+            claims::take_offered(&self.control, index, me);
+            self.settle_head();
+            return Ok(Found::Items);
+        }
+        let start = Place(self.control.get.cursor.load(Relaxed));
+        let mut at = start;
+        while haul.items.len() < items_max && haul.bytes.len() < bytes_max {
+            let Some(header) = self.next_header(at)? else { break };
+            if header.has_tag() && !haul.items.is_empty() {
+                break;
+            }
+            self.read(at, header, haul, socket)?;
+            at = at.after(frame_len(header.len()), 1);
+            if header.has_tag() {
+                break;
+            }
+        }
+        if at == start {
+            return Ok(self.nothing());
+        }
+        self.commit_take(me, start, at);
+        if !haul.descriptors.is_empty() {
+            packets::discard(socket)?;
+        }
+        Ok(Found::Items)
+    }
+
+    /// Claims the next item.
+    pub(super) fn claim(
+        &self,
+        me: Member,
+        haul: &mut Haul,
+        socket: BorrowedFd<'_>,
+        limit: Limit,
+    ) -> Result<Result<Ticket, Found>, RecvError> {
+        haul.clear();
+        let Some(_hold) = self.hold_get(me, limit)? else { return Ok(Err(Found::Nothing)) };
+        if let Some((index, place)) = self.offered() {
+            self.read_one(place, haul, socket)?;
+            claims::claim_offered(&self.control, index, me);
+            return Ok(Ok(Ticket { index, place }));
+        }
+        let place = Place(self.control.get.cursor.load(Relaxed));
+        let Some(header) = self.next_header(place)? else { return Ok(Err(self.nothing())) };
+        if header.has_tag() {
+            return Err(RecvError::NotClaimable { descriptors: header.descriptors });
+        }
+        self.read(place, header, haul, socket)?;
+        let index = claims::prepare(&self.control, me, place);
+        let index = index.ok_or(RecvError::TooManyClaims { limit: CLAIMS_MAX as usize })?;
+        let next = place.after(frame_len(header.len()), 1);
+        self.control.get.cursor.store(next.0, Release); // Q4, the commit point of a claim
+        self.control.get.counted.store(next.items(), Release);
+        self.settle_head();
+        Ok(Ok(Ticket { index, place }))
+    }
+
+    /// Ends a claim, for good or by offering the item again. False if the claim is not there any more.
+    pub(super) fn end_claim(&self, me: Member, ticket: Ticket, is_done: bool) -> bool {
+        let Ok(Some(_hold)) = self.hold_get(me, Limit::NEVER) else { return false };
+        let ended = claims::end(&self.control, ticket.index, me, ticket.place, is_done);
+        self.settle_head();
+        ended
+    }
+
+    /// Counts one item that `me` got as done. How many of its items are left, or `None` if there was none.
+    pub(super) fn task_done(&self, me: Member) -> Option<u32> {
+        let Ok(Some(_hold)) = self.hold_get(me, Limit::NEVER) else { return None };
+        holders::done(&self.control, me)
+    }
+
+    /// Looks for what is not done.
+    pub(super) fn rest(&self, me: Member, limit: Limit) -> Result<Rest, Corrupt> {
+        let Some(_hold) = self.hold_get(me, limit)? else { return Ok(Rest::Some) };
+        if let Some(debt) = holders::take_debt(&self.control) {
+            return Ok(Rest::Owed(debt));
+        }
+        let waiting = self.len_held();
+        Ok(if waiting == 0 && holders::total(&self.control) == 0 {
+            Rest::Nothing
+        } else {
+            Rest::Some
+        })
+    }
+
+    /// How many items were put and neither got nor claimed and done. `None` when somebody else had the lock for too long.
+    pub(super) fn len(&self, me: Member, limit: Limit) -> Result<Option<u32>, Corrupt> {
+        Ok(self.hold_get(me, limit)?.map(|_hold| self.len_held()))
+    }
+
+    /// Whether a putter that has found no room finds some when it looks again: after a death the head may lag behind.
+    pub(super) fn refresh(&self, me: Member) -> Result<(), Corrupt> {
+        self.hold_get(me, Limit::Try).map(drop)
+    }
+
+    /// Whether something can be got, as far as can be seen without the lock.
+    #[inline]
+    pub(super) fn looks_ready_to_get(&self) -> bool {
+        let control = &*self.control;
+        control.put.tail.load(Acquire) != control.get.cursor.load(Relaxed)
+            || !claims::is_empty(control)
+            || control.state.closed.load(Relaxed) != 0
+    }
+
+    fn len_held(&self) -> u32 {
+        let tail = Place(self.control.put.tail.load(Acquire)); // E1
+        tail.items_since(Place(self.control.head.load(Relaxed)))
+    }
+
+    /// An item that is offered again, be it that its claimer is dead.
+    fn offered(&self) -> Option<(u32, Place)> {
+        if claims::is_empty(&self.control) {
+            return None;
+        }
+        claims::bury(&self.control, claims::is_dead);
+        claims::oldest_offered(&self.control)
+    }
+
+    /// The next frame from `at` on, if there is one.
+    #[inline]
+    fn next_header(&self, at: Place) -> Result<Option<Header>, Corrupt> {
+        let get = &self.control.get;
+        let mut tail = Place(get.tail_seen.load(Relaxed));
+        if tail == at {
+            tail = Place(self.control.put.tail.load(Acquire)); // E1
+            get.tail_seen.store(tail.0, Release);
+            if tail == at {
+                return Ok(None);
+            }
+        }
+        let (ring, available) = (self.ring()?, tail.bytes_since(at));
+        if available > ring.window() || available == 0 {
+            return Err(Corrupt("more was put than there is room"));
+        }
+        Header::parse(ring.header(at), available).map(Some)
+    }
+
+    /// Reads an item of which only the place is known.
+    fn read_one(
+        &self,
+        at: Place,
+        haul: &mut Haul,
+        socket: BorrowedFd<'_>,
+    ) -> Result<(), RecvError> {
+        let ring = self.ring()?;
+        let header = Header::parse(ring.header(at), ring.window())?;
+        self.read(at, header, haul, socket)
+    }
+
+    /// Copies an item. Its descriptors stay in the socket as well.
+    #[inline]
+    fn read(
+        &self,
+        at: Place,
+        header: Header,
+        haul: &mut Haul,
+        socket: BorrowedFd<'_>,
+    ) -> Result<(), RecvError> {
+        let (ring, mut skip) = (self.ring()?, HEADER_LEN);
+        if header.has_tag() {
+            let mut tag = Vec::new();
+            ring.read(at, skip, TAG_LEN, &mut tag);
+            haul.descriptors = packets::peek(socket, &tag, usize::from(header.descriptors))?;
+            skip += TAG_LEN;
+        }
+        ring.read(at, skip, header.len() + HEADER_LEN - skip, &mut haul.bytes);
+        haul.items.push((haul.bytes.len(), header.kind));
+        Ok(())
+    }
+
+    /// What there is when there is nothing to give out.
+    fn nothing(&self) -> Found {
+        let control = &*self.control;
+        let is_closed = control.state.closed.load(Acquire) != 0; // E2
+        let tail = Place(control.put.tail.load(Acquire));
+        let is_drained = tail.0 == control.get.cursor.load(Relaxed) && claims::is_empty(control);
+        if is_closed && is_drained { Found::TheEnd } else { Found::Nothing }
+    }
+
+    fn commit_take(&self, me: Member, from: Place, to: Place) {
+        let get = &self.control.get;
+        if get.taker.load(Relaxed) != me.to_bits() {
+            get.taker.store(me.to_bits(), Release);
+        }
+        get.cursor.store(to.0, Release); // Q2, the commit point of a get
+        self.settle_head();
+        holders::add(&self.control, me, to.items_since(from), to.items());
+        get.counted.store(to.items(), Release);
+    }
+
+    /// Lets those who put write over what is not needed any more.
+    #[inline]
+    fn settle_head(&self) {
+        let cursor = Place(self.control.get.cursor.load(Relaxed));
+        let head = if claims::is_empty(&self.control) {
+            cursor
+        } else {
+            claims::head(&self.control, cursor)
+        };
+        self.control.head.store(head.0, Release); // E3
+    }
+
+    /// Finishes what somebody who died with the lock had made real, and undoes what he had not.
+    #[cold]
+    pub(super) fn repair(&self) {
+        let get = &self.control.get;
+        let cursor = Place(get.cursor.load(Relaxed));
+        let counted = get.counted.load(Relaxed);
+        let was_claimed = claims::repair(&self.control, cursor, counted);
+        let missing = cursor.items().wrapping_sub(counted);
+        let taker = Member::from_bits(get.taker.load(Relaxed));
+        let untold = |taker: &Member| !holders::is_counted(&self.control, *taker, cursor.items());
+        let is_take = missing > 0 && !was_claimed;
+        if let Some(taker) = taker.filter(|taker| is_take && untold(taker)) {
+            holders::add(&self.control, taker, missing, cursor.items());
+        }
+        get.counted.store(cursor.items(), Release);
+        self.settle_head();
+    }
+}

@@ -1,0 +1,263 @@
+//! The half of a queue that gets.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use procession_shm::family::Member;
+use procession_shm::{Deadline, family};
+
+use super::body::{Body, Seat};
+use super::claim::{self, Claim};
+use super::frame::Kind;
+use super::get::{Found, Haul, Rest};
+use super::holders::Debt;
+use super::many::Many;
+use super::vigil::{Patience, Vigil};
+use super::{JoinError, RecvError, TaskDoneError, claims, parcel};
+use crate::Message;
+
+/// A buffer of at most this many bytes is kept for the next item.
+const KEPT_BYTES_MAX: usize = 256 << 10;
+
+/// No more bytes than that are got at a time.
+const MANY_BYTES_MAX: usize = 1 << 20;
+
+const ONE: (usize, usize) = (1, usize::MAX);
+
+thread_local! {
+    static HAUL: Cell<Option<Haul>> = const { Cell::new(None) };
+}
+
+/// A handle of a queue that gets and does not put: see [`Queue::getter`](super::Queue::getter).
+///
+/// It ends with [`Disconnected`](RecvError::Disconnected) when all was got and nobody has a [`Putter`](super::Putter) or a whole
+/// queue any more. It is a *trusting* handle, as the queue is.
+pub struct Getter<T> {
+    pub(super) seat: Arc<Seat>,
+    /// Whether it is part of a whole queue, which has the other half itself.
+    pub(super) is_whole: bool,
+    _value: PhantomData<fn() -> T>,
+}
+
+impl<T> Getter<T> {
+    pub(super) fn new(seat: Arc<Seat>, is_whole: bool) -> Self {
+        Self { seat, is_whole, _value: PhantomData }
+    }
+
+    pub(super) fn half(&self) -> Self {
+        Self::new(Arc::clone(&self.seat), false)
+    }
+
+    pub(super) fn body(&self) -> &Body {
+        &self.seat.body
+    }
+
+    /// Counts one item that this process got as done. See [`Queue::task_done`](super::Queue::task_done).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn task_done(&self) -> Result<(), TaskDoneError> {
+        let left = self.body().task_done(family::me()?).ok_or(TaskDoneError::TooMany)?;
+        if left == 0 {
+            self.body().control.finished.wake_all();
+        }
+        Ok(())
+    }
+
+    pub(super) fn join_within(&self, patience: Patience) -> Result<bool, JoinError> {
+        let (me, body) = (family::me()?, self.body());
+        let vigil = Vigil { turn: &body.control.finished, patience, is_sliced: false };
+        let attempt = || match body.rest(me, patience.limit())? {
+            Rest::Nothing => Ok(Some(())),
+            Rest::Some => Ok(None),
+            Rest::Owed(Debt { pid, items }) => {
+                Err(JoinError::OwnerDied { pid: pid.unwrap_or(0), items })
+            }
+        };
+        Ok(vigil.keep(|| false, attempt)?.is_some())
+    }
+
+    /// Attempts until there is something to get, or nothing any more; `None` when the time is over.
+    #[inline]
+    fn await_items<R>(
+        &self,
+        patience: Patience,
+        mut get: impl FnMut(Member) -> Result<Result<R, Found>, RecvError>,
+    ) -> Result<Option<R>, RecvError> {
+        let (me, body) = (family::me()?, self.body());
+        let vigil = Vigil { turn: &body.control.not_empty, patience, is_sliced: self.is_sliced() };
+        let attempt = || match get(me)? {
+            Ok(got) => Ok(Some(got)),
+            Err(Found::TheEnd) => Err(RecvError::Closed),
+            // What was put before the last of them went is there now.
+            Err(_) if !self.is_whole && self.seat.is_alone() => match get(me)? {
+                Ok(got) => Ok(Some(got)),
+                Err(_) if self.has_claims() => Ok(None),
+                Err(_) => Err(RecvError::Disconnected),
+            },
+            Err(_) => Ok(None),
+        };
+        vigil.keep(|| body.looks_ready_to_get(), attempt)
+    }
+
+    /// Whether the other half may be gone without a word: with a message that nobody receives.
+    pub(super) fn is_sliced(&self) -> bool {
+        !self.is_whole && self.seat.has_travelled()
+    }
+
+    fn has_claims(&self) -> bool {
+        !claims::is_empty(&self.body().control)
+    }
+
+    #[inline]
+    fn haul(
+        &self,
+        haul: &mut Haul,
+        most: (usize, usize),
+        patience: Patience,
+    ) -> Result<bool, RecvError> {
+        let limit = patience.limit();
+        let got = self.await_items(patience, |me| {
+            Ok(match self.body().get(me, haul, most, self.seat.socket(), limit)? {
+                Found::Items => Ok(()),
+                other => Err(other),
+            })
+        })?;
+        if got.is_some() {
+            self.body().control.not_full.wake_all();
+        }
+        Ok(got.is_some())
+    }
+}
+
+impl<T: Message> Getter<T> {
+    /// Gets the next item. See [`Queue::get`](super::Queue::get).
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`Disconnected`](RecvError::Disconnected).
+    #[inline]
+    pub fn get(&self) -> Result<T, RecvError> {
+        self.get_within(Patience::ENDLESS)?.ok_or(RecvError::Closed)
+    }
+
+    /// Gets the next item if there is one. See [`Queue::try_get`](super::Queue::try_get).
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    #[inline]
+    pub fn try_get(&self) -> Result<Option<T>, RecvError> {
+        self.get_within(Patience::None)
+    }
+
+    /// Gets the next item, waiting no longer than `timeout`. See [`Queue::get_timeout`](super::Queue::get_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn get_timeout(
+        &self,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Option<T>, RecvError> {
+        self.get_within(Patience::Until(Deadline::from(timeout.into())))
+    }
+
+    /// Gets several items at once. See [`Queue::get_many`](super::Queue::get_many).
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get), without `Decode`.
+    pub fn get_many(&self, max: usize) -> Result<Many<T>, RecvError> {
+        let mut haul = Haul::default();
+        let most = (max.max(1), MANY_BYTES_MAX);
+        if !self.haul(&mut haul, most, Patience::ENDLESS)? {
+            return Err(RecvError::Closed);
+        }
+        Ok(Many::new(haul))
+    }
+
+    /// Claims the next item. See [`Queue::claim`](super::Queue::claim).
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`Disconnected`](RecvError::Disconnected).
+    pub fn claim(&self) -> Result<Claim<T>, RecvError> {
+        self.claim_within(Patience::ENDLESS)?.ok_or(RecvError::Closed)
+    }
+
+    /// Claims the next item if there is one. See [`Queue::try_claim`](super::Queue::try_claim).
+    ///
+    /// # Errors
+    ///
+    /// As [`claim`](Self::claim).
+    pub fn try_claim(&self) -> Result<Option<Claim<T>>, RecvError> {
+        self.claim_within(Patience::None)
+    }
+
+    /// Claims the next item, waiting no longer than `timeout`. See [`Queue::claim_timeout`](super::Queue::claim_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As [`claim`](Self::claim).
+    pub fn claim_timeout(
+        &self,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Option<Claim<T>>, RecvError> {
+        self.claim_within(Patience::Until(Deadline::from(timeout.into())))
+    }
+
+    #[inline]
+    fn get_within(&self, patience: Patience) -> Result<Option<T>, RecvError> {
+        let mut haul = HAUL.try_with(Cell::take).ok().flatten().unwrap_or_default();
+        let result = self.get_into(&mut haul, patience);
+        if haul.bytes.capacity() <= KEPT_BYTES_MAX {
+            haul.clear();
+            // At the end of a thread there may be no place for it any more.
+            let _gone = HAUL.try_with(|kept| kept.set(Some(haul)));
+        }
+        result
+    }
+
+    #[inline]
+    fn get_into(&self, haul: &mut Haul, patience: Patience) -> Result<Option<T>, RecvError> {
+        if !self.haul(haul, ONE, patience)? {
+            return Ok(None);
+        }
+        let descriptors = std::mem::take(&mut haul.descriptors);
+        let Some((end, kind)) = haul.items.pop() else { return Ok(None) };
+        parcel::decode(&haul.bytes[..end], kind, descriptors).map(Some)
+    }
+
+    fn claim_within(&self, patience: Patience) -> Result<Option<Claim<T>>, RecvError> {
+        let (mut haul, limit) = (Haul::default(), patience.limit());
+        let ticket = self.await_items(patience, |me| {
+            self.body().claim(me, &mut haul, self.seat.socket(), limit)
+        })?;
+        let Some(ticket) = ticket else { return Ok(None) };
+        match parcel::decode(&haul.bytes, Kind::Inline, Vec::new()) {
+            Ok(value) => Ok(Some(Claim::new(Arc::clone(&self.seat), ticket, value))),
+            Err(error) => {
+                // Offered again it would be as bad.
+                claim::end(&self.seat, ticket, true);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<T> Clone for Getter<T> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.seat), self.is_whole)
+    }
+}
+
+impl<T> fmt::Debug for Getter<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Getter").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,181 @@
+//! The end of a queue at which items are put, without their type.
+//!
+//! Several frames are written behind the tail and become real by one store of it. The descriptors of an item are sent before
+//! that, with a tag that its frame repeats.
+
+use std::ops::Deref;
+use std::os::fd::BorrowedFd;
+
+use procession_shm::family::Member;
+use procession_shm::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use procession_shm::transfer::Outgoing;
+use procession_sync::parts::Limit;
+
+use super::SendErrorKind;
+use super::control::{Control, Place};
+use super::ends::{Ends, Hold};
+use super::frame::{HEADER_LEN, TAG_LEN, frame_len};
+use super::store::{Bytes, Ring};
+use super::{Corrupt, packets};
+
+/// Frames to put.
+pub(super) struct Load<'a> {
+    /// One frame behind the other.
+    pub(super) bytes: &'a mut [u8],
+    /// Where each frame ends.
+    pub(super) ends: &'a [usize],
+    /// What goes beside the first frame, which then is the only one. It is empty when that has gone.
+    pub(super) handles: &'a mut Vec<Outgoing>,
+    pub(super) socket: BorrowedFd<'a>,
+}
+
+/// How much can be put.
+struct Room {
+    bytes: usize,
+    items: usize,
+}
+
+impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
+    /// Puts as many frames as there is room for, and says how many.
+    pub(super) fn put(
+        &self,
+        me: Member,
+        load: Load<'_>,
+        limit: Limit,
+    ) -> Result<usize, SendErrorKind> {
+        let Load { bytes, ends, handles, socket } = load;
+        let Some(_hold) = self.hold_put(me, limit) else { return Ok(0) };
+        let control = &*self.control;
+        if control.state.closed.load(Relaxed) != 0 {
+            return Err(SendErrorKind::Closed);
+        }
+        let tail = Place(control.put.tail.load(Relaxed));
+        let mut count = self.fitting(tail, ends)?;
+        if count == 0 && !self.is_full_of_items(tail) {
+            self.grow(me, tail, ends[0], limit)?;
+            count = self.fitting(tail, ends)?;
+        }
+        if count == 0 {
+            return Ok(0);
+        }
+        if !handles.is_empty() && !send_handles(packets::tag(me, tail), bytes, handles, socket)? {
+            return Ok(0);
+        }
+        let len = ends[count - 1];
+        self.ring()?.write(tail, &bytes[..len]);
+        #[expect(clippy::cast_possible_truncation, reason = "a frame has at least 8 bytes")]
+        control.put.tail.store(tail.after(len, count as u32).0, Release); // Q1, the commit point
+        Ok(count)
+    }
+
+    /// Whether there is some room, as far as can be seen without the lock.
+    #[inline]
+    pub(super) fn looks_ready_to_put(&self) -> bool {
+        let control = &*self.control;
+        let seen = control.put.head_seen.load(Relaxed);
+        control.head.load(Acquire) != seen || control.state.closed.load(Relaxed) != 0
+    }
+
+    /// Closes the queue: no put commits after that.
+    pub(super) fn close(&self, me: Member) {
+        if let Some(_hold) = self.hold_put(me, Limit::NEVER) {
+            self.control.state.closed.store(1, Release); // E2
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.control.state.closed.load(Acquire) != 0
+    }
+
+    /// Whether a frame with a small body could be put.
+    pub(super) fn has_room(&self, me: Member) -> bool {
+        let Some(_hold) = self.hold_put(me, Limit::NEVER) else { return false };
+        let tail = Place(self.control.put.tail.load(Relaxed));
+        let smallest = frame_len(1);
+        let grown = || self.grow(me, tail, smallest, Limit::NEVER);
+        let fits = || matches!(self.fitting(tail, &[smallest]), Ok(1));
+        fits() || (!self.is_full_of_items(tail) && grown().is_ok() && fits())
+    }
+
+    /// How many of the frames fit into the window, as it is.
+    fn fitting(&self, tail: Place, ends: &[usize]) -> Result<usize, Corrupt> {
+        let window = self.ring()?.window();
+        let seen = Place(self.control.put.head_seen.load(Relaxed));
+        let room = self.room(tail, seen, window)?;
+        if room.items >= ends.len() && ends[ends.len() - 1] <= room.bytes {
+            return Ok(ends.len());
+        }
+        let head = Place(self.control.head.load(Acquire)); // E3
+        self.control.put.head_seen.store(head.0, Release);
+        let room = self.room(tail, head, window)?;
+        Ok(ends.iter().take(room.items).take_while(|end| **end <= room.bytes).count())
+    }
+
+    fn room(&self, tail: Place, head: Place, window: usize) -> Result<Room, Corrupt> {
+        let used = tail.bytes_since(head);
+        let bytes = window.checked_sub(used).ok_or(Corrupt("more was put than there is room"))?;
+        let items_max = self.control.settings.items_max;
+        let items = items_max.saturating_sub(tail.items_since(head)) as usize;
+        Ok(Room { bytes, items })
+    }
+
+    /// Whether it is items and not bytes of which there are too many.
+    fn is_full_of_items(&self, tail: Place) -> bool {
+        let head = Place(self.control.put.head_seen.load(Relaxed));
+        tail.items_since(head) >= self.control.settings.items_max
+    }
+
+    /// Doubles the window until there is room for a frame of `len` bytes, if it may.
+    fn grow(&self, me: Member, tail: Place, len: usize, limit: Limit) -> Result<(), SendErrorKind> {
+        let control = &*self.control;
+        if self.ring()?.window() as u64 >= control.settings.capacity {
+            return Ok(());
+        }
+        let Some(_hold) = self.hold_get(me, limit)? else { return Ok(()) };
+        let head = Place(control.head.load(Relaxed));
+        control.put.head_seen.store(head.0, Release);
+        loop {
+            let ring = self.ring()?;
+            let is_largest = ring.window() as u64 >= control.settings.capacity;
+            if is_largest || self.room(tail, head, ring.window())?.bytes >= len {
+                return Ok(());
+            }
+            ring.spread(head, tail).map_err(std::io::Error::from)?;
+            control.state.window.store(2 * ring.window() as u64, Release); // Q3
+        }
+    }
+
+    /// The ring as it is while the caller has one of the locks.
+    #[inline]
+    pub(super) fn ring(&self) -> Result<Ring<'_, B>, Corrupt> {
+        let window = self.control.state.window.load(Relaxed);
+        if !window.is_power_of_two() || window > self.control.settings.capacity {
+            return Err(Corrupt("the ring has no such size"));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "at most the capacity, a usize")]
+        Ok(Ring::new(&self.bytes, window as usize))
+    }
+
+    fn hold_put(&self, me: Member, limit: Limit) -> Option<Hold<'_>> {
+        Hold::take(&self.control.put_lock, me, false, limit).map(|(hold, _)| hold)
+    }
+}
+
+/// Sends the descriptors of the frame that begins `bytes`, and lets go of the handles: nothing can fail after that. False when
+/// there is no room for them now.
+#[cold]
+fn send_handles(
+    tag: u64,
+    bytes: &mut [u8],
+    handles: &mut Vec<Outgoing>,
+    socket: BorrowedFd<'_>,
+) -> Result<bool, SendErrorKind> {
+    bytes[HEADER_LEN..HEADER_LEN + TAG_LEN].copy_from_slice(&tag.to_le_bytes());
+    let descriptors: Vec<_> = handles.iter().flat_map(Outgoing::descriptors).collect();
+    let is_sent = packets::send(socket, tag, &descriptors)?;
+    drop(descriptors);
+    if is_sent {
+        handles.drain(..).for_each(Outgoing::commit);
+    }
+    Ok(is_sent)
+}

@@ -1,0 +1,235 @@
+//! The half of a queue that puts.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use procession_shm::family::Member;
+use procession_shm::transfer::Outgoing;
+use procession_shm::{Deadline, family};
+
+use super::body::Seat;
+use super::parcel;
+use super::put::Load;
+use super::vigil::{Patience, Vigil};
+use super::{SendError, SendErrorKind};
+use crate::Message;
+
+/// A buffer of at most this many bytes is kept for the next value.
+const KEPT_BYTES_MAX: usize = 256 << 10;
+
+/// So many bytes of frames are gathered before they are put.
+const GATHERED_BYTES: usize = 64 << 10;
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A handle of a queue that puts and does not get: see [`Queue::putter`](super::Queue::putter).
+///
+/// When the last one is gone, whole queues counted in, in all processes and messages, a [`Getter`](super::Getter) that has got
+/// all that was put is [`Disconnected`](super::RecvError::Disconnected). It is a *trusting* handle, as the queue is.
+pub struct Putter<T> {
+    pub(super) seat: Arc<Seat>,
+    /// Whether it is part of a whole queue, which has the other half itself.
+    pub(super) is_whole: bool,
+    _value: PhantomData<fn(T)>,
+}
+
+impl<T> Putter<T> {
+    pub(super) fn new(seat: Arc<Seat>, is_whole: bool) -> Self {
+        Self { seat, is_whole, _value: PhantomData }
+    }
+
+    pub(super) fn half(&self) -> Self {
+        Self::new(Arc::clone(&self.seat), false)
+    }
+}
+
+impl<T: Message> Putter<T> {
+    /// Puts a value. See [`Queue::put`](super::Queue::put).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    pub fn put(&self, value: T) -> Result<(), SendError<T>> {
+        self.put_within(value, Patience::ENDLESS)
+    }
+
+    /// Puts a value if there is room now. See [`Queue::try_put`](super::Queue::try_put).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    pub fn try_put(&self, value: T) -> Result<(), SendError<T>> {
+        self.put_within(value, Patience::None)
+    }
+
+    /// Puts a value, waiting no longer than `timeout`. See [`Queue::put_timeout`](super::Queue::put_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn put_timeout(
+        &self,
+        value: T,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<(), SendError<T>> {
+        self.put_within(value, Patience::Until(Deadline::from(timeout.into())))
+    }
+
+    /// Puts many values. See [`Queue::put_many`](super::Queue::put_many).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn put_many(&self, values: impl IntoIterator<Item = T>) -> Result<(), SendError<Vec<T>>> {
+        let mut values: Vec<T> = values.into_iter().collect();
+        let mut count = 0;
+        let result = with_buffer(|buffer| {
+            while count < values.len() {
+                self.put_next(&values, &mut count, buffer)?;
+            }
+            Ok(())
+        });
+        result.map_err(|kind| SendError { kind, value: values.split_off(count) })
+    }
+
+    /// Puts the values from `count` on that go together, and counts those that were put, also in an error.
+    fn put_next(
+        &self,
+        values: &[T],
+        count: &mut usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), SendErrorKind> {
+        let settings = &self.seat.body.control.settings;
+        let mut ends = Vec::new();
+        buffer.clear();
+        for value in &values[*count..] {
+            let start = buffer.len();
+            match parcel::encode(value, buffer, settings) {
+                Ok(handles) if handles.is_empty() => ends.push(buffer.len()),
+                // It goes by itself, or fails by itself, after those before it.
+                _ if !ends.is_empty() => {
+                    buffer.truncate(start);
+                    break;
+                }
+                Ok(mut handles) => {
+                    let len = buffer.len();
+                    self.put_frames(buffer, &[len], &mut handles, Patience::ENDLESS)?;
+                    *count += 1;
+                    return Ok(());
+                }
+                Err(kind) => return Err(kind),
+            }
+            if buffer.len() >= GATHERED_BYTES {
+                break;
+            }
+        }
+        self.put_run(buffer, &mut ends, count)
+    }
+
+    /// Puts frames without handles, as many at a time as there is room for.
+    fn put_run(
+        &self,
+        mut bytes: &mut [u8],
+        ends: &mut Vec<usize>,
+        count: &mut usize,
+    ) -> Result<(), SendErrorKind> {
+        while !ends.is_empty() {
+            let done = self.put_frames(bytes, ends, &mut Vec::new(), Patience::ENDLESS)?;
+            *count += done;
+            let len = ends[done - 1];
+            bytes = &mut bytes[len..];
+            ends.drain(..done);
+            ends.iter_mut().for_each(|end| *end -= len);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn put_within(&self, value: T, patience: Patience) -> Result<(), SendError<T>> {
+        let result = with_buffer(|buffer| {
+            buffer.clear();
+            let mut handles = parcel::encode(&value, buffer, &self.seat.body.control.settings)?;
+            let len = buffer.len();
+            self.put_frames(buffer, &[len], &mut handles, patience).map(drop)
+        });
+        result.map_err(|kind| SendError { kind, value })
+    }
+
+    /// Puts at least one of the frames, and says how many.
+    #[inline]
+    fn put_frames(
+        &self,
+        bytes: &mut [u8],
+        ends: &[usize],
+        handles: &mut Vec<Outgoing>,
+        patience: Patience,
+    ) -> Result<usize, SendErrorKind> {
+        let me = family::me()?;
+        let body = &*self.seat.body;
+        let turn = &*body.control.not_full;
+        let vigil = Vigil { turn, patience, is_sliced: self.is_sliced() };
+        let limit = patience.limit();
+        let attempt = || {
+            let load = Load { bytes, ends, handles, socket: self.seat.socket() };
+            match body.put(me, load, limit)? {
+                0 => self.nothing(me),
+                count => Ok(Some(count)),
+            }
+        };
+        let done = vigil.keep(|| body.looks_ready_to_put(), attempt)?;
+        let count = done.ok_or_else(|| patience.expired())?;
+        match count {
+            1 => body.control.not_empty.wake_one(),
+            _ => body.control.not_empty.wake_all(),
+        }
+        Ok(count)
+    }
+
+    /// What to make of it that there is no room.
+    #[cold]
+    fn nothing(&self, me: Member) -> Result<Option<usize>, SendErrorKind> {
+        self.seat.body.refresh(me)?;
+        if !self.is_whole && self.seat.is_alone() {
+            return Err(SendErrorKind::Closed);
+        }
+        Ok(None)
+    }
+}
+
+impl<T> Putter<T> {
+    /// Whether the other half may be gone without a word: with a message that nobody receives.
+    fn is_sliced(&self) -> bool {
+        !self.is_whole && self.seat.has_travelled()
+    }
+}
+
+/// Runs `work` with a buffer of this thread. A value that puts another one while it is encoded finds a new one.
+#[inline]
+fn with_buffer<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
+    let result = work(&mut buffer);
+    if buffer.capacity() <= KEPT_BYTES_MAX {
+        // At the end of a thread there may be no place for it any more.
+        let _gone = BUFFER.try_with(|kept| kept.set(buffer));
+    }
+    result
+}
+
+impl<T> Clone for Putter<T> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.seat), self.is_whole)
+    }
+}
+
+impl<T> fmt::Debug for Putter<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Putter").finish_non_exhaustive()
+    }
+}

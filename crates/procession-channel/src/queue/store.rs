@@ -1,0 +1,151 @@
+//! The bytes of the ring.
+//!
+//! A ring begins small and grows: `window` of its bytes are in use, a power of two, and position `p` lies at `p mod window`.
+//! While little is under way the same few pages are used again and again, and a queue of 64 MiB takes 64 KiB. What wraps
+//! around at the end of the window is copied in two pieces. (A mirrored mapping, as pipes have it, can mirror at one place
+//! only, and so could not grow.)
+//!
+//! # Growing
+//!
+//! Doubling the window moves every other block of `window` positions up by `window` bytes, into memory that nobody uses yet,
+//! and leaves the old bytes where they are. So the one store of `window` commits it: killed before, nothing has happened.
+
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use procession_shm::{Mapping, Segment, SegmentError};
+
+use super::control::Place;
+use super::frame::HEADER_LEN;
+
+/// How many bytes are moved at a time when the window grows.
+const MOVED_AT_ONCE: usize = 64 << 10;
+
+/// Where the bytes of a ring lie: in a mapping, or on the heap of a model.
+pub(super) trait Bytes {
+    fn write(&self, offset: usize, bytes: &[u8]);
+    /// Appends `len` bytes to `out`.
+    fn read(&self, offset: usize, len: usize, out: &mut Vec<u8>);
+    /// The header at an offset that is a multiple of its length.
+    fn header(&self, offset: usize) -> [u8; HEADER_LEN];
+    /// Takes the memory in which nothing was written so far.
+    fn claim(&self, range: Range<usize>) -> Result<(), SegmentError>;
+}
+
+/// The bytes of a ring in shared memory.
+#[derive(Debug)]
+pub(super) struct Store {
+    mapping: Mapping,
+    memory: Arc<OwnedFd>,
+}
+
+impl Store {
+    pub(super) fn over(segment: Segment) -> Result<Self, SegmentError> {
+        let mapping = segment.map_sparse()?;
+        Ok(Self { mapping, memory: Arc::new(segment.into_fd()) })
+    }
+
+    /// Takes over memory that another process made, which is trusted to keep to the rules.
+    pub(super) fn received(memory: Arc<OwnedFd>, len: usize) -> Result<Self, SegmentError> {
+        let again = memory.try_clone().map_err(|_| SegmentError::OutOfDescriptors)?;
+        let mapping = Segment::from_fd(again, len)?.map_sparse()?;
+        Ok(Self { mapping, memory })
+    }
+
+    pub(super) fn memory(&self) -> &Arc<OwnedFd> {
+        &self.memory
+    }
+}
+
+impl Bytes for Store {
+    #[inline]
+    fn write(&self, offset: usize, bytes: &[u8]) {
+        self.mapping.write(offset, bytes);
+    }
+
+    #[inline]
+    fn read(&self, offset: usize, len: usize, out: &mut Vec<u8>) {
+        self.mapping.read(offset, len, out);
+    }
+
+    #[inline]
+    fn header(&self, offset: usize) -> [u8; HEADER_LEN] {
+        use procession_shm::sync::atomic::Ordering;
+        // Ordered by the locks; the load is atomic only so that it is one.
+        self.mapping.atomic_u64(offset).load(Ordering::Relaxed).to_ne_bytes()
+    }
+
+    fn claim(&self, range: Range<usize>) -> Result<(), SegmentError> {
+        Segment::claim(&self.memory, range)
+    }
+}
+
+/// A ring while its window does not change, because the caller has one of its locks.
+#[derive(Debug)]
+pub(super) struct Ring<'a, B> {
+    bytes: &'a B,
+    window: usize,
+}
+
+impl<'a, B: Bytes> Ring<'a, B> {
+    pub(super) fn new(bytes: &'a B, window: usize) -> Self {
+        Self { bytes, window }
+    }
+
+    pub(super) fn window(&self) -> usize {
+        self.window
+    }
+
+    /// Writes at most `window` bytes.
+    #[inline]
+    pub(super) fn write(&self, at: Place, bytes: &[u8]) {
+        let offset = self.offset(at.byte());
+        let (first, rest) = bytes.split_at(bytes.len().min(self.window - offset));
+        self.bytes.write(offset, first);
+        if !rest.is_empty() {
+            self.bytes.write(0, rest);
+        }
+    }
+
+    /// Appends `len` bytes, at most `window`, from `skip` bytes behind `at` on.
+    #[inline]
+    pub(super) fn read(&self, at: Place, skip: usize, len: usize, out: &mut Vec<u8>) {
+        let offset = self.offset(at.byte() + skip);
+        let first = len.min(self.window - offset);
+        self.bytes.read(offset, first, out);
+        if first < len {
+            self.bytes.read(0, len - first, out);
+        }
+    }
+
+    #[inline]
+    pub(super) fn header(&self, at: Place) -> [u8; HEADER_LEN] {
+        self.bytes.header(self.offset(at.byte()))
+    }
+
+    /// Moves what lies between `head` and `tail` to where it is in a window of twice the size.
+    pub(super) fn spread(&self, head: Place, tail: Place) -> Result<(), SegmentError> {
+        self.bytes.claim(self.window..2 * self.window)?;
+        let (start, len) = (head.byte(), tail.bytes_since(head));
+        let first = len.min(self.window - self.offset(start));
+        let is_upper = start & self.window != 0;
+        let (from, len) = if is_upper { (self.offset(start), first) } else { (0, len - first) };
+        self.lift(from, len);
+        Ok(())
+    }
+
+    /// Copies bytes up by the length of the window.
+    fn lift(&self, from: usize, len: usize) {
+        let mut buffer = Vec::new();
+        for start in (from..from + len).step_by(MOVED_AT_ONCE) {
+            buffer.clear();
+            self.bytes.read(start, MOVED_AT_ONCE.min(from + len - start), &mut buffer);
+            self.bytes.write(self.window + start, &buffer);
+        }
+    }
+
+    fn offset(&self, byte: usize) -> usize {
+        byte & (self.window - 1)
+    }
+}

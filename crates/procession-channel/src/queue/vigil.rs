@@ -1,0 +1,148 @@
+//! How somebody waits for a queue.
+//!
+//! A first attempt, a look without the lock for as long as that is worth it, then: announce, attempt once more, sleep. Each sleep
+//! is on a turn of the queue and on the death epoch of the family, so that no death is slept through: whoever was woken for an
+//! item and died before it got it, or put an item and died before it woke somebody, wakes all.
+
+use std::time::Duration;
+
+use procession_shm::family::{self, FamilyError};
+use procession_shm::sync::atomic::Ordering::Acquire;
+use procession_shm::{Deadline, Spin, Wake, Watch, wait};
+use procession_sync::parts::{Limit, Turn};
+
+use super::SendErrorKind;
+
+/// How often somebody looks whether the other half is gone who may have gone with a message.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// How long somebody who must not wait waits for another one who is in the middle of its own operation.
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// How long somebody is ready to wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Patience {
+    /// Not at all.
+    None,
+    Until(Deadline),
+}
+
+impl Patience {
+    pub(super) const ENDLESS: Self = Self::Until(Deadline::NEVER);
+
+    /// How long to wait for a lock, which nobody has for long.
+    #[inline]
+    pub(super) fn limit(self) -> Limit {
+        match self {
+            Self::None => Limit::Until(Deadline::after(MOMENT)),
+            Self::Until(deadline) => Limit::Until(deadline),
+        }
+    }
+
+    /// Why nothing was put in time.
+    pub(super) fn expired(self) -> SendErrorKind {
+        match self {
+            Self::None => SendErrorKind::Full,
+            Self::Until(_) => SendErrorKind::TimedOut,
+        }
+    }
+
+    fn deadline(self) -> Option<Deadline> {
+        match self {
+            Self::None => None,
+            Self::Until(deadline) => Some(deadline),
+        }
+    }
+}
+
+/// One caller's waiting on one turn.
+pub(super) struct Vigil<'a> {
+    pub(super) turn: &'a Turn,
+    pub(super) patience: Patience,
+    /// Whether something may happen of which nobody tells.
+    pub(super) is_sliced: bool,
+}
+
+impl Vigil<'_> {
+    /// Attempts until there is a result; `None` when the time is over. `looks_ready` says without a lock whether an attempt is
+    /// worth it.
+    #[inline]
+    pub(super) fn keep<T, E: From<FamilyError>>(
+        &self,
+        looks_ready: impl Fn() -> bool,
+        mut attempt: impl FnMut() -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
+        match (attempt()?, self.patience.deadline()) {
+            (Some(done), _) => Ok(Some(done)),
+            (None, None) => Ok(None),
+            (None, Some(deadline)) => self.keep_on(deadline, looks_ready, attempt),
+        }
+    }
+
+    #[cold]
+    fn keep_on<T, E: From<FamilyError>>(
+        &self,
+        deadline: Deadline,
+        looks_ready: impl Fn() -> bool,
+        mut attempt: impl FnMut() -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
+        if spin_policy().until(looks_ready)
+            && let Some(done) = attempt()?
+        {
+            return Ok(Some(done));
+        }
+        for nap in 0.. {
+            let epoch = family::epoch().load(Acquire);
+            let seen = self.turn.announce();
+            match attempt() {
+                Ok(None) if deadline.is_over() => return Ok(None),
+                Ok(None) => self.sleep([seen, epoch], nap, deadline)?,
+                Ok(Some(done)) => return Ok(Some(done)),
+                Err(error) => {
+                    // Who was woken for something that he leaves behind wakes the next one.
+                    self.turn.wake_one();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn sleep(&self, seen: [u32; 2], nap: u32, deadline: Deadline) -> Result<(), FamilyError> {
+        let words =
+            [Watch::shared(self.turn.word(), seen[0]), Watch::shared(family::epoch(), seen[1])];
+        let checkup =
+            if self.is_sliced { Deadline::after(SLICE) } else { family::recheck_deadline(nap) };
+        match wait(&words, &deadline.min(checkup)) {
+            Wake::Woken => Ok(()),
+            Wake::TimedOut => check_root(),
+        }
+    }
+}
+
+#[cfg(not(procession_loom))]
+fn check_root() -> Result<(), FamilyError> {
+    family::check_root()
+}
+
+/// A model's family ends with the model.
+#[cfg(procession_loom)]
+fn check_root() -> Result<(), FamilyError> {
+    Ok(())
+}
+
+/// Two want to run at the same time: who waits and who is waited for.
+#[cfg(not(procession_loom))]
+fn spin_policy() -> Spin {
+    use procession_shm::fork::FirstWins;
+    static POLICY: FirstWins<Spin> = FirstWins::new();
+    let policy =
+        || std::thread::available_parallelism().map(|cores| Spin::for_parties(2, cores.get()));
+    POLICY.get_or_try_init(policy).copied().unwrap_or(Spin::NONE)
+}
+
+/// A look in a model is as good as any number of them.
+#[cfg(procession_loom)]
+fn spin_policy() -> Spin {
+    Spin::NONE
+}

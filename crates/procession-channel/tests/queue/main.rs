@@ -1,0 +1,11 @@
+//! Queues within one process: values, limits, ends, handles in them. Those between processes are tested where processes are
+//! started.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod claims;
+mod ends;
+mod handles;
+mod machine;
+mod threads;
+mod values;
