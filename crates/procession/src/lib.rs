@@ -16,6 +16,33 @@
 //! A worker that dies costs the item it was on and nothing else. [`Pool`] says what holds, [`TaskError`] what an item can end
 //! with.
 //!
+//! Processes of one's own share a [`Queue`], among other things:
+//!
+//! ```
+//! use procession::prelude::*;
+//!
+//! fn consumer(jobs: Queue<u64>, squares: Queue<u64>) -> procession::Result<()> {
+//!     for n in &jobs {
+//!         squares.put(n?.pow(2))?;
+//!     }
+//!     Ok(())                                              // the queue was closed, and is empty
+//! }
+//!
+//! fn main() -> procession::Result<()> {
+//!     let (jobs, squares) = (Queue::new()?, Queue::new()?);
+//!     let consumers = [spawn!(consumer(&jobs, &squares))?, spawn!(consumer(&jobs, &squares))?];
+//!     jobs.put_many(1..=4)?;
+//!     jobs.close();
+//!     for consumer in consumers {
+//!         consumer.join()?;
+//!     }
+//!     let mut all = squares.get_many(4)?.collect::<Result<Vec<u64>, _>>()?;
+//!     all.sort();
+//!     assert_eq!(all, [1, 4, 9, 16]);
+//!     Ok(())
+//! }
+//! ```
+//!
 //! # When the compiler refuses
 //!
 //! A function that runs in another process is a plain `fn` pointer. What it gets and returns is owned and can be serialized.
@@ -36,6 +63,7 @@
 
 #![forbid(unsafe_code)]
 
+pub use procession_channel::queue::{self, Queue};
 pub use procession_channel::{Fd, IntoArg, Message, pipe};
 #[cfg(feature = "stream")]
 pub use procession_pool::ImapStream;
@@ -70,6 +98,7 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 pub mod prelude {
     //! What most programs need: `use procession::prelude::*`. It has no name that the standard library also has.
     pub use procession_channel::pipe;
+    pub use procession_channel::queue::Queue;
     pub use procession_pool::{Pool, Task, TaskError};
     pub use procession_process::{Failure, Process, spawn};
     pub use procession_shm::{Shared, SharedBuf, SharedSlice};
