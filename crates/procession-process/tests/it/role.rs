@@ -31,11 +31,13 @@ const ROLES: &[&[Role]] = &[
     super::hostile::ROLES,
     super::lifetime::ROLES,
     super::lineage::ROLES,
+    super::nth_call::ROLES,
     super::other_program::ROLES,
     super::process::ROLES,
     super::refused::ROLES,
     super::sandbox::ROLES,
     super::status::ROLES,
+    super::terminal::ROLES,
     super::zygote::ROLES,
 ];
 
