@@ -46,7 +46,7 @@ fn add_one() -> Result<u32, ProcessError> {
 /// One call, because each is a stop for the tracer.
 fn has_no_children() -> bool {
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    waitid(WaitId::All, look) == Err(Errno::CHILD)
+    matches!(waitid(WaitId::All, look), Err(Errno::CHILD))
 }
 
 fn descriptors() -> usize {
