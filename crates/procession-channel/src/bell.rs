@@ -84,6 +84,14 @@ impl<'a> Bell<'a> {
         }
     }
 
+    /// Wakes the sleeper in place of somebody who is dead, and may have silenced the bell and not lived to wake. The news of
+    /// it must be stored before.
+    pub fn ring_for_the_dead(self) {
+        fence(Ordering::SeqCst); // E3
+        self.word.store(AWAKE, Ordering::SeqCst);
+        procession_shm::wake_all(self.word, false);
+    }
+
     #[cold]
     fn wake(self) {
         if self.word.swap(AWAKE, Ordering::SeqCst) != AWAKE {

@@ -27,7 +27,9 @@
 //! | `frame` | the bytes of a frame |
 //! | `stream` | messages as frames, parts of long messages, abort |
 //! | `packet` | the descriptors of a message |
-//! | `line` | waiting, waking, and the death of the peer |
+//! | `line` | waiting, waking, and the end of the peer |
+//! | `lookout` | the thread that notices the end of peers |
+//! | `ready` | waiting for several ends |
 //! | `outlet`, `inlet` | the ends without their types |
 //! | `sender`, `receiver`, `connection`, `iter` | the ends |
 //! | `end`, `travel` | how an end is moved |
@@ -37,7 +39,8 @@
 //! * One store makes a message real (P2 in `stream`). What was sent is received in order, whole, once, also if its sender
 //!   exits right after, or not at all if its receiver dies.
 //! * The stream ends when the last holder of the sending end is gone, be that a process or a message under way, after all that was
-//!   sent was received. A sleeper notices a death within 100 ms, an orderly close at once.
+//!   sent was received. A sleeper notices it at once, be it
+//!   a death or an orderly close, and uses no processor until then.
 //! * A message that its sender did not finish is never given out: aborted (a deadline) it has never been, and its sender's death in
 //!   the middle of it is [`RecvError::Died`].
 //! * Memory grows with the bytes of a message as they arrive, up to [`Builder::max_message`] (doubling as it grows).
@@ -80,10 +83,12 @@ mod frame;
 mod inlet;
 mod iter;
 mod line;
+mod lookout;
 #[cfg(all(test, procession_loom))]
 mod loom_tests;
 mod outlet;
 mod packet;
+mod ready;
 mod receiver;
 mod sender;
 mod stream;
@@ -101,6 +106,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 pub use connection::Connection;
 pub use error::{PipeError, RecvError, SendError, SendErrorKind, Violation};
 pub use iter::{IntoIter, Iter};
+pub use ready::Room;
 pub use receiver::Receiver;
 pub use sender::Sender;
 

@@ -51,7 +51,7 @@
 use std::sync::Arc;
 
 use procession_shm::sync::atomic::{AtomicU64, Ordering};
-use procession_shm::{Mapping, Segment, SegmentError, page_size};
+use procession_shm::{KeptWord, Mapping, Segment, SegmentError, page_size};
 
 use crate::bell::Bell;
 
@@ -132,6 +132,16 @@ impl Ring {
     /// The bell on which the producer sleeps.
     pub fn writer_bell(&self) -> Bell<'_> {
         Bell::new(self.mapping.atomic_u32(WRITER_BELL))
+    }
+
+    /// The word of the [`reader_bell`](Self::reader_bell), which keeps the ring mapped.
+    pub fn reader_bell_word(&self) -> KeptWord {
+        KeptWord::new(Arc::clone(&self.mapping), |mapping| mapping.atomic_u32(READER_BELL))
+    }
+
+    /// The word of the [`writer_bell`](Self::writer_bell), which keeps the ring mapped.
+    pub fn writer_bell_word(&self) -> KeptWord {
+        KeptWord::new(Arc::clone(&self.mapping), |mapping| mapping.atomic_u32(WRITER_BELL))
     }
 
     /// A 64-bit word for the protocol on top of the ring; `index` counts cache line pairs.

@@ -39,7 +39,6 @@ pub mod fork;
 #[cfg(not(procession_loom))]
 mod futex;
 mod mapping;
-#[cfg(not(procession_loom))]
 pub mod quiet;
 mod ready;
 mod segment;

@@ -3,13 +3,17 @@
 //! # How a sleeper notices a death
 //!
 //! Who holds an end is the kernel's truth: the socket beside the ring hangs up when the last holder of the other side is gone,
-//! be it a process or a message. A sleeper sleeps on its bell, a word in the ring; while it sleeps, it asks the socket every
-//! [`SLICE`]. An end that is dropped in order says so in the ring and rings, so only a death waits for the slice.
+//! be it a process or a message. A sleeper sleeps on its bell, a word in the ring, and the [`lookout`](super::lookout) of its
+//! process rings that when the socket hangs up. An end that is dropped in order says so in the ring and rings itself.
 //!
-//! Rejected: to sleep in `poll` on the socket, with a byte through it as the bell. It would notice deaths at once and never wake
-//! up for nothing, but a wake-up would be two system calls dearer on each side than a futex, at every message that finds
-//! its receiver asleep; and packets that wait in the socket would keep it readable. Also rejected: a thread that polls for all
-//! ends of a process; it may still come, because how a side notices a death is its own affair and no part of the protocol.
+//! The second line is the *check-up*: after 100 ms, then 1 s, then every 10 s a sleeper asks the socket itself and looks again.
+//! It is for a hostile holder of the memory who silences the bell, for a dead sender whose socket a forked process still has
+//! (what it sent before is found), and, every 50 ms, for a process that has no thread or descriptor left for a lookout.
+//!
+//! Rejected: to sleep in `poll` on the socket, with a byte through it as the bell. It would need no lookout, but a wake-up would
+//! be two system calls dearer on each side than a futex, at every message that finds its receiver asleep; and packets that wait
+//! in the socket would keep it readable. Also rejected: to sleep on the lookout's word as well. It would close the gap that the
+//! check-up covers, and make each sleep dearer for everybody.
 //!
 //! # Layout
 //!
@@ -27,7 +31,7 @@
 //!   then looks once more for news. So nothing sent before a close is missed. The hang-up of a socket is a system call, and
 //!   orders the same.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -35,15 +39,16 @@ use std::time::Duration;
 
 use procession_shm::fork::FirstWins;
 use procession_shm::sync::atomic::{AtomicU64, Ordering};
-use procession_shm::{Deadline, SegmentError, Spin, Wake, fork};
+use procession_shm::{Deadline, SegmentError, Spin, Wake, Watch, family, fork};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Violation;
 use super::frame::HEADER_LEN;
+use super::lookout::Posted;
 use crate::bell::{AT_REST, Bell};
 use crate::ring::{Memory, Ring};
 
-/// How long a sleeper sleeps before it asks whether its peer has died.
+/// How long a sleeper without a lookout sleeps before it asks whether its peer has died.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// So many wake-ups in a row without a reason are no accident. One or two are: a ring may come late.
@@ -93,6 +98,12 @@ pub(super) struct Line {
     side: Side,
     /// The process that it belongs to. A fork of it has the socket, but not the ring.
     generation: u64,
+    /// Its place with the lookout, from its first sleep on.
+    posted: OnceCell<Posted>,
+    /// How often in a row it was woken while it waited with others, for nothing.
+    idle_wakes: Cell<u32>,
+    /// How far the other side was when this one last waited with others.
+    watched_at: Cell<u64>,
     /// Whether it is in a message, and so is not closed when it is dropped here.
     is_leaving: Cell<bool>,
 }
@@ -113,7 +124,17 @@ impl Line {
             ring.hint_u64(0).store(u64::from(pid.cast_unsigned()), Ordering::Relaxed);
         }
         let (socket, is_leaving) = (Arc::new(socket), Cell::new(false));
-        Ok(Self { ring, memory, socket, side, generation, is_leaving })
+        Ok(Self {
+            ring,
+            memory,
+            socket,
+            side,
+            generation,
+            posted: OnceCell::new(),
+            idle_wakes: Cell::new(0),
+            watched_at: Cell::new(0),
+            is_leaving,
+        })
     }
 
     pub(super) fn memory(&self) -> &Arc<OwnedFd> {
@@ -174,6 +195,21 @@ impl Line {
         self.closed_words().1.load(Ordering::Acquire) == CLOSED // E5
     }
 
+    /// Whether the lookout has told of the other side's end.
+    fn is_told(&self) -> bool {
+        self.posted.get().is_some_and(Posted::is_gone)
+    }
+
+    /// Its place with the lookout; `None` when there is nobody who could look out.
+    pub(super) fn posted(&self) -> Option<&Posted> {
+        if self.posted.get().is_none()
+            && let Ok(posted) = Posted::new(&self.ring, self.side, &self.socket)
+        {
+            return Some(self.posted.get_or_init(|| posted));
+        }
+        self.posted.get()
+    }
+
     /// Whether nobody has the other side any more.
     fn is_hung_up(&self) -> io::Result<bool> {
         if self.is_peer_closed() {
@@ -227,8 +263,10 @@ impl Line {
         patience: Patience,
         mut look: impl FnMut() -> Result<News<T>, E>,
     ) -> Result<Waited<T>, E> {
+        self.check_rest()?;
         let mut idle_wakes = 0;
-        // The kernel is asked about the peer when the time is over, a slice or all of it, and not before each sleep.
+        let mut checkups = 0;
+        // The kernel is asked about the peer at a check-up or when the time is over, and not before each sleep.
         let mut asks = matches!(patience, Patience::None);
         let mut spin = match patience {
             Patience::None => Spin::NONE,
@@ -238,7 +276,7 @@ impl Line {
             if let News::Done(value) = self.look_on(spin, &mut look)? {
                 return Ok(Waited::Done(value));
             }
-            if (asks || self.is_peer_closed()) && self.is_hung_up()? {
+            if (asks || self.is_peer_closed() || self.is_told()) && self.is_hung_up()? {
                 // E5: what was sent before is there now.
                 return Ok(match self.look_through(&mut look)? {
                     News::Done(value) => Waited::Done(value),
@@ -250,11 +288,13 @@ impl Line {
                 return Ok(Waited::TimedOut);
             }
             let before = self.peer_position();
-            let (woken, news) = self.sleep(&deadline, &mut look)?;
+            let until = deadline.min(self.next_checkup(checkups));
+            let (woken, news) = self.sleep(&until, &mut look)?;
             if let News::Done(value) = news {
                 return Ok(Waited::Done(value));
             }
             asks = !woken || deadline.is_over();
+            checkups = if woken { 0 } else { checkups.saturating_add(1) };
             if before == self.peer_position() {
                 idle_wakes = if woken { idle_wakes + 1 } else { 0 };
                 // Who has slept for nothing sleeps again at once: an idle end uses no processor.
@@ -282,23 +322,60 @@ impl Line {
         found
     }
 
-    /// Sleeps for a slice or until rung, unless there is news at a last look; whether it was woken, and what it saw last.
+    /// When a sleeper comes back though nobody has rung.
+    fn next_checkup(&self, checkups: u32) -> Deadline {
+        match self.posted() {
+            Some(_) => family::recheck_deadline(checkups),
+            None => Deadline::after(SLICE),
+        }
+    }
+
+    /// Sleeps until then or until rung, unless there is news at a last look; whether it was woken, and what it saw last.
     fn sleep<T, E>(
         &self,
-        deadline: &Deadline,
+        until: &Deadline,
         look: &mut impl FnMut() -> Result<News<T>, E>,
     ) -> Result<(bool, News<T>), E> {
         let bell = self.bells().0;
         bell.announce(AT_REST);
         let mut news = look();
         let mut woken = false;
-        if matches!(news, Ok(News::Nothing)) && !self.is_peer_closed() {
-            let slice = deadline.min(Deadline::after(SLICE));
-            woken = procession_shm::wait(&[bell.watch(AT_REST)], &slice) == Wake::Woken;
+        if matches!(news, Ok(News::Nothing)) && !self.is_peer_closed() && !self.is_told() {
+            woken = procession_shm::wait(&[bell.watch(AT_REST)], until) == Wake::Woken;
             news = look();
         }
         bell.retract();
         Ok((woken, news?))
+    }
+
+    /// Announces a sleeper that waits with others for `look`, and says on which words.
+    pub(super) fn watch(&self, watches: &mut Vec<Watch<'_>>) {
+        if let Some(posted) = self.posted() {
+            watches.push(Watch::private_kept(posted.gone_word(), 0));
+        }
+        self.watched_at.set(self.peer_position());
+        self.bells().0.announce(AT_REST);
+        let bell = match self.side {
+            Side::Reader => self.ring.reader_bell_word(),
+            Side::Writer => self.ring.writer_bell_word(),
+        };
+        watches.push(Watch::shared_kept(bell, AT_REST));
+    }
+
+    /// The sleeper is awake again.
+    pub(super) fn unwatch(&self) {
+        let bell = self.bells().0;
+        let for_nothing = bell.is_rung(AT_REST) && self.peer_position() == self.watched_at.get();
+        bell.retract();
+        self.idle_wakes.set(if for_nothing { self.idle_wakes.get() + 1 } else { 0 });
+    }
+
+    /// An error if the other side has woken this one too often for nothing.
+    fn check_rest(&self) -> Result<(), Violation> {
+        match self.idle_wakes.get() {
+            0..=IDLE_WAKES_MAX => Ok(()),
+            idle_wakes => Err(Violation::Restless(idle_wakes)),
+        }
     }
 
     fn close(&self) {

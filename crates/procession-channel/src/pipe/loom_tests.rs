@@ -1,16 +1,18 @@
 //! Models of messages in parts, of abort, of close, and of a writer that dies at any step.
 //!
-//! The frames are the source that ships. `Line` lives in a mapping, which a model has not, and asks the kernel about hang-ups,
-//! which a model has not either: `wait` below is its loop with the closed word alone.
+//! The frames, the bell and what the lookout does are the source that ships. `Line` lives in a mapping, which a model has not,
+//! and asks the kernel about hang-ups, which a model has not either: `wait` below is its loop without the check-ups, so that a
+//! sleeper whom nobody wakes is a deadlock.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use procession_shm::sync::mortal::live_for;
-use procession_shm::{Deadline, Wake, wait as sleep, wake_all};
+use procession_shm::{Deadline, Wake, wait as sleep};
 
 use super::frame::Last;
+use super::lookout::tell;
 use super::stream::{FrameReader, FrameWriter, Gathered, Look};
 use crate::bell::{AT_REST, Bell};
 use crate::ring::{Consumer, Memory, Producer};
@@ -27,6 +29,7 @@ struct Heap {
     reader: AtomicU32,
     writer: AtomicU32,
     closed: AtomicU64,
+    gone: AtomicU32,
 }
 
 // SAFETY: the cells are only accessed as the ring's protocol allows, which is what the models check.
@@ -43,6 +46,7 @@ impl Heap {
             reader: AtomicU32::new(0),
             writer: AtomicU32::new(0),
             closed: AtomicU64::new(0),
+            gone: AtomicU32::new(0),
         })
     }
 
@@ -66,13 +70,9 @@ impl Heap {
 }
 
 impl Heap {
-    /// What the kernel does for the dead: the socket hangs up, and the sleeper's slice ends whether or not its bell was rung. The
-    /// dead may have silenced the bell without waking anybody.
+    /// What the lookout does for the dead, which may have silenced the bell without waking anybody.
     fn hang_up(&self) {
-        self.closed.store(1, Ordering::Release);
-        fence(Ordering::SeqCst);
-        self.reader.store(0, Ordering::Relaxed);
-        wake_all(&self.reader, false);
+        tell(&self.gone, Bell::new(&self.reader));
     }
 }
 
@@ -110,19 +110,19 @@ fn model(f: impl Fn() + Sync + Send + 'static) {
     builder.check(f);
 }
 
-/// As `Line::wait`; false when the other side has closed and nothing is left.
-fn wait(word: &AtomicU32, closed: &AtomicU64, mut look: impl FnMut() -> bool) -> bool {
+/// As `Line::wait`; false when the other side has closed or is dead and nothing is left.
+fn wait(word: &AtomicU32, is_over: impl Fn() -> bool, mut look: impl FnMut() -> bool) -> bool {
     let bell = Bell::new(word);
     loop {
         if look() {
             return true;
         }
-        if closed.load(Ordering::Acquire) == 1 {
+        if is_over() {
             return look();
         }
         bell.announce(AT_REST);
         let found = look();
-        if !found && closed.load(Ordering::Acquire) == 0 {
+        if !found && !is_over() {
             assert_eq!(sleep(&[bell.watch(AT_REST)], &Deadline::NEVER), Wake::Woken);
         }
         bell.retract();
@@ -133,8 +133,7 @@ fn wait(word: &AtomicU32, closed: &AtomicU64, mut look: impl FnMut() -> bool) ->
 }
 
 fn await_room(heap: &Heap, frames: &mut FrameWriter<&Heap>) {
-    let never = AtomicU64::new(0);
-    assert!(wait(&heap.writer, &never, || frames.has_room(PART).unwrap()));
+    assert!(wait(&heap.writer, || false, || frames.has_room(PART).unwrap()));
 }
 
 fn put(heap: &Heap, frames: &mut FrameWriter<&Heap>, byte: u8, is_last: bool) {
@@ -156,7 +155,9 @@ fn next(heap: &Heap, frames: &mut FrameReader<&Heap>) -> Option<Vec<u8>> {
             Look::Nothing => return false,
         }
     };
-    if !wait(&heap.reader, &heap.closed, look) {
+    let is_over =
+        || heap.closed.load(Ordering::Acquire) == 1 || heap.gone.load(Ordering::Acquire) == 1;
+    if !wait(&heap.reader, is_over, look) {
         return None;
     }
     let message = frames.take();
@@ -275,6 +276,27 @@ fn loom_pipe_a_dead_writer_has_sent_whole_messages_only() {
                 published == 24,
                 "and half of it is known as such"
             );
+        });
+    }
+}
+
+/// The control: a lookout that leaves a silenced bell alone, as those do who have news, lets the sleeper of a dead ringer sleep.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn loom_pipe_a_lookout_that_trusts_the_bell_of_the_dead_wakes_nobody() {
+    for steps in 0..8 {
+        model(move || {
+            let heap = Heap::new();
+            let writer = {
+                let heap = Arc::clone(&heap);
+                thread::spawn(move || {
+                    live_for(steps, || put(&heap, &mut heap.frames_in(), 1, true));
+                    heap.gone.store(1, Ordering::Release);
+                    Bell::new(&heap.reader).ring(AT_REST);
+                })
+            };
+            next(&heap, &mut heap.frames_out());
+            writer.join().unwrap();
         });
     }
 }

@@ -15,7 +15,7 @@
 //! | before the first part | the end of the stream after the messages before |
 //! | between the first part and the last | [`RecvError::Died`](super::RecvError::Died), then the end |
 //! | after the packet, before the last frame | as without the packet, which goes with the socket; the handles in it are lost |
-//! | after the last frame, even before the wake-up | the message, at the next slice of its sleep at the latest; then the end |
+//! | after the last frame, even before the wake-up | the message, at the hang-up of the socket at the latest; then the end |
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -146,6 +146,12 @@ impl Outlet {
             Ok::<_, SendErrorKind>(if is_within { News::Done(()) } else { News::Nothing })
         });
         outcome(waited?, patience)
+    }
+
+    /// Waits for room for a message of half the ring, with handles.
+    pub(super) fn await_slack(&mut self, patience: Patience) -> Result<(), SendErrorKind> {
+        self.await_room(self.frames.body_max() / 2, patience)?;
+        self.await_budget(patience)
     }
 
     /// Whether the end is of no use after this error.

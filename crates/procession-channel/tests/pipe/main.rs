@@ -8,5 +8,6 @@ mod handles;
 mod messages;
 mod processes;
 mod program;
+mod ready;
 mod stage;
 mod travel;
