@@ -9,6 +9,7 @@ mod board;
 mod command;
 mod doctor;
 mod kill;
+mod long;
 mod loom;
 mod matrix;
 mod msrv;
@@ -57,6 +58,11 @@ const VERBS: &[Verb] = &[
         usage: "bench [AREA]",
         about: "what things cost beside the peers (--peers); `bench main`: a whole job beside threads",
         run: bench::run,
+    },
+    Verb {
+        usage: "long [filter]",
+        about: "the proofs that take long: 10,000 spawns, 1,000 killed trees, a parent of 4 GiB",
+        run: long::run,
     },
     Verb {
         usage: "doctor",

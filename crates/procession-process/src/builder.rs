@@ -197,8 +197,9 @@ impl ProcessBuilder {
         self
     }
 
-    /// The sandbox around the process. Default: none. If this kernel does not offer it, [`spawn`](Self::spawn) is
-    /// [`SandboxUnavailable`](SpawnError::SandboxUnavailable). Paths of it that do not exist end the process with
+    /// The sandbox around the process. Default: none. If this kernel does not offer it, or there is no process to put it around
+    /// ([`StartMethod::Inline`]), [`spawn`](Self::spawn) is [`SandboxUnavailable`](SpawnError::SandboxUnavailable).
+    /// [`best_effort`](crate::Sandbox::best_effort) allows both. Paths of it that do not exist end the process with
     /// [`refusal::SANDBOX`](crate::refusal::SANDBOX).
     #[cfg(feature = "sandbox")]
     pub fn sandbox(mut self, sandbox: crate::Sandbox) -> Self {
@@ -296,6 +297,7 @@ impl ProcessBuilder {
     ) -> Result<Process<R>, ProcessError> {
         self.check()?;
         let method = self.start_method.map_or_else(StartMethod::from_environment, Ok)?;
+        self.settings.check(method)?;
         let outbox = Outbox::new(self.result_len_max)
             .map_err(|error| SpawnError::system("make memory for the result", error))?;
         let position = lineage::next_position();

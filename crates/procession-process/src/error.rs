@@ -69,11 +69,9 @@ pub enum SpawnError {
         /// How many are possible.
         max: usize,
     },
-    /// This kernel does not offer what the sandbox of the process needs.
+    /// The process cannot be put into its sandbox, because of this kernel or of the start method.
     #[cfg(feature = "sandbox")]
-    #[error(
-        "this kernel cannot put a process into that sandbox: {reason}; `best_effort` takes what there is"
-    )]
+    #[error("that sandbox cannot be had: {reason}; `best_effort` takes what there is")]
     SandboxUnavailable {
         /// What is missing.
         reason: &'static str,

@@ -273,7 +273,7 @@ impl Launcher {
     /// - [`System`](SpawnError::System): the operating system refused a step; no process is left
     pub fn launch(self) -> Result<Child, SpawnError> {
         hook::check()?;
-        self.settings.check()?;
+        self.settings.check(self.start_method)?;
         let depth = hook::depth() + 1;
         if depth > DEPTH_MAX {
             return Err(SpawnError::TooDeep { depth });

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::SpawnError;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
+use crate::start_method::StartMethod;
 
 /// What travels with the bootstrap message.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -44,15 +45,15 @@ impl Settings {
         self.limits.apply().map_err(|(name, error)| Refusal::system(&format!("set {name}"))(error))
     }
 
-    /// Whether a child could apply them at all.
+    /// Whether what is started by this method could apply them at all.
     #[cfg(feature = "sandbox")]
-    pub(crate) fn check(&self) -> Result<(), SpawnError> {
-        self.sandbox.as_ref().map_or(Ok(()), crate::Sandbox::check)
+    pub(crate) fn check(&self, method: StartMethod) -> Result<(), SpawnError> {
+        self.sandbox.as_ref().map_or(Ok(()), |sandbox| sandbox.check(method))
     }
 
     #[cfg(not(feature = "sandbox"))]
     #[expect(clippy::unnecessary_wraps, reason = "with the feature `sandbox` it can fail")]
-    pub(crate) fn check(&self) -> Result<(), SpawnError> {
+    pub(crate) fn check(&self, _method: StartMethod) -> Result<(), SpawnError> {
         Ok(())
     }
 

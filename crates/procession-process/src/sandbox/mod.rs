@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::SpawnError;
 use crate::refusal::{self, Refusal};
+use crate::start_method::StartMethod;
 
 /// What a process may not do, from before its argument is decoded until it ends. Without the feature `sandbox` there are none.
 ///
@@ -122,7 +123,7 @@ impl Sandbox {
         self
     }
 
-    /// Where the kernel does not offer all of it, the process runs with what is left of the sandbox, instead of not at all.
+    /// Where not all of it can be had, because of the kernel or of the start method, the process runs with what is left of the sandbox, instead of not at all.
     pub fn best_effort(mut self) -> Self {
         self.best_effort = true;
         self
@@ -135,8 +136,10 @@ impl Sandbox {
     }
 
     /// Refuses a process that could not put it up.
-    pub(crate) fn check(&self) -> Result<(), SpawnError> {
-        match self.missing() {
+    pub(crate) fn check(&self, method: StartMethod) -> Result<(), SpawnError> {
+        let nothing_to_enclose = "the start method `Inline` has no process to put it around";
+        let is_inline = method == StartMethod::Inline;
+        match is_inline.then_some(nothing_to_enclose).or_else(|| self.missing()) {
             Some(reason) if !self.best_effort => Err(SpawnError::SandboxUnavailable { reason }),
             _ => Ok(()),
         }
@@ -163,9 +166,7 @@ impl Sandbox {
                 format_args!("it has {threads} threads, and a sandbox binds only one of them");
             return Err(Refusal::new(refusal::SANDBOX, why));
         }
-        if let Err(error) = self.check() {
-            return Err(Refusal::new(refusal::SANDBOX, error));
-        }
+        self.check(StartMethod::Spawn).map_err(|error| Refusal::new(refusal::SANDBOX, error))?;
         let guard = files::enforce(self)?;
         calls::enforce(self, &guard)
     }

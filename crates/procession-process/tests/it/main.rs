@@ -15,6 +15,7 @@ mod hostile;
 mod launch;
 mod lifetime;
 mod lineage;
+mod long;
 mod nth_call;
 mod other_program;
 mod process;

@@ -31,6 +31,7 @@ const ROLES: &[&[Role]] = &[
     super::hostile::ROLES,
     super::lifetime::ROLES,
     super::lineage::ROLES,
+    super::long::ROLES,
     super::nth_call::ROLES,
     super::other_program::ROLES,
     super::process::ROLES,

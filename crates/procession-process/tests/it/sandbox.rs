@@ -10,8 +10,8 @@ use std::sync::mpsc;
 
 use procession_channel::{Fd, pipe};
 use procession_process::{
-    Exit, Failure, Limits, Process, ProcessBuilder, ProcessError, Sandbox, SpawnError, Stdio,
-    refusal, spawn,
+    Exit, Failure, Limits, Process, ProcessBuilder, ProcessError, Sandbox, SpawnError, StartMethod,
+    Stdio, refusal, spawn,
 };
 use procession_shm::{Shared, SharedSlice};
 use seccompiler::SeccompAction;
@@ -468,6 +468,29 @@ fn nothing_is_forked_or_run_by_what_only_computes() {
     };
     refused(&[builder.spawn(forks, ()).unwrap().join().unwrap()]);
     refused(&builder.spawn(run_programs, ()).unwrap().join().unwrap());
+}
+
+#[test]
+fn a_zygote_forks_into_sandboxes() {
+    if !available("a_zygote_forks_into_sandboxes") {
+        return;
+    }
+    let builder = confined(Sandbox::new().compute_only()).start_method(StartMethod::Zygote);
+    refused(&builder.spawn(run_true, ()).unwrap().join().unwrap());
+    // The zygote itself is in none.
+    let free = Process::builder().start_method(StartMethod::Zygote);
+    worked(&free.spawn(run_true, ()).unwrap().join().unwrap());
+}
+
+#[test]
+fn what_is_no_process_is_refused_a_sandbox() {
+    let builder = confined(Sandbox::new()).start_method(StartMethod::Inline);
+    match builder.spawn(|()| (), ()) {
+        Err(ProcessError::Spawn(error @ SpawnError::SandboxUnavailable { .. })) => {
+            assert!(error.to_string().contains("`Inline`"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
