@@ -139,10 +139,13 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     }
 
     /// Ends in a process that inherited it through a fork: with an error, unless it is over.
-    fn give_up<T>(&mut self, error: TaskError) -> Option<Result<T, TaskError>> {
+    #[cold]
+    fn give_up<T>(&mut self) -> Option<Result<T, TaskError>> {
         let is_over = self.input.take().is_none() && self.outstanding() == 0;
         self.pulled = self.yielded;
-        self.end.take().or((!is_over).then_some(error)).map(Err)
+        let disowned = self.core.disowned().filter(|_| !is_over);
+        let error = disowned.map(|error| TaskError::Broken(Arc::new(error)));
+        self.end.take().or(error).map(Err)
     }
 
     fn outstanding(&self) -> usize {
@@ -312,8 +315,8 @@ impl<I: Iterator, R: Message> Imap<'_, I, R> {
     /// Pulls input and finds what is next, without waiting.
     #[inline]
     fn step(&mut self) -> Step<R> {
-        if let Some(error) = self.core.disowned() {
-            return Step::Yield(self.give_up(TaskError::Broken(Arc::new(error))));
+        if !self.core.is_ours() {
+            return Step::Yield(self.give_up());
         }
         loop {
             self.feed();

@@ -375,40 +375,38 @@ struct Frames {
     call: u64,
     size: usize,
     chunks: Vec<Chunk>,
-    open: Frame,
+    open: Option<Frame>,
     count: usize,
 }
 
 impl Frames {
     fn new(function: Function, call: u64, size: usize) -> Self {
-        let open = Frame::call(function, call);
-        Self { function, call, size, chunks: Vec::new(), open, count: 0 }
+        Self { function, call, size, chunks: Vec::new(), open: None, count: 0 }
     }
 
     fn push(
         &mut self,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<Handles, SubmitError>,
     ) -> Result<(), SubmitError> {
-        if let Some(alone) = self.open.push(encode)? {
+        let open = self.open.get_or_insert_with(|| Frame::call(self.function, self.call));
+        if let Some(alone) = open.push(encode)? {
             self.seal();
             self.chunks.push(Chunk::new(self.call, self.count, alone));
             self.count += 1;
             return Ok(());
         }
         self.count += 1;
-        if self.open.count() == self.size {
+        if open.count() == self.size {
             self.seal();
         }
         Ok(())
     }
 
     fn seal(&mut self) {
-        if self.open.count() == 0 {
-            return;
+        if let Some(full) = self.open.take().filter(|open| open.count() > 0) {
+            let full = full.sealed();
+            self.chunks.push(Chunk::new(self.call, self.count - full.count(), full));
         }
-        let fresh = Frame::call(self.function, self.call);
-        let full = std::mem::replace(&mut self.open, fresh).sealed();
-        self.chunks.push(Chunk::new(self.call, self.count - full.count(), full));
     }
 
     fn finish(mut self) -> (Vec<Chunk>, usize) {

@@ -286,7 +286,9 @@ impl<R> fmt::Debug for Task<R> {
 
 /// The result of a task that is one item.
 pub(crate) fn only<R: Message>(deliveries: Vec<Delivery>, trust: Trust) -> Result<R, TaskError> {
-    all(deliveries, trust)?.pop().ok_or(TaskError::Taken)
+    let mut only = None;
+    decode_each(deliveries, trust, |result| only = Some(result))?;
+    only.ok_or(TaskError::Taken)
 }
 
 /// The results of all items, or the error of the first one that failed.
@@ -295,16 +297,29 @@ pub(crate) fn all<R: Message>(
     trust: Trust,
 ) -> Result<Vec<R>, TaskError> {
     let mut results = Vec::new();
+    decode_each(deliveries, trust, |result| results.push(result))?;
+    Ok(results)
+}
+
+fn decode_each<R: Message>(
+    deliveries: Vec<Delivery>,
+    trust: Trust,
+    mut take: impl FnMut(R),
+) -> Result<(), TaskError> {
     for delivery in deliveries {
         match delivery {
             Delivery::Results(mut batch) => {
                 while let Some((item, bytes)) = batch.take() {
                     let decoded = decode::<R>(bytes, &Limits::DEFAULT);
-                    results.push(decoded.map_err(|error| TaskError::decode(item, &error))?);
+                    take(decoded.map_err(|error| TaskError::decode(item, &error))?);
                 }
             }
-            single => results.extend(single.into_result::<R>(trust).transpose()?),
+            single => {
+                if let Some(result) = single.into_result::<R>(trust).transpose()? {
+                    take(result);
+                }
+            }
         }
     }
-    Ok(results)
+    Ok(())
 }

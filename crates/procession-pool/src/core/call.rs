@@ -1,6 +1,7 @@
 //! What the pool knows of a call: its options, how fast its items are, who waits for it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread::Thread;
@@ -8,7 +9,32 @@ use std::time::Duration;
 
 use procession_process::link::SharedValue;
 
-use super::chunk::{Chunk, Delivery};
+use super::chunk::{CallId, Chunk, Delivery};
+
+/// All calls. Each item looks its call up several times, which a hash that withstands chosen keys would make dear; these keys
+/// are our own numbers, drawn one after the other.
+pub(crate) type Calls = HashMap<CallId, Call, BuildHasherDefault<Spread>>;
+
+/// Spreads numbers that follow each other over a table.
+#[derive(Debug, Default)]
+pub(crate) struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(u64::from(byte)));
+    }
+
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        // Fibonacci hashing: the odd number nearest to 2^64 divided by the golden ratio (Knuth, volume 3, 6.4).
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// Options of a call, set through [`Job`](crate::Job).
 #[derive(Debug, Clone, Default)]

@@ -145,7 +145,7 @@ impl Core {
             let watchers = state.watchers_of_busy();
             self.unlock(state);
             news = spin.until(|| {
-                watchers.iter().any(Watcher::has_results)
+                watchers.iter().any(|(watcher, seen)| watcher.has_results_beyond(*seen))
                     || self.bell.load(Ordering::Relaxed) != bell
             });
             state = self.lock();
@@ -206,7 +206,7 @@ fn words<'a>(
 pub(crate) struct Announced {
     index: usize,
     id: u64,
-    watcher: Watcher,
+    watcher: Arc<Watcher>,
     /// The value of its bell: what was announced, or that nothing was.
     bell: u32,
     needs_room: bool,
@@ -214,9 +214,9 @@ pub(crate) struct Announced {
 }
 
 impl State {
-    fn watchers_of_busy(&self) -> Vec<Watcher> {
+    fn watchers_of_busy(&self) -> Vec<(Arc<Watcher>, u64)> {
         let busy = self.lanes.iter().flatten().filter(|lane| lane.is_busy());
-        busy.map(|lane| lane.link.watcher()).collect()
+        busy.map(|lane| (lane.link.watcher(), lane.link.received())).collect()
     }
 
     /// What workers shall ring for, and how long to sleep at most if they do not.

@@ -80,6 +80,8 @@ pub(crate) struct Lane {
     pub(crate) done: u64,
     /// Since when its current item can have been running at most.
     pub(crate) item_since: Instant,
+    /// The call of the chunks that it has finished since `chunk_since`, and how many items they had.
+    pub(crate) finished: Option<(CallId, usize)>,
     /// Since when its current chunk can have been running at most.
     pub(crate) chunk_since: Instant,
     /// When its process was started.
@@ -114,6 +116,7 @@ impl Lane {
             is_kin: false,
             done: 0,
             item_since: now,
+            finished: None,
             chunk_since: now,
             contexts: Vec::new(),
         }
@@ -152,10 +155,10 @@ impl Lane {
     }
 
     /// Takes note that it has finished something.
-    pub(crate) fn made_progress(&mut self) {
+    pub(crate) fn made_progress(&mut self, now: Instant) {
         self.false_alarms = 0;
         self.is_slow = false;
-        self.item_since = Instant::now();
+        self.item_since = now;
     }
 
     /// Items that it was given and that have no outcome.

@@ -102,8 +102,13 @@ impl Core {
     /// Why nothing may be done with the pool here, if this process inherited it through a `fork`: its lock may have been held
     /// at that moment, and its rings are not mapped.
     pub(crate) fn disowned(&self) -> Option<PoolError> {
-        let is_ours = fork::is_current(self.generation);
-        (!is_ours).then_some(PoolError::Forked { owner: self.owner })
+        (!self.is_ours()).then_some(PoolError::Forked { owner: self.owner })
+    }
+
+    /// Whether this is the process that made the pool.
+    #[inline]
+    pub(crate) fn is_ours(&self) -> bool {
+        fork::is_current(self.generation)
     }
 
     /// The state. A panic while it was locked can only be a failed assertion of ours: the state is then as good as the last

@@ -32,8 +32,10 @@ impl State {
         let Some(lane) = self.lane(index) else { return };
         lane.link.release();
         if lane.done > done_before {
-            lane.made_progress();
+            let now = Instant::now();
+            lane.made_progress(now);
             self.hot = index;
+            self.observe_pace(index, now);
         }
     }
 
@@ -52,11 +54,14 @@ impl State {
     /// Deals with every whole result in the inbox. What is not whole yet stays there.
     fn sort_inbox(&mut self, index: usize) -> Result<(), Sentence> {
         let Some(lane) = self.lane(index) else { return Ok(()) };
-        let inbox = Arc::new(std::mem::take(&mut lane.inbox));
+        if lane.link.whole_result(&lane.inbox, 0).map_err(Sentence::Corrupt)?.is_none() {
+            return Ok(());
+        }
+        let inbox: Arc<[u8]> = Arc::from(&lane.inbox[..]);
         let mut at = 0;
         while self.accept_next(index, &inbox, &mut at)? {}
         if let Some(lane) = self.lane(index) {
-            lane.inbox = if at == 0 { Arc::unwrap_or_clone(inbox) } else { inbox[at..].to_vec() };
+            lane.inbox.drain(..at);
         }
         Ok(())
     }
@@ -66,7 +71,7 @@ impl State {
     fn accept_next(
         &mut self,
         index: usize,
-        inbox: &Arc<Vec<u8>>,
+        inbox: &Arc<[u8]>,
         at: &mut usize,
     ) -> Result<bool, Sentence> {
         let Some(lane) = self.lane(index) else { return Ok(false) };
@@ -199,11 +204,27 @@ impl State {
     fn finish_chunk(&mut self, index: usize) {
         let Some(lane) = self.lane(index) else { return };
         let Some(chunk) = lane.in_flight.pop_front() else { return };
-        let now = Instant::now();
+        let (call, items) = (chunk.call, chunk.frame.count());
+        match &mut lane.finished {
+            Some((before, count)) if *before == call => *count += items,
+            _ => {
+                self.observe_pace(index, Instant::now());
+                if let Some(lane) = self.lane(index) {
+                    lane.finished = Some((call, items));
+                }
+            }
+        }
+    }
+
+    /// Takes note of how long the chunks took that a worker has finished since the last time. A look at the clock for each of
+    /// them would cost more than a short item.
+    fn observe_pace(&mut self, index: usize, now: Instant) {
+        let Some(lane) = self.lane(index) else { return };
+        let Some((call, items)) = lane.finished.take() else { return };
         let elapsed = now - lane.chunk_since;
         lane.chunk_since = now;
-        if let Some(call) = self.calls.get_mut(&chunk.call) {
-            call.pace.observe(elapsed, chunk.frame.count());
+        if let Some(call) = self.calls.get_mut(&call) {
+            call.pace.observe(elapsed, items);
         }
     }
 }

@@ -5,7 +5,6 @@
 //! state as a whole; [`schedule`](super::schedule) hands chunks to workers, [`receive`](super::receive) takes results,
 //! [`death`](super::death) deals with workers that end.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread::Thread;
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use procession_process::link::SharedValue;
 
-use super::call::{Call, Consumer, Options};
+use super::call::{Call, Calls, Consumer, Options};
 use super::chunk::{CallId, Chunk, Delivery};
 use super::death::Death;
 use super::lane::Lane;
@@ -26,7 +25,7 @@ pub(crate) struct State {
     /// The places for workers; an empty one is filled as soon as somebody has the time.
     pub(crate) lanes: Vec<Option<Lane>>,
     pub(crate) queue: Queue,
-    pub(crate) calls: HashMap<CallId, Call>,
+    pub(crate) calls: Calls,
     next_call: CallId,
     /// Items that were handed to the pool and have no outcome yet.
     pub(crate) unfinished: usize,

@@ -22,6 +22,8 @@ use super::handles::Handles;
 use crate::function::Function;
 
 pub(crate) const HEADER_LEN: usize = 40;
+/// Room for a small argument, so that most frames of one item are one allocation.
+const CAPACITY: usize = 128;
 const ITEM_HEADER_LEN: usize = 4;
 
 const CALL: u16 = 1;
@@ -104,7 +106,8 @@ impl Frame {
     }
 
     fn empty(kind: u16, call: u64) -> Self {
-        let mut bytes = vec![0; HEADER_LEN];
+        let mut bytes = Vec::with_capacity(CAPACITY);
+        bytes.resize(HEADER_LEN, 0);
         bytes[..2].copy_from_slice(&kind.to_le_bytes());
         bytes[16..24].copy_from_slice(&call.to_le_bytes());
         Self { bytes, count: 0, handles: Handles::default() }

@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use procession_channel::bell::{AT_REST, Bell};
 use procession_channel::ring::{Consumer, Corrupt, Memory, Producer, Ring};
@@ -73,6 +74,7 @@ pub struct ParentLink {
     /// The value of the gate at the last look for news.
     gate_seen: u64,
     result_len_max: usize,
+    watcher: Arc<Watcher>,
 }
 
 /// A link's words, to look at and to sleep on without the link itself.
@@ -80,14 +82,13 @@ pub struct ParentLink {
 pub struct Watcher {
     up: Ring,
     down: Ring,
-    received: u64,
 }
 
 impl Watcher {
-    /// Whether a result, or more of one, has come since the watcher was made: one look at one word.
+    /// Whether more than the first `received` bytes of results have come: one look at one word.
     #[inline]
-    pub fn has_results(&self) -> bool {
-        self.up.tail().load(Ordering::Acquire) != self.received
+    pub fn has_results_beyond(&self, received: u64) -> bool {
+        self.up.tail().load(Ordering::Acquire) != received
     }
 
     /// The word of [`ParentLink::bell`], which has the value `seen`.
@@ -124,6 +125,7 @@ impl ParentLink {
         let (down, down_segment) = Ring::new(capacity)?;
         let (up, up_segment) = Ring::new(capacity)?;
         let (beside, socket) = Beside::pair().map_err(no_socket)?;
+        let watcher = Arc::new(Watcher { up: up.clone(), down: down.clone() });
         let this = Self {
             tasks: Producer::new(down),
             results: Consumer::new(up),
@@ -131,6 +133,7 @@ impl ParentLink {
             open: None,
             gate_seen: 0,
             result_len_max,
+            watcher,
         };
         Ok((this, vec![down_segment.into_fd(), up_segment.into_fd(), socket]))
     }
@@ -299,9 +302,13 @@ impl ParentLink {
     }
 
     /// What can be looked at and slept on while somebody else has the link.
-    pub fn watcher(&self) -> Watcher {
-        let (up, down) = (self.results.memory().clone(), self.tasks.memory().clone());
-        Watcher { up, down, received: self.results.position() }
+    pub fn watcher(&self) -> Arc<Watcher> {
+        Arc::clone(&self.watcher)
+    }
+
+    /// How many bytes of results were ever received.
+    pub fn received(&self) -> u64 {
+        self.results.position()
     }
 
     /// The bell on which the parent sleeps when it has more to send than there is room for.
