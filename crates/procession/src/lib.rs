@@ -75,7 +75,7 @@ pub use procession_pool::{
 pub use procession_process::Sandbox;
 pub use procession_process::{
     Exit, Failure, Limits, Outcome, Process, ProcessBuilder, ProcessError, ProcessHandle, Report,
-    SpawnError, Stdio, active_children, cpu_count, current, parent, serve, spawn,
+    SpawnError, StartMethod, Stdio, active_children, cpu_count, current, parent, serve, spawn,
 };
 pub use procession_shm::{
     FreezeError, Ready, SegmentError, Shared, SharedBuf, SharedSlice, UnsplitError, Waitable,

@@ -155,6 +155,30 @@ fn a_heart_beats_beside_a_computation() {
 }
 
 #[test]
+fn a_queue_tells_how_full_it_is() {
+    let text = printed("queue_basics", &[]);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[..2], ["empty: true", "3 items, full: true"]);
+    assert!(lines[2].starts_with("white was not put: "), "{text}");
+    assert_eq!(lines[3..], ["red", "green", "blue", "0 items, empty: true"]);
+}
+
+#[test]
+fn each_number_is_consumed_once() {
+    let text = printed("producer_consumers", &[]);
+    let mut consumed = Vec::new();
+    for consumer in ["A: ", "B: "] {
+        let numbers = text.lines().filter_map(|line| line.strip_prefix(consumer));
+        let numbers: Vec<u32> = numbers.map(|n| n.parse().unwrap()).collect();
+        assert!(numbers.is_sorted(), "each consumer gets them in order: {text}");
+        consumed.extend(numbers);
+    }
+    consumed.sort_unstable();
+    assert!(consumed.into_iter().eq(1..=10), "{text}");
+    assert!(text.ends_with("\nthe sum is 55\n"), "{text}");
+}
+
+#[test]
 fn one_process_sends_and_another_receives() {
     let expected: String = (1..=5).map(|n| format!("received message {n}\n")).collect();
     assert_eq!(printed("simplex_pipe", &[]), expected + "end of the stream\n");
