@@ -57,15 +57,20 @@ fn chosen(modelled: &[String], name: &str) -> Result<Vec<String>, String> {
 }
 
 fn count(workspace: &Workspace, board: &mut Board, name: &str, filter: &str) {
+    let models =
+        Invocation::cargo("test --release --no-fail-fast --lib -p").args(name).args(filter);
+    let models = environment(workspace, models);
+    board.count(&format!("loom {name}"), Runner::Libtest, models);
+}
+
+/// Makes a build one of the models.
+pub(crate) fn environment(workspace: &Workspace, build: Invocation) -> Invocation {
     let target_dir = workspace.target_dir().join("loom");
     let preemptions = env::var("LOOM_MAX_PREEMPTIONS").unwrap_or_else(|_| PREEMPTIONS.to_owned());
-    let models = Invocation::cargo("test --release --no-fail-fast --lib -p")
-        .args(name)
-        .args(filter)
+    build
         .env("RUSTFLAGS", &flags())
         .env("CARGO_TARGET_DIR", &target_dir.to_string_lossy())
-        .env("LOOM_MAX_PREEMPTIONS", &preemptions);
-    board.count(&format!("loom {name}"), Runner::Libtest, models);
+        .env("LOOM_MAX_PREEMPTIONS", &preemptions)
 }
 
 /// The user's own flags stay, whatever they are for.

@@ -6,8 +6,10 @@
 
 mod bench;
 mod board;
+mod bugs;
 mod command;
 mod doctor;
+mod fuzz;
 mod kill;
 mod long;
 mod loom;
@@ -53,6 +55,16 @@ const VERBS: &[Verb] = &[
         usage: "kill [--all] [filter]",
         about: "kill a process at each step of an operation, and see whether the others get on",
         run: kill::run,
+    },
+    Verb {
+        usage: "bugs [filter]",
+        about: "build with one seeded bug at a time; the proofs must find each",
+        run: bugs::run,
+    },
+    Verb {
+        usage: "fuzz [target] [seconds]",
+        about: "inputs that a fuzzer makes up, where cargo-fuzz is installed",
+        run: fuzz::run,
     },
     Verb {
         usage: "bench [AREA]",

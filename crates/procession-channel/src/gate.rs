@@ -44,6 +44,10 @@ impl<'a> Gate<'a> {
     #[inline]
     pub fn begin(self, n: u64) -> bool {
         let (before, after) = (n << 1, (n + 1) << 1);
+        if cfg!(procession_bug = "gate-not-asked") {
+            self.word.store(after, Ordering::SeqCst);
+            return true;
+        }
         self.word.compare_exchange(before, after, Ordering::SeqCst, Ordering::SeqCst).is_ok() // E4
     }
 
@@ -70,6 +74,9 @@ impl<'a> Gate<'a> {
     /// The parent's look at the word before it sleeps, to see whether it has moved.
     #[inline]
     pub fn look(self) -> u64 {
+        if cfg!(procession_bug = "gate-unfenced") {
+            return self.word.load(Ordering::Relaxed);
+        }
         self.word.fetch_or(0, Ordering::SeqCst) // E4
     }
 

@@ -263,6 +263,9 @@ impl<M: Memory> Producer<M> {
             room = self.free()?;
         }
         let len = room.min(bytes.len());
+        if cfg!(procession_bug = "published-before-written") {
+            self.memory.tail().store(self.written + len as u64, Ordering::Release);
+        }
         self.memory.write(self.written, &bytes[..len]);
         self.written += len as u64;
         Ok(len)
@@ -340,7 +343,8 @@ impl<M: Memory> Consumer<M> {
         let published = self.memory.tail().load(Ordering::Acquire); // E1
         let unread = published.wrapping_sub(self.read);
         let known = self.published.wrapping_sub(self.read);
-        if unread > self.memory.capacity() as u64 || unread < known {
+        let is_sound = unread <= self.memory.capacity() as u64 && unread >= known;
+        if !is_sound && !cfg!(procession_bug = "peer-not-checked") {
             return Err(Corrupt { published, private: self.read });
         }
         self.published = published;
@@ -366,6 +370,9 @@ impl<M: Memory> Consumer<M> {
         assert!(len <= self.available_seen(), "reading beyond what was published");
         self.memory.read(self.read, len, out);
         self.read += len as u64;
+        if cfg!(procession_bug = "released-while-reading") {
+            self.release();
+        }
     }
 
     /// Passes over the next `len` bytes, which somebody has looked at in place.

@@ -137,6 +137,16 @@ impl Packet {
     }
 }
 
+/// Whether these bytes are a bootstrap message: for tests with bytes that are none.
+pub fn reads_bootstrap_message(bytes: &[u8]) -> bool {
+    Packet { bytes: bytes.to_vec(), descriptors: Vec::new() }.message().is_ok()
+}
+
+/// Whether this is a value of the variable: for tests with values that are none.
+pub fn reads_bootstrap_variable(value: &CStr) -> bool {
+    Variable::parse(value).is_some()
+}
+
 fn refuse_receive(error: rustix::io::Errno) -> Refusal {
     use rustix::io::Errno;
     match error {

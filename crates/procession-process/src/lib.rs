@@ -108,6 +108,8 @@ mod stdio;
 pub mod sugar;
 mod zygote;
 
+#[doc(hidden)]
+pub use bootstrap::{reads_bootstrap_message, reads_bootstrap_variable};
 pub use builder::ProcessBuilder;
 pub use child::Child;
 pub use cpu::cpu_count;

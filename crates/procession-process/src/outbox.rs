@@ -153,6 +153,11 @@ pub fn leave(outbox: &OwnedFd, tag: u8, answer: &[u8]) -> io::Result<()> {
     let len = HEADER_LEN + answer.len();
     let base = map(outbox, len)?;
     let body = base.wrapping_add(HEADER_LEN);
+    if cfg!(procession_bug = "answer-before-bytes") {
+        // SAFETY: as below.
+        let state = unsafe { AtomicU64::from_ptr(base.cast()) };
+        state.store((u64::from(tag) + TAG_0).to_le(), Ordering::Release);
+    }
     // SAFETY: the mapping has `len` bytes, which are taken, and nothing else in this process knows it.
     unsafe { ptr::copy_nonoverlapping(answer.as_ptr(), body, answer.len()) };
     // SAFETY: the word is mapped for good, aligned because `base` is, and only accessed as an atomic.

@@ -198,6 +198,10 @@ impl<const N: usize> Holders<N> {
         let cell = &self.cells[index];
         let mut seen = load(cell);
         while let Some(claimed) = seen.claimed(me, side) {
+            if cfg!(procession_bug = "permit-before-name") {
+                cell.store(claimed.0 & !NAME, Ordering::Release);
+                seen = load(cell);
+            }
             let order = (Ordering::AcqRel, Ordering::Acquire); // E12
             match cell.compare_exchange(seen.0, claimed.0, order.0, order.1) {
                 Ok(_) => return true,

@@ -163,7 +163,7 @@ impl Lock {
     #[inline]
     pub fn leave(&self, mark: Mark, call: Call) {
         let was = Word(self.word.swap(mark.0, Ordering::AcqRel)); // E1, E2
-        if was.has_waiters() {
+        if was.has_waiters() && !cfg!(procession_bug = "unlock-without-wake") {
             self.wake(call);
         }
     }
@@ -229,7 +229,9 @@ impl Lock {
                 }
                 Seen::Open(mark) => {
                     let dirty = claim.dirty || !mark.is_clean(); // L2
-                    let mine = Word::held(me, dirty, patience.has_slept());
+                    let note =
+                        patience.has_slept() && !cfg!(procession_bug = "waiter-forgets-others");
+                    let mine = Word::held(me, dirty, note);
                     if self.change(Word(mark.0), mine) {
                         return Entry::Taken(mark); // E1
                     }
@@ -251,7 +253,9 @@ impl Lock {
         let word = Word(self.word.load(Ordering::Acquire)); // E11
         match word.state() {
             State::Open(mark) => Seen::Open(mark),
-            State::Held(owner) if patience.finds_dead(owner) => {
+            State::Held(owner)
+                if patience.finds_dead(owner) && !cfg!(procession_bug = "owner-not-checked") =>
+            {
                 self.bury(word, owner);
                 Seen::Buried
             }

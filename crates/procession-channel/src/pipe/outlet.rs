@@ -62,7 +62,7 @@ impl Outlet {
             self.await_budget(patience)?;
         }
         let sent = self.send_parts(parcel, patience);
-        if sent.is_err() {
+        if sent.is_err() && !cfg!(procession_bug = "message-not-aborted") {
             self.frames.abort();
             self.line.ring_peer();
         }
@@ -108,13 +108,20 @@ impl Outlet {
         outgoing: Outgoing,
     ) -> Result<(), SendErrorKind> {
         let count = outgoing.descriptors().len();
+        let sequence = self.frames.sequence();
+        let descriptors = u16::try_from(count).expect("at most DESCRIPTORS_MAX by `check`");
+        let last = Last { is_bytes, descriptors };
+        if cfg!(procession_bug = "frame-before-packet") {
+            self.frames.put_last(last, body);
+        }
         if count > 0 {
             let descriptors: Vec<BorrowedFd<'_>> = outgoing.descriptors().collect();
-            packet::send(self.line.socket().as_fd(), self.frames.sequence(), &descriptors)?;
+            packet::send(self.line.socket().as_fd(), sequence, &descriptors)?;
         }
         outgoing.commit();
-        let descriptors = u16::try_from(count).expect("at most DESCRIPTORS_MAX by `check`");
-        self.frames.put_last(Last { is_bytes, descriptors }, body);
+        if !cfg!(procession_bug = "frame-before-packet") {
+            self.frames.put_last(last, body);
+        }
         if count > 0 {
             self.undelivered.push_back(self.frames.producer().position());
         }

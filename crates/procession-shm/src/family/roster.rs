@@ -331,7 +331,11 @@ impl Roster {
     }
 
     fn clear(&self, seats: &mut Seats, seat: Seat) {
-        seats.free.push_back(seat.member.slot());
+        if cfg!(procession_bug = "slot-reused-last-first") {
+            seats.free.push_front(seat.member.slot());
+        } else {
+            seats.free.push_back(seat.member.slot());
+        }
         self.unwatch(seat.socket);
         if let Some(pidfd) = seat.pidfd {
             self.unwatch(pidfd);

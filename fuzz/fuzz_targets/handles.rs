@@ -1,0 +1,4 @@
+//! Target `handles`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| procession_inputs::run("handles", input));
