@@ -13,6 +13,7 @@ mod handles;
 
 mod hostile;
 mod launch;
+mod lifecycle;
 mod lifetime;
 mod lineage;
 mod long;
