@@ -33,7 +33,8 @@
 //! | `claims`, `holders` | items that are claimed; how many items each process has not done |
 //! | `vigil` | waiting |
 //! | `body`, `travel` | what handles have in common; how they get to other processes |
-//! | `putter`, `getter`, `claim`, `many`, `iter`, `builder` | the handles |
+//! | `ready` | waiting for a queue together with other things |
+//! | `handle`, `putter`, `getter`, `claim`, `many`, `iter`, `builder` | the handles |
 //!
 //! # Invariants
 //!
@@ -126,6 +127,8 @@ mod parcel;
 mod put;
 #[cfg(not(procession_loom))]
 mod putter;
+#[cfg(not(procession_loom))]
+mod ready;
 mod store;
 #[cfg(not(procession_loom))]
 mod travel;

@@ -224,3 +224,31 @@ impl Control {
         }
     }
 }
+
+#[cfg(all(test, not(procession_loom)))]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    #[test]
+    fn the_words_lie_where_the_layout_says() {
+        assert_eq!(offset_of!(Control, state), 128);
+        assert_eq!((offset_of!(State, closed), offset_of!(State, travels)), (8, 12));
+        assert_eq!((offset_of!(Control, put_lock), offset_of!(Control, put)), (256, 384));
+        assert_eq!((offset_of!(Control, get_lock), offset_of!(Control, get)), (512, 640));
+        assert_eq!((offset_of!(Get, taker), offset_of!(Get, counted)), (16, 24));
+        assert_eq!((offset_of!(Get, claims_end), offset_of!(Get, forgotten)), (28, 32));
+        assert_eq!((offset_of!(Control, head), offset_of!(Control, not_empty)), (768, 896));
+        assert_eq!((offset_of!(Control, not_full), offset_of!(Control, finished)), (1024, 1152));
+        assert_eq!((offset_of!(Control, claims), offset_of!(Control, holders)), (1280, 2304));
+    }
+
+    #[test]
+    fn places_wrap_around() {
+        let almost = Place::new(u32::MAX, u32::MAX);
+        let behind = almost.after(24, 2);
+        assert_eq!((behind.bytes_since(almost), behind.items_since(almost)), (24, 2));
+        assert_eq!((behind.byte(), behind.items()), (16, 1));
+    }
+}

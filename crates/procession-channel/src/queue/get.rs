@@ -161,7 +161,18 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         Ok(self.hold_get(me, limit)?.map(|_hold| self.len_held()))
     }
 
-    /// Whether a putter that has found no room finds some when it looks again: after a death the head may lag behind.
+    /// Whether a get would go on at once. An error is for the get, which finds it again.
+    pub(super) fn is_ready_to_get(&self, me: Member, limit: Limit) -> bool {
+        let look = || {
+            let Some(_hold) = self.hold_get(me, limit)? else { return Ok(false) };
+            let next = self.next_header(Place(self.control.get.cursor.load(Relaxed)))?;
+            let is_there = self.offered().is_some() || next.is_some();
+            Ok::<_, Corrupt>(is_there || self.nothing() == Found::TheEnd)
+        };
+        look().unwrap_or(true)
+    }
+
+    /// Sets right what a death has left; the head may lag behind, and hide room.
     pub(super) fn refresh(&self, me: Member) -> Result<(), Corrupt> {
         self.hold_get(me, Limit::Try).map(drop)
     }

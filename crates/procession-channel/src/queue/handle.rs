@@ -116,7 +116,7 @@ impl<T> Queue<T> {
 
     /// Whether [`try_put`](Self::try_put) of a small value would find no room.
     pub fn is_full(&self) -> bool {
-        family::me().is_ok_and(|me| !self.putter.seat.body.has_room(me))
+        family::me().is_ok_and(|me| !self.putter.seat.body.has_room(me, Patience::ENDLESS.limit()))
     }
 
     /// How many items the queue holds, if items are counted. Its bytes are limited in any case.

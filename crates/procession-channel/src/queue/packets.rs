@@ -20,6 +20,7 @@ use super::control::Place;
 use super::{Corrupt, RecvError, SendErrorKind};
 use crate::packet;
 
+#[cfg(not(procession_loom))]
 pub(super) use crate::packet::DESCRIPTORS_MAX;
 
 /// What the kernel is told; it doubles it, and counts 768 bytes for a packet.

@@ -88,11 +88,11 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     }
 
     /// Whether a frame with a small body could be put.
-    pub(super) fn has_room(&self, me: Member) -> bool {
-        let Some(_hold) = self.hold_put(me, Limit::NEVER) else { return false };
+    pub(super) fn has_room(&self, me: Member, limit: Limit) -> bool {
+        let Some(_hold) = self.hold_put(me, limit) else { return false };
         let tail = Place(self.control.put.tail.load(Relaxed));
         let smallest = frame_len(1);
-        let grown = || self.grow(me, tail, smallest, Limit::NEVER);
+        let grown = || self.grow(me, tail, smallest, limit);
         let fits = || matches!(self.fitting(tail, &[smallest]), Ok(1));
         fits() || (!self.is_full_of_items(tail) && grown().is_ok() && fits())
     }

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use procession_channel::queue::{JoinError, Queue, RecvError, SendErrorKind, TaskDoneError};
+use procession_shm::wait_any;
 
 /// Nothing takes this long; it only keeps a broken test from running for ever.
 const HANG: Duration = Duration::from_secs(60);
@@ -124,4 +125,25 @@ fn an_item_that_was_offered_again_and_got_counts_once() {
     queue.task_done().unwrap();
     assert!(queue.join_timeout(Duration::ZERO).unwrap());
     assert!(matches!(queue.task_done(), Err(TaskDoneError::TooMany)));
+}
+
+#[test]
+fn a_queue_can_be_waited_for_with_others() {
+    let (one, two) = (Queue::<u8>::new().unwrap(), Queue::bounded(1).unwrap());
+    let room = two.putter();
+    two.put(1).unwrap();
+    assert!(wait_any(&[&one, &room], Duration::ZERO).unwrap().is_empty());
+    assert!(wait_any(&[&one, &two], None).unwrap().has(&two));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| wait_any(&[&one, &room], None).unwrap().into_iter().next());
+        let_it_sleep();
+        two.get().unwrap();
+        assert_eq!(waiting.join().unwrap(), Some(1));
+        let waiting = scope.spawn(|| wait_any(&[&two, &one], None).unwrap().into_iter().next());
+        let_it_sleep();
+        one.put(1).unwrap();
+        assert_eq!(waiting.join().unwrap(), Some(1));
+    });
+    two.close();
+    assert!(wait_any(&[&two], None).unwrap().has(&two), "the end is news, too");
 }
