@@ -1,21 +1,29 @@
 //! Processes in a sandbox try what is forbidden, and go on with what is not.
 
-use std::fs::{self, File};
+#[path = "sandbox/attacks.rs"]
+mod attacks;
+
+use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::mpsc;
 
 use procession_channel::{Fd, pipe};
+use procession_process::function::{Function, Task, Work};
+use procession_process::link::{ChildLink, Frame, HELLO, Handles, ItemTooLarge, ParentLink};
 use procession_process::{
-    Exit, Failure, Limits, Process, ProcessBuilder, ProcessError, Sandbox, SpawnError, StartMethod,
-    Stdio, refusal, spawn,
+    Exit, Failure, Launcher, Limits, Process, ProcessBuilder, ProcessError, Sandbox, SpawnError,
+    Start, StartMethod, Stdio, panics, refusal, spawn,
 };
 use procession_shm::{Shared, SharedSlice};
 use seccompiler::SeccompAction;
 
+use self::attacks::{
+    ENVIRON, Outcome, attack_files, attack_network, attack_processes, attack_system, read_files,
+    refused, run_programs, run_true, worked,
+};
 use super::role::{self, Scratch, eventually, play, runs, say, skipped};
 use super::status::forbid;
 
@@ -72,173 +80,6 @@ fn available(test: &str) -> bool {
         skipped(test, "this kernel has no Landlock, or no seccomp filters");
     }
     available
-}
-
-/// What was tried, and the error number it ended with; 0 if it worked.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-struct Outcome(String, i32);
-
-impl Outcome {
-    fn of<T>(what: impl Into<String>, result: io::Result<T>) -> Self {
-        let errno = |error: io::Error| error.raw_os_error().unwrap_or(-1);
-        Self(what.into(), result.err().map_or(0, errno))
-    }
-
-    /// Of a system call, which returns -1 for an error.
-    fn of_call(what: &str, result: libc::c_long) -> Self {
-        let error = io::Error::last_os_error();
-        Self::of(what, if result == -1 { Err(error) } else { Ok(()) })
-    }
-
-    fn is_refused(&self) -> bool {
-        matches!(self.1, libc::EPERM | libc::EACCES)
-    }
-}
-
-fn refused(outcomes: &[Outcome]) {
-    assert!(!outcomes.is_empty());
-    for outcome in outcomes {
-        assert!(outcome.is_refused(), "{outcome:?}");
-    }
-}
-
-fn worked(outcomes: &[Outcome]) {
-    assert!(!outcomes.is_empty());
-    for outcome in outcomes {
-        assert_eq!(outcome.1, 0, "{outcome:?}");
-    }
-}
-
-const ENVIRON: &str = "/proc/pid/environ";
-
-/// Everything by which a process of the same user could reach its parent.
-fn attack_processes(parent: u32) -> Vec<Outcome> {
-    let pid = parent.cast_signed();
-    let null = std::ptr::null_mut::<libc::c_void>();
-    let mut space = [0_u8; 8];
-    let local = libc::iovec { iov_base: space.as_mut_ptr().cast(), iov_len: 8 };
-    let remote = libc::iovec { iov_base: null, iov_len: 8 };
-    // SAFETY: plain system calls; those that write get room for it.
-    let call = |number, a: libc::c_long, b: libc::c_long, c: libc::c_long, d: libc::c_long| unsafe {
-        libc::syscall(number, a, b, c, d, 0, 0)
-    };
-    let parent_long = libc::c_long::from(pid);
-    let pidfd = call(libc::SYS_pidfd_open, parent_long, 0, 0, 0);
-    let (reader, _writer) = io::pipe().unwrap();
-    let pipe = libc::c_long::from(std::os::fd::AsRawFd::as_raw_fd(&reader));
-    // Signal 0 asks whether one might; a real one must not be tried on a test that is to go on.
-    let signals = [
-        Outcome::of_call("kill", call(libc::SYS_kill, parent_long, 0, 0, 0)),
-        Outcome::of_call("tgkill", call(libc::SYS_tgkill, parent_long, parent_long, 0, 0)),
-        Outcome::of_call("tkill", call(libc::SYS_tkill, parent_long, 0, 0, 0)),
-        Outcome::of_call("pidfd_send_signal", call(libc::SYS_pidfd_send_signal, pidfd, 0, 0, 0)),
-    ];
-    let setown = i32::try_from(call(libc::SYS_fcntl, pipe, libc::F_SETOWN.into(), parent_long, 0));
-    let others = [
-        Outcome::of_call("fcntl F_SETOWN", setown.unwrap().into()),
-        Outcome::of_call(
-            "ptrace",
-            call(libc::SYS_ptrace, libc::PTRACE_SEIZE.into(), parent_long, 0, 0),
-        ),
-        Outcome::of_call("process_vm_readv", {
-            // SAFETY: one element each, and room for what is read.
-            unsafe {
-                libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0)
-                    as libc::c_long
-            }
-        }),
-        Outcome::of_call("pidfd_getfd", call(libc::SYS_pidfd_getfd, pidfd, 0, 0, 0)),
-        Outcome::of_call("prlimit64", {
-            // SAFETY: nothing is read or written.
-            unsafe { libc::syscall(libc::SYS_prlimit64, pid, libc::RLIMIT_CORE, null, null) }
-        }),
-        Outcome::of_call("setpriority", call(libc::SYS_setpriority, 0, parent_long, 19, 0)),
-        Outcome::of_call(
-            "sched_setaffinity",
-            call(libc::SYS_sched_setaffinity, parent_long, 0, 0, 0),
-        ),
-        Outcome::of_call(
-            "prctl PR_SET_PDEATHSIG",
-            call(libc::SYS_prctl, libc::PR_SET_PDEATHSIG.into(), 0, 0, 0),
-        ),
-        Outcome::of(
-            "/proc/pid/mem",
-            File::options().write(true).open(format!("/proc/{parent}/mem")),
-        ),
-        Outcome::of(ENVIRON, File::open(format!("/proc/{parent}/environ"))),
-        Outcome::of("/proc/pid/fd", File::open(format!("/proc/{parent}/fd/0"))),
-    ];
-    signals.into_iter().chain(others).collect()
-}
-
-/// What changes the machine or opens more of the kernel.
-fn attack_system(path: PathBuf) -> Vec<Outcome> {
-    let (none, tmpfs) = (c"none".as_ptr(), c"tmpfs".as_ptr());
-    let target = c"/tmp".as_ptr();
-    // SAFETY: all strings are C strings.
-    let mounted = unsafe { libc::mount(none, target, tmpfs, 0, std::ptr::null()) };
-    let mount = Outcome::of_call("mount", mounted.into());
-    // SAFETY: a plain system call.
-    let user = unsafe { libc::unshare(libc::CLONE_NEWUSER) };
-    let unshare = Outcome::of_call("unshare", user.into());
-    let device = std::ffi::CString::new(path.into_os_string().into_encoded_bytes()).unwrap();
-    // SAFETY: the path is a C string.
-    let made = unsafe { libc::mknod(device.as_ptr(), libc::S_IFCHR | 0o600, 0x103) };
-    let mknod = Outcome::of_call("mknod", made.into());
-    // SAFETY: with null pointers these calls only say whether they are allowed.
-    let call = |number| unsafe { libc::syscall(number, 0, 0, 0, 0, 0) };
-    let bpf = Outcome::of_call("bpf", call(libc::SYS_bpf));
-    let ring = Outcome::of_call("io_uring_setup", call(libc::SYS_io_uring_setup));
-    let faults = Outcome::of_call("userfaultfd", call(libc::SYS_userfaultfd));
-    let keys = Outcome::of_call("keyctl", call(libc::SYS_keyctl));
-    vec![mount, unshare, mknod, bpf, ring, faults, keys]
-}
-
-fn attack_network(port: u16) -> Vec<Outcome> {
-    let address = (Ipv4Addr::LOCALHOST, port);
-    vec![
-        Outcome::of("tcp connect", TcpStream::connect(address)),
-        Outcome::of("tcp listen", TcpListener::bind((Ipv4Addr::LOCALHOST, 0))),
-        Outcome::of("udp", UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))),
-        Outcome::of("unix", UnixStream::connect("/nothing/here")),
-        Outcome::of("unix datagrams", UnixDatagram::pair()),
-    ]
-}
-
-/// Reads and writes, removes and runs in a directory that has a file `file`.
-fn attack_files(directory: PathBuf) -> Vec<Outcome> {
-    let file = directory.join("file");
-    let c_file =
-        std::ffi::CString::new(file.clone().into_os_string().into_encoded_bytes()).unwrap();
-    // SAFETY: the path is a C string.
-    let truncated = unsafe { libc::truncate(c_file.as_ptr(), 0) };
-    vec![
-        Outcome::of_call("truncate", truncated.into()),
-        Outcome::of("open for writing", File::options().write(true).open(&file)),
-        Outcome::of("append", File::options().append(true).open(&file)),
-        Outcome::of("create", File::create(directory.join("new"))),
-        Outcome::of("remove", fs::remove_file(&file)),
-        Outcome::of("rename", fs::rename(&file, directory.join("other"))),
-        Outcome::of("link", fs::hard_link(&file, directory.join("link"))),
-        Outcome::of("make directory", fs::create_dir(directory.join("sub"))),
-        Outcome::of("unix socket", UnixListener::bind(directory.join("socket"))),
-    ]
-}
-
-fn run_programs(_: ()) -> Vec<Outcome> {
-    let program = std::env::current_exe().unwrap();
-    vec![
-        Outcome::of("run a program", Command::new("/bin/true").status()),
-        Outcome::of("run itself", Command::new(program).arg("--list").status()),
-    ]
-}
-
-fn run_true(_: ()) -> Vec<Outcome> {
-    vec![Outcome::of("run a program", Command::new("/bin/true").status())]
-}
-
-fn read_files(paths: Vec<PathBuf>) -> Vec<Outcome> {
-    paths.iter().map(|path| Outcome::of(path.display().to_string(), fs::read(path))).collect()
 }
 
 fn directory_with_file(name: &str) -> Scratch {
@@ -416,6 +257,88 @@ fn computing_goes_on() {
         assert_eq!((process.join().unwrap(), said.as_str()), (expected, "computed\n"));
     }
     assert_eq!(sum.load(std::sync::atomic::Ordering::Relaxed), 2 * expected);
+}
+
+const RING_LEN: usize = 64 << 10;
+
+/// A worker as a pool has it.
+fn work(start: Start) {
+    ChildLink::over(start.fds, RING_LEN).unwrap().serve().unwrap();
+}
+
+/// Squares a number; one in ten panics.
+struct Square;
+
+impl Task<fn(u64) -> u64> for Square {
+    fn run(function: fn(u64) -> u64, work: &mut Work<'_>) -> u8 {
+        let n = u64::from_le_bytes(work.input.try_into().unwrap());
+        match panics::catch(|| function(n)) {
+            Ok(square) => {
+                work.reply.bytes.extend(square.to_le_bytes());
+                0
+            }
+            Err(_) => 1,
+        }
+    }
+}
+
+/// Sends a frame with these numbers and waits for what comes back, each with its tag.
+fn call(parent: &mut ParentLink, numbers: std::ops::Range<u64>) -> Vec<(u8, Vec<u8>)> {
+    let function = Function::unary::<Square, u64, u64>(|n| {
+        assert!(n % 10 != 9, "no {n}");
+        n * n
+    });
+    let (mut frame, count) = (Frame::call(function.unwrap(), 1), numbers.clone().count());
+    for n in numbers {
+        let pushed = frame.push::<ItemTooLarge>(|out| {
+            out.extend(n.to_le_bytes());
+            Ok(Handles::default())
+        });
+        assert!(pushed.unwrap().is_none());
+    }
+    let frame = frame.sealed();
+    assert_eq!(parent.send(&frame, 0).unwrap(), frame.len());
+    parent.ring();
+    results(parent, count)
+}
+
+fn results(parent: &mut ParentLink, count: usize) -> Vec<(u8, Vec<u8>)> {
+    let (mut inbox, mut at, mut results) = (Vec::new(), 0, Vec::new());
+    eventually("the results", || {
+        parent.receive(&mut inbox).unwrap();
+        parent.release();
+        while let Some(whole) = parent.whole_result(&inbox, at).unwrap() {
+            results.push((whole.tag, inbox[whole.body].to_vec()));
+            at = whole.end;
+        }
+        results.len() == count
+    });
+    results
+}
+
+#[test]
+fn a_worker_of_a_pool_works_and_sleeps_and_quits() {
+    if !available("a_worker_of_a_pool_works_and_sleeps_and_quits") {
+        return;
+    }
+    let (mut parent, fds) = ParentLink::new(RING_LEN, 1 << 20).unwrap();
+    let launcher = Launcher::new(work).sandbox(Sandbox::new().compute_only());
+    let child = launcher.fds(fds).stdin_null(true).ignore_interrupt(true).launch().unwrap();
+    assert_eq!(results(&mut parent, 1), [(HELLO, Vec::new())]);
+    for round in 0..5 {
+        let numbers = round * 100..round * 100 + 100;
+        for (n, (tag, result)) in numbers.clone().zip(call(&mut parent, numbers)) {
+            let expected =
+                if n % 10 == 9 { (1, Vec::new()) } else { (0, (n * n).to_le_bytes().to_vec()) };
+            assert_eq!((tag, result), expected, "{n}");
+        }
+        // Long enough for the worker to fall asleep, or not: both are fine.
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let quit = Frame::quit();
+    assert_eq!(parent.send(&quit, 0).unwrap(), quit.len());
+    parent.ring();
+    assert_eq!(child.wait(), Exit::Code(0));
 }
 
 #[test]
