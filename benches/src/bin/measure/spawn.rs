@@ -3,13 +3,13 @@
 use std::env;
 use std::error::Error;
 use std::ffi::CString;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::ptr;
 
+use procession::StartMethod;
 use procession::prelude::*;
 use procession_bench_harness::twin::fork;
-use procession_bench_harness::words::Words;
 use procession_bench_harness::{Case, Effort, Figure, Outcome, round_trip};
 
 /// The argument with which this program ends at once.
@@ -27,7 +27,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case("result-back-4GiB", "posix_spawn", |effort| {
             with_memory(effort, 4 << 30, posix_spawned)
         }),
-        case("fork", "fork", forked),
+        case("result-back-by-fork", OURS, zygote),
+        case("result-back-by-fork", "fork-and-pipe", forked),
     ]
 }
 
@@ -74,23 +75,29 @@ fn posix_spawned(effort: Effort) -> Outcome {
     Ok(round_trip::each(effort, 300, spawn_and_wait)?)
 }
 
-/// A bare fork that leaves its result in shared memory.
+/// The same by a fork of a small process that was started for it.
+fn zygote(effort: Effort) -> Outcome {
+    let builder = Process::builder().start_method(StartMethod::Zygote);
+    round_trip::each(effort, 1_000, || match builder.spawn(successor, 1_u64)?.join() {
+        Ok(2) => Ok(()),
+        Ok(_) => Err("a wrong result".into()),
+        Err(error) => Err(Box::<dyn Error>::from(error)),
+    })
+}
+
+/// A bare fork whose result comes through a pipe.
 fn forked(effort: Effort) -> Outcome {
-    use std::sync::atomic::Ordering;
-    let words = Words::new()?;
-    let result = words.u64(0);
-    Ok(round_trip::each(effort, 1_000, || {
-        result.store(1, Ordering::Relaxed);
-        let twin = fork(|| {
-            result.store(successor(result.load(Ordering::Relaxed)), Ordering::Relaxed);
-            Ok(())
-        })?;
+    round_trip::each(effort, 1_000, || -> io::Result<()> {
+        let (mut inlet, mut outlet) = io::pipe()?;
+        let twin = fork(|| Ok(outlet.write_all(&successor(1).to_ne_bytes())?))?;
+        let mut result = [0; 8];
+        inlet.read_exact(&mut result)?;
         twin.join()?;
-        match result.load(Ordering::Relaxed) {
+        match u64::from_ne_bytes(result) {
             2 => Ok(()),
             _ => Err(io::Error::other("a wrong result")),
         }
-    })?)
+    })
 }
 
 /// Runs a case while this process has so much memory of its own.
