@@ -23,7 +23,7 @@ const USAGE: &str = "usage: cargo xtask bench main [DIR] [--rounds N] [--check]
        cargo xtask bench growth [--record] [--quick] [--rounds N]";
 
 /// The areas, in the order in which they are run and shown.
-const AREAS: [&str; 4] = ["pipe", "locks", "spawn", "pool"];
+const AREAS: [&str; 5] = ["pipe", "queue", "locks", "spawn", "pool"];
 
 pub(crate) fn run(args: &[String]) -> Verdict {
     if args.first().is_some_and(|name| name == "main") {

@@ -8,6 +8,7 @@ mod locks;
 mod memory;
 mod pipe;
 mod pool;
+mod queue;
 mod spawn;
 
 use std::env;
@@ -20,6 +21,6 @@ fn main() -> ExitCode {
     if env::args().nth(1).as_deref() == Some(spawn::NOTHING) {
         return ExitCode::SUCCESS;
     }
-    let areas = [pipe::cases(), locks::cases(), spawn::cases(), pool::cases(), growth::cases()];
-    program::main(&areas.into_iter().flatten().collect::<Vec<_>>())
+    let areas = [pipe::cases, queue::cases, locks::cases, spawn::cases, pool::cases, growth::cases];
+    program::main(&areas.into_iter().flat_map(|cases| cases()).collect::<Vec<_>>())
 }

@@ -87,7 +87,7 @@ fn zygote(effort: Effort) -> Outcome {
 
 /// A bare fork whose result comes through a pipe.
 fn forked(effort: Effort) -> Outcome {
-    round_trip::each(effort, 1_000, || -> io::Result<()> {
+    round_trip::each(effort, 1_000, || -> Result<(), Box<dyn Error>> {
         let (mut inlet, mut outlet) = io::pipe()?;
         let twin = fork(|| Ok(outlet.write_all(&successor(1).to_ne_bytes())?))?;
         let mut result = [0; 8];
@@ -95,7 +95,7 @@ fn forked(effort: Effort) -> Outcome {
         twin.join()?;
         match u64::from_ne_bytes(result) {
             2 => Ok(()),
-            _ => Err(io::Error::other("a wrong result")),
+            _ => Err("a wrong result".into()),
         }
     })
 }
