@@ -11,6 +11,7 @@ mod command;
 mod doctor;
 mod fuzz;
 mod kill;
+mod libc;
 mod long;
 mod loom;
 mod matrix;

@@ -1,4 +1,4 @@
-//! The parts that `test --matrix` adds: each crate alone, in each build, every kill point, and the loom models.
+//! The parts that `test --matrix` adds: each crate alone, in each build, other C libraries, every kill point, and the loom models.
 //!
 //! Cargo unites the features of all crates in one build, so a crate that forgot to ask for a feature
 //! works in the workspace and breaks for the user who depends on it alone.
@@ -8,6 +8,7 @@ use std::io;
 use crate::board::Board;
 use crate::command::Invocation;
 use crate::kill;
+use crate::libc;
 use crate::loom;
 use crate::tally::Runner;
 use crate::workspace::Workspace;
@@ -22,6 +23,7 @@ pub(crate) fn run_parts(workspace: &Workspace, board: &mut Board) -> io::Result<
             board.count(format!("{name} {build}").trim_end(), Runner::Libtest, alone);
         }
     }
+    libc::run_parts(workspace, board);
     let every_instruction = kill::harness(&["--all".to_owned()]);
     board.count("kill points, every instruction", Runner::Own, every_instruction);
     loom::run_parts(workspace, board)
