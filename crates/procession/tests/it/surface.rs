@@ -162,6 +162,78 @@ fn a_pipe_end_is_an_argument() -> procession::Result<()> {
     Ok(())
 }
 
+fn consumer(queue: Queue<u64>, _name: String) -> procession::Result<u64> {
+    let mut sum = 0;
+    for item in &queue {
+        sum += item?;
+    }
+    Ok(sum)
+}
+
+fn producer(queue: Queue<u64>) -> procession::Result<()> {
+    queue.put_many(1..=100)?;
+    Ok(())
+}
+
+#[test]
+fn a_queue_has_many_at_both_ends() -> procession::Result<()> {
+    let queue = Queue::new()?;
+    let consumers = [spawn!(consumer(&queue, "A"))?, spawn!(consumer(&queue, "B"))?];
+    Process::spawn(producer, &queue)?.join()?;
+    queue.close();
+    let [a, b] = consumers.map(Process::join);
+    assert_eq!(a? + b?, 5050);
+    let bounded: Queue<u64> = Queue::bounded(2)?;
+    assert_eq!((bounded.capacity(), bounded.len(), bounded.is_empty()), (Some(2), 0, true));
+    bounded.put(1)?;
+    bounded.put_timeout(2, Duration::ZERO)?;
+    assert!(bounded.is_full() && bounded.try_put(3).is_err());
+    drop(bounded.claim()?);
+    assert_eq!(bounded.claim()?.done(), 1, "what was claimed and not done is offered again");
+    assert_eq!(bounded.get_timeout(Duration::ZERO)?, Some(2));
+    assert_eq!(bounded.try_get()?, None);
+    let (putter, getter) = (bounded.putter(), bounded.getter());
+    drop(bounded);
+    putter.put(4)?;
+    drop(putter);
+    assert_eq!(getter.get()?, 4);
+    let end = getter.get().unwrap_err();
+    assert!(matches!(end, procession::queue::RecvError::Disconnected), "{end}");
+    Ok(())
+}
+
+fn scale(factor: &f64, mut part: SharedBuf<f64>) -> SharedBuf<f64> {
+    part.as_mut_slice().iter_mut().for_each(|x| *x *= factor);
+    part
+}
+
+fn sum_of_row(matrix: &SharedSlice<f64>, row: usize) -> f64 {
+    matrix[row * 1024..][..1024].iter().sum()
+}
+
+#[test]
+fn memory_goes_through_a_pool_and_comes_back() -> procession::Result<()> {
+    let pool = Pool::builder().workers(2).trusting().build()?;
+    let ones = SharedBuf::from_slice(&vec![1.0; 8 * 1024])?.split_into(8);
+    let matrix = SharedBuf::unsplit(pool.map_with(&2.0, scale, ones)?)?.freeze()?;
+    assert_eq!(pool.map_with(&matrix, sum_of_row, 0..8)?, [2048.0; 8]);
+    Ok(())
+}
+
+#[test]
+fn tasks_are_waited_for_together() -> procession::Result<()> {
+    use procession::task::{Until, as_completed, wait};
+
+    let pool = Pool::with_workers(2)?;
+    let submit = |n: u64| pool.submit(|n: u64| n * n, n);
+    let tasks = (0..4).map(submit).collect::<Result<Vec<_>, _>>()?;
+    assert_eq!(wait(&tasks, Until::All, None), [0, 1, 2, 3]);
+    for (index, square) in as_completed(tasks) {
+        assert_eq!(square?, (index * index) as u64);
+    }
+    Ok(())
+}
+
 #[test]
 fn what_is_not_sent_comes_back() -> procession::Result<()> {
     let (sender, receiver) = pipe::builder().capacity(4096).max_message(64).simplex::<String>()?;

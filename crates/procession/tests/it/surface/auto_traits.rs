@@ -21,6 +21,7 @@ fn handles_go_to_any_thread() {
     send_and_sync::<Process<String>>();
     send_and_sync::<ProcessHandle>();
     send_and_sync::<procession::ProcessBuilder>();
+    send_and_sync::<Queue<String>>();
     send_and_sync::<Shared<Mutex<u64>>>();
     send_and_sync::<SharedSlice<u64>>();
     send_and_sync::<SharedBuf<u64>>();
@@ -92,6 +93,11 @@ fn errors_are_small_and_go_anywhere() {
     error::<RecvError>();
     error::<PipeError>();
     error::<Violation>();
+    error::<procession::queue::SendErrorKind>();
+    error::<procession::queue::RecvError>();
+    error::<procession::queue::QueueError>();
+    error::<procession::queue::JoinError>();
+    error::<procession::queue::TaskDoneError>();
     error::<LockError>();
     error::<BarrierError>();
     error::<SetOnceError<u64>>();
