@@ -130,6 +130,8 @@ mod putter;
 #[cfg(not(procession_loom))]
 mod ready;
 mod store;
+#[cfg(all(test, not(procession_loom)))]
+mod tests;
 #[cfg(not(procession_loom))]
 mod travel;
 mod vigil;

@@ -300,5 +300,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         }
         get.counted.store(cursor.items(), Release);
         self.settle_head();
+        // Who waits for room has heard of the death, and may have looked before there was any.
+        self.control.not_full.wake_all();
     }
 }

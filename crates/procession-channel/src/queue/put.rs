@@ -12,7 +12,7 @@ use procession_shm::transfer::Outgoing;
 use procession_sync::parts::Limit;
 
 use super::SendErrorKind;
-use super::control::{Control, Place};
+use super::control::{Control, GRANULE, Place};
 use super::ends::{Ends, Hold};
 use super::frame::{HEADER_LEN, TAG_LEN, frame_len};
 use super::store::{Bytes, Ring};
@@ -149,7 +149,8 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     #[inline]
     pub(super) fn ring(&self) -> Result<Ring<'_, B>, Corrupt> {
         let window = self.control.state.window.load(Relaxed);
-        if !window.is_power_of_two() || window > self.control.settings.capacity {
+        let is_sound = (GRANULE as u64..=self.control.settings.capacity).contains(&window);
+        if !window.is_power_of_two() || !is_sound {
             return Err(Corrupt("the ring has no such size"));
         }
         #[expect(clippy::cast_possible_truncation, reason = "at most the capacity, a usize")]

@@ -1,0 +1,93 @@
+//! A queue whose memory somebody has overwritten: whatever it holds, no operation panics or reads what is not there.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::store::Bytes;
+use super::{Queue, RecvError};
+
+/// Numbers as they are found in the words, and others.
+fn scribble() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        any::<u64>(),
+        (0..70_u64, 0..600_u64).prop_map(|(items, granules)| items << 32 | granules),
+        (0..14_u32).prop_map(|bit| 1 << bit),
+        (0..4_u64, 0..4_u64, 0..3_u64)
+            .prop_map(|(generation, slot, flags)| { generation << 32 | flags << 16 | slot }),
+    ]
+}
+
+fn overwrite(queue: &Queue<Vec<u32>>, word: usize, value: u64) {
+    use procession_shm::sync::atomic::Ordering::Release;
+    let body = &queue.putter.seat.body;
+    let control = &*body.control;
+    let words = [
+        &control.state.window,
+        &control.put.tail,
+        &control.put.head_seen,
+        &control.get.cursor,
+        &control.get.tail_seen,
+        &control.get.taker,
+        &control.get.forgotten,
+        &*control.head,
+        &control.claims[0].owner,
+        &control.claims[0].place,
+        &control.claims[1].owner,
+        &control.claims[1].place,
+        &control.holders[0].member,
+        &control.holders[0].count,
+    ];
+    match words.get(word) {
+        Some(word) => word.store(value, Release),
+        None if word == words.len() => {
+            let end = u32::try_from(value % 100).unwrap();
+            control.get.claims_end.store(end, Release);
+        }
+        None => body.bytes.write(8 * (word % 512), &value.to_le_bytes()),
+    }
+}
+
+fn use_it(queue: &Queue<Vec<u32>>) {
+    let _put = queue.try_put(vec![7; 20]);
+    let _put = queue.try_put(vec![7; 1000]);
+    let _got = queue.try_get();
+    if let Ok(Some(claim)) = queue.try_claim() {
+        drop(claim);
+    }
+    if let Ok(Some(claim)) = queue.try_claim() {
+        claim.done();
+    }
+    let _got = queue.try_get();
+    let _done = queue.task_done();
+    let _joined = queue.join_timeout(Duration::ZERO);
+    let (_len, _full) = (queue.len(), queue.is_full());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn whatever_the_memory_holds_nothing_panics(
+        scribbles in proptest::collection::vec((0..40_usize, scribble()), 1..12),
+    ) {
+        let queue = Queue::builder().capacity(4096).build().unwrap();
+        for n in 0..6 {
+            queue.put(vec![n; 30]).unwrap();
+        }
+        let _first = queue.claim().unwrap();
+        queue.get().unwrap();
+        for (word, value) in scribbles {
+            overwrite(&queue, word, value);
+            use_it(&queue);
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_cannot_be_is_corrupt() {
+    let queue = Queue::builder().capacity(4096).build().unwrap();
+    queue.put(vec![1]).unwrap();
+    queue.putter.seat.body.bytes.write(0, &[255; 8]);
+    assert!(matches!(queue.get(), Err(RecvError::Corrupt(_))));
+}
