@@ -32,6 +32,7 @@
 //! | `ready` | waiting for several ends |
 //! | `outlet`, `inlet` | the ends without their types |
 //! | `sender`, `receiver`, `connection`, `iter` | the ends |
+//! | `awaited` | sends and receives as futures |
 //! | `end`, `travel` | how an end is moved |
 //!
 //! # What is guaranteed
@@ -76,6 +77,7 @@
 //! A send to a receiver that was killed is noticed when there is no room, not at once. A process that is stopped holds its end.
 //! A process made by a bare `fork` holds copies of the sockets, which delays the notice of a death, not of a close.
 
+mod awaited;
 mod connection;
 mod end;
 mod error;
@@ -103,6 +105,7 @@ use std::os::fd::OwnedFd;
 use procession_shm::{SegmentError, page_size};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
+pub use awaited::{RecvAsync, SendAsync};
 pub use connection::Connection;
 pub use error::{PipeError, RecvError, SendError, SendErrorKind, Violation};
 pub use iter::{IntoIter, Iter};

@@ -52,6 +52,16 @@ impl<S, R> Connection<S, R> {
         &self.receiver
     }
 
+    /// The sending end, to await it.
+    pub fn sender_mut(&mut self) -> &mut Sender<S> {
+        &mut self.sender
+    }
+
+    /// The receiving end, to await it.
+    pub fn receiver_mut(&mut self) -> &mut Receiver<R> {
+        &mut self.receiver
+    }
+
     /// Closes both ends, as [`Sender::close`] and [`Receiver::close`] do.
     pub fn close(&self) {
         self.sender.close();

@@ -102,8 +102,8 @@ pub(super) struct Line {
     posted: OnceCell<Posted>,
     /// How often in a row it was woken while it waited with others, for nothing.
     idle_wakes: Cell<u32>,
-    /// How far the other side was when this one last waited with others.
-    watched_at: Cell<u64>,
+    /// While it waits with others: how far the other side was.
+    watched_at: Cell<Option<u64>>,
     /// Whether it is in a message, and so is not closed when it is dropped here.
     is_leaving: Cell<bool>,
 }
@@ -132,7 +132,7 @@ impl Line {
             generation,
             posted: OnceCell::new(),
             idle_wakes: Cell::new(0),
-            watched_at: Cell::new(0),
+            watched_at: Cell::new(None),
             is_leaving,
         })
     }
@@ -353,7 +353,7 @@ impl Line {
         if let Some(posted) = self.posted() {
             watches.push(Watch::private_kept(posted.gone_word(), 0));
         }
-        self.watched_at.set(self.peer_position());
+        self.watched_at.set(Some(self.peer_position()));
         self.bells().0.announce(AT_REST);
         let bell = match self.side {
             Side::Reader => self.ring.reader_bell_word(),
@@ -362,10 +362,11 @@ impl Line {
         watches.push(Watch::shared_kept(bell, AT_REST));
     }
 
-    /// The sleeper is awake again.
+    /// The sleeper is awake again. Does nothing if it had not announced itself.
     pub(super) fn unwatch(&self) {
+        let Some(watched_at) = self.watched_at.take() else { return };
         let bell = self.bells().0;
-        let for_nothing = bell.is_rung(AT_REST) && self.peer_position() == self.watched_at.get();
+        let for_nothing = bell.is_rung(AT_REST) && self.peer_position() == watched_at;
         bell.retract();
         self.idle_wakes.set(if for_nothing { self.idle_wakes.get() + 1 } else { 0 });
     }

@@ -50,6 +50,22 @@ pub(super) struct Parcel<'a> {
     pub(super) outgoing: Outgoing,
 }
 
+/// How far the sending of a message has come.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// Whether it may go in parts, which takes a sender that waits.
+    may_split: bool,
+    is_checked: bool,
+    /// How many bytes of it are in the ring, or were.
+    sent: usize,
+}
+
+impl Progress {
+    pub(super) fn new(may_split: bool) -> Self {
+        Self { may_split, is_checked: false, sent: 0 }
+    }
+}
+
 impl Outlet {
     /// Sends all of it or nothing.
     pub(super) fn send(
@@ -57,46 +73,83 @@ impl Outlet {
         parcel: Parcel<'_>,
         patience: Patience,
     ) -> Result<(), SendErrorKind> {
-        self.check(&parcel, patience)?;
-        if parcel.outgoing.descriptors().len() > 0 {
-            self.await_budget(patience)?;
-        }
-        let sent = self.send_parts(parcel, patience);
-        if sent.is_err() && !cfg!(procession_bug = "message-not-aborted") {
-            self.frames.abort();
-            self.line.ring_peer();
+        let may_split = matches!(patience, Patience::Until(_));
+        let (body, is_bytes, mut outgoing) = (parcel.body, parcel.is_bytes, Some(parcel.outgoing));
+        let mut progress = Progress::new(may_split);
+        let sent = self.advance(body, is_bytes, &mut outgoing, &mut progress, patience);
+        if sent.is_err() {
+            self.give_up();
         }
         sent
     }
 
-    fn check(&self, parcel: &Parcel<'_>, patience: Patience) -> Result<(), SendErrorKind> {
-        let len_max = match patience {
-            Patience::None => self.len_max.min(self.frames.body_max()),
-            Patience::Until(_) => self.len_max,
-        };
-        if parcel.body.len() > len_max {
-            return Err(SendErrorKind::TooLarge { len: parcel.body.len(), limit: len_max });
+    /// Takes back what was sent of a message that will not be finished.
+    pub(super) fn give_up(&mut self) {
+        if !cfg!(procession_bug = "message-not-aborted") {
+            self.frames.abort();
+            self.line.ring_peer();
         }
-        let count = parcel.outgoing.descriptors().len();
+    }
+
+    /// Sends as much of the message as there is room for in time. After [`Full`](SendErrorKind::Full) or
+    /// [`TimedOut`](SendErrorKind::TimedOut) it can go on where it was; otherwise [`give_up`](Self::give_up) follows an error.
+    pub(super) fn advance(
+        &mut self,
+        body: &[u8],
+        is_bytes: bool,
+        outgoing: &mut Option<Outgoing>,
+        progress: &mut Progress,
+        patience: Patience,
+    ) -> Result<(), SendErrorKind> {
+        let count = outgoing.as_ref().map_or(0, |outgoing| outgoing.descriptors().len());
+        if !progress.is_checked {
+            // One that somebody has begun to send, and leaked.
+            if self.frames.is_open() {
+                self.give_up();
+            }
+            self.check(body.len(), count, progress.may_split)?;
+            if count > 0 {
+                self.await_budget(patience)?;
+            }
+            progress.is_checked = true;
+        }
+        self.send_parts(body, progress, patience)?;
+        let rest = &body[progress.sent..];
+        self.await_room(rest.len(), patience)?;
+        self.send_last(rest, is_bytes, outgoing)
+    }
+
+    fn check(&self, len: usize, count: usize, may_split: bool) -> Result<(), SendErrorKind> {
+        let len_max =
+            if may_split { self.len_max } else { self.len_max.min(self.frames.body_max()) };
+        if len > len_max {
+            return Err(SendErrorKind::TooLarge { len, limit: len_max });
+        }
         if count > DESCRIPTORS_MAX {
             return Err(SendErrorKind::TooManyDescriptors { count, limit: DESCRIPTORS_MAX });
         }
         if self.line.is_peer_closed() { Err(SendErrorKind::Closed) } else { Ok(()) }
     }
 
-    fn send_parts(&mut self, parcel: Parcel<'_>, patience: Patience) -> Result<(), SendErrorKind> {
-        let mut rest = parcel.body;
-        if matches!(patience, Patience::Until(_)) && rest.len() > self.frames.body_max() / 2 {
-            let part_len = self.line.capacity() / 4 - HEADER_LEN;
-            while let Some((part, more)) = rest.split_at_checked(part_len).filter(has_more) {
-                self.await_room(part_len, patience)?;
-                self.frames.put_part(part);
-                self.line.ring_peer();
-                rest = more;
-            }
+    fn send_parts(
+        &mut self,
+        body: &[u8],
+        progress: &mut Progress,
+        patience: Patience,
+    ) -> Result<(), SendErrorKind> {
+        if !progress.may_split || body.len() <= self.frames.body_max() / 2 {
+            return Ok(());
         }
-        self.await_room(rest.len(), patience)?;
-        self.send_last(rest, parcel.is_bytes, parcel.outgoing)
+        let part_len = self.line.capacity() / 4 - HEADER_LEN;
+        while let Some((part, _)) =
+            body[progress.sent..].split_at_checked(part_len).filter(has_more)
+        {
+            self.await_room(part_len, patience)?;
+            self.frames.put_part(part);
+            self.line.ring_peer();
+            progress.sent += part_len;
+        }
+        Ok(())
     }
 
     /// The commit. There is room for the frame.
@@ -105,20 +158,22 @@ impl Outlet {
         &mut self,
         body: &[u8],
         is_bytes: bool,
-        outgoing: Outgoing,
+        outgoing: &mut Option<Outgoing>,
     ) -> Result<(), SendErrorKind> {
-        let count = outgoing.descriptors().len();
+        let count = outgoing.as_ref().map_or(0, |outgoing| outgoing.descriptors().len());
         let sequence = self.frames.sequence();
         let descriptors = u16::try_from(count).expect("at most DESCRIPTORS_MAX by `check`");
         let last = Last { is_bytes, descriptors };
         if cfg!(procession_bug = "frame-before-packet") {
             self.frames.put_last(last, body);
         }
-        if count > 0 {
+        if let Some(outgoing) = outgoing.as_ref().filter(|_| count > 0) {
             let descriptors: Vec<BorrowedFd<'_>> = outgoing.descriptors().collect();
             packet::send(self.line.socket().as_fd(), sequence, &descriptors)?;
         }
-        outgoing.commit();
+        if let Some(outgoing) = outgoing.take() {
+            outgoing.commit();
+        }
         if !cfg!(procession_bug = "frame-before-packet") {
             self.frames.put_last(last, body);
         }

@@ -74,6 +74,11 @@ impl<M: Memory> FrameWriter<M> {
         }
     }
 
+    /// Whether a part of a message is in the ring.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
     fn end_message(&mut self) {
         self.is_open = false;
         self.sequence += 1;

@@ -120,6 +120,10 @@ struct SenderPlace {
 impl SenderPlace {
     fn of(outlet: &Outlet) -> Result<Self, TransferError> {
         let (frames, producer) = (&outlet.frames, outlet.frames.producer());
+        if frames.is_open() {
+            let reason = "a message that it was sending was leaked half way";
+            return Err(TransferError::Malformed { handle: SENDER, reason });
+        }
         Ok(Self {
             line: LinePlace::attach(SENDER, &outlet.line, frames.sequence(), outlet.len_max)?,
             written: producer.position(),

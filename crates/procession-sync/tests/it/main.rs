@@ -3,6 +3,7 @@
 #![cfg(not(procession_loom))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod awaited;
 mod barrier;
 mod condvar;
 mod deaths;

@@ -1,0 +1,194 @@
+//! Sends and receives that are awaited, on an executor of a few lines.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use procession_channel::pipe::{self, Receiver, RecvError, SendErrorKind, Sender};
+use procession_shm::{Waitable, wait_any};
+
+use crate::stage::{Other, play};
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// All of them at once.
+fn join<T>(mut futures: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> Vec<T> {
+    let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    block_on(std::future::poll_fn(|context| {
+        for (future, done) in futures.iter_mut().zip(&mut done) {
+            if done.is_none()
+                && let Poll::Ready(output) = future.as_mut().poll(context)
+            {
+                *done = Some(output);
+            }
+        }
+        if done.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    }));
+    done.into_iter().flatten().collect()
+}
+
+fn is_send<T: Send>(value: T) -> T {
+    value
+}
+
+#[test]
+fn a_long_message_and_the_end_are_awaited() {
+    let (mut sender, mut receiver) = pipe::builder().capacity(4096).simplex::<Vec<u8>>().unwrap();
+    let sending = thread::spawn(move || {
+        block_on(is_send(sender.send_async(vec![7; 100_000]))).unwrap();
+        block_on(sender.send_async(vec![8; 10])).unwrap();
+    });
+    assert!(block_on(is_send(receiver.recv_async())).unwrap() == vec![7; 100_000]);
+    assert_eq!(block_on(receiver.recv_async()).unwrap(), [8; 10]);
+    assert!(matches!(block_on(receiver.recv_async()), Err(RecvError::Closed)));
+    sending.join().unwrap();
+}
+
+#[test]
+fn hundreds_of_futures_are_awaited_at_once() {
+    let pipes: Vec<(Sender<usize>, Receiver<usize>)> =
+        (0..300).map(|_| pipe::builder().capacity(1).simplex().unwrap()).collect();
+    let (senders, mut receivers): (Vec<_>, Vec<_>) = pipes.into_iter().unzip();
+    let sending = thread::spawn(move || {
+        for (n, sender) in senders.iter().enumerate().rev() {
+            if n % 50 == 0 {
+                thread::sleep(Duration::from_millis(2));
+            }
+            sender.send(n).unwrap();
+        }
+    });
+    let futures = receivers.iter_mut().map(|end| Box::pin(end.recv_async()) as Pin<Box<_>>);
+    let received: Result<Vec<usize>, RecvError> =
+        join::<Result<usize, RecvError>>(futures.map(|f| f as _).collect()).into_iter().collect();
+    assert_eq!(received.unwrap(), (0..300).collect::<Vec<_>>());
+    sending.join().unwrap();
+}
+
+/// It is never dropped.
+fn leak<T>(value: T) {
+    let _leaked = std::mem::ManuallyDrop::new(value);
+}
+
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        panic!("as a waker may");
+    }
+}
+
+fn poll_once<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Option<F::Output> {
+    match Pin::new(future).poll(&mut Context::from_waker(waker)) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+#[test]
+fn a_waker_that_panics_harms_nobody_else() {
+    let (sender, mut receiver) = pipe::simplex::<u8>().unwrap();
+    let (other_sender, mut other) = pipe::simplex::<u8>().unwrap();
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let mut future = receiver.recv_async();
+    assert!(poll_once(&mut future, &Waker::from(Arc::clone(&count))).is_none());
+    let waiting = thread::spawn(move || block_on(other.recv_async()).unwrap());
+    sender.send(1).unwrap();
+    while count.0.load(Ordering::SeqCst) == 0 {
+        thread::yield_now();
+    }
+    other_sender.send(2).unwrap();
+    assert_eq!(waiting.join().unwrap(), 2);
+    assert_eq!(block_on(future).unwrap(), 1);
+}
+
+#[test]
+fn a_receive_that_is_dropped_loses_nothing_and_a_send_sends_nothing() {
+    let (mut sender, mut receiver) = pipe::builder().capacity(4096).simplex::<Vec<u8>>().unwrap();
+    for round in 0..20 {
+        let mut receive = receiver.recv_async();
+        assert!(poll_once(&mut receive, Waker::noop()).is_none());
+        let mut send = sender.send_async(vec![1; 50_000]);
+        assert!(poll_once(&mut send, Waker::noop()).is_none());
+        // Some of its parts are taken.
+        assert!(poll_once(&mut receive, Waker::noop()).is_none());
+        drop(receive);
+        if round % 2 == 0 {
+            drop(send);
+        } else {
+            leak(send);
+        }
+        assert!(receiver.try_recv().unwrap().is_none());
+        sender.send(vec![round; 3]).unwrap();
+        assert_eq!(receiver.recv().unwrap(), [round; 3]);
+    }
+}
+
+#[test]
+fn a_future_that_is_leaked_does_no_harm() {
+    let (sender, mut receiver) = pipe::simplex::<u8>().unwrap();
+    let mut receive = receiver.recv_async();
+    assert!(poll_once(&mut receive, Waker::noop()).is_none());
+    leak(receive);
+    sender.send(1).unwrap();
+    assert_eq!(receiver.recv().unwrap(), 1);
+    drop(receiver);
+    assert!(matches!(sender.send(2).unwrap_err().kind, SendErrorKind::Closed));
+}
+
+#[test]
+fn a_death_is_awaited() {
+    const TEST: &str = "awaited::a_death_is_awaited";
+    play(TEST, |parent: Sender<u8>| {
+        parent.send(1).unwrap();
+        thread::sleep(Duration::from_secs(60));
+    });
+    let (sender, mut receiver) = pipe::simplex::<u8>().unwrap();
+    let child = Other::start(TEST, sender);
+    assert_eq!(block_on(receiver.recv_async()).unwrap(), 1);
+    let waiting = thread::spawn(move || block_on(receiver.recv_async()));
+    thread::sleep(Duration::from_millis(30));
+    child.kill();
+    assert!(matches!(waiting.join().unwrap(), Err(RecvError::Closed)));
+}
+
+/// Futures that come and go beside threads that block, on the same kind of thing.
+#[test]
+fn futures_and_blocking_waits_do_not_disturb_each_other() {
+    let (sender, receiver) = pipe::simplex::<u8>().unwrap();
+    let (_quiet, mut quiet) = pipe::simplex::<u8>().unwrap();
+    let churning = thread::spawn(move || {
+        for _ in 0..500 {
+            assert!(poll_once(&mut quiet.recv_async(), Waker::noop()).is_none());
+        }
+    });
+    let sending = thread::spawn(move || (0..200_u8).for_each(|n| sender.send(n).unwrap()));
+    for n in 0..200 {
+        let on: [&dyn Waitable; 1] = [&receiver];
+        assert_eq!(wait_any(&on, None).unwrap().len(), 1);
+        assert_eq!(receiver.recv().unwrap(), n);
+    }
+    churning.join().unwrap();
+    sending.join().unwrap();
+}

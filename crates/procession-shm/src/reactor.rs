@@ -1,0 +1,287 @@
+//! The reactor: one thread of a process that sleeps for all of its futures.
+//!
+//! # Algorithm
+//!
+//! A future that would block announces itself to whoever it waits for, as a blocking operation does, but leaves its words and
+//! its waker with the reactor instead of sleeping, and then looks once more. The reactor's thread sleeps in the
+//! [one wait](crate::wait()) on the words of all futures together, and on a word of its own, *control*, that changes when
+//! something is left with it. A word that has not the value any more that its future saw is the future's reason to be polled: its
+//! waker is taken out and called. Every 10 s all wakers are called, which is the check-up of blocking operations.
+//!
+//! There is no thread in a process without a future that had to wait, and a forked process starts anew.
+//!
+//! Rejected: a thread for each future; a descriptor for each object and a runtime's own poller (a system call at every
+//! wake-up, also where nobody awaits, and a different one for each runtime).
+//!
+//! # Invariants
+//!
+//! * **B1** What the thread sleeps on is kept by itself ([`KeptWord`](crate::KeptWord)): no memory goes away under it, whether a
+//!   future is dropped, leaked, or its object closed.
+//! * **B2** After [`Registration::leave`] and after the waker was called, the reactor does not know of the future any more.
+//! * **B3** A wake-up that reaches the thread through the word of a future that has gone meanwhile is passed on to the next who
+//!   sleeps on that word: it may have been for one of several.
+//! * **B4** Wakers are called and dropped while the lock is free. One that panics harms nobody else.
+//!
+//! # Ordering
+//!
+//! * **E1** [`Registration::enter`] changes the list under its lock and then moves *control*; the thread reads *control* before
+//!   it takes the lock. So what it misses in the list has moved *control*, and it does not fall asleep.
+//!
+//! That no news is missed is the announcement's business: the future looks again after it has announced itself, and news that
+//! come later find the announcement and change a word that the reactor has.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::Deadline;
+use crate::fork::PerProcess;
+use crate::quiet;
+use crate::ready::{Waitable, keep_first};
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::wait::{Wake, Watch, wait, wake_all, wake_one};
+
+static REACTOR: PerProcess<Reactor> = PerProcess::new();
+
+/// How often futures look though nobody wakes them.
+const CHECKUP: Duration = Duration::from_secs(10);
+
+struct Reactor {
+    control: AtomicU32,
+    list: Mutex<List>,
+}
+
+#[derive(Default)]
+struct List {
+    has_thread: bool,
+    next: u64,
+    entries: BTreeMap<u64, Entry>,
+}
+
+struct Entry {
+    watches: Vec<Watch<'static>>,
+    waker: Waker,
+}
+
+impl Entry {
+    fn has_news(&self) -> bool {
+        self.watches.iter().any(has_changed)
+    }
+}
+
+fn has_changed(watch: &Watch<'_>) -> bool {
+    watch.word().load(Ordering::Acquire) != watch.expected()
+}
+
+/// A future's place with the reactor of its process, which wakes it when one of its words changes.
+///
+/// Dropped, it leaves. It is for futures over objects of which [`Waitable`] does not say enough; all others are
+/// [`until_ready`].
+#[derive(Default)]
+pub struct Registration {
+    place: Option<(&'static Reactor, u64)>,
+}
+
+impl Registration {
+    /// Has `waker` called once, when a word of `watches` has another value than the watch expects, or after some seconds.
+    ///
+    /// To be called when the future has announced itself to whoever changes the words; after it, the future looks for its news
+    /// once more. The memory of the words stays mapped until the reactor knows of them no more. The first call in a process
+    /// starts a thread. It does not block.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when a word is only lent to the watch; what the system says when it has no
+    /// thread left.
+    pub fn enter(&mut self, watches: &[Watch<'_>], waker: &Waker) -> io::Result<()> {
+        let kept: Option<Vec<Watch<'static>>> = watches.iter().map(Watch::to_kept).collect();
+        let reason = "a future can wait only for words that are kept, as those in a `Shared` are";
+        let watches = kept.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, reason))?;
+        self.leave();
+        let reactor = REACTOR.get_or_try_init(|| Ok(Reactor::new()))?;
+        let key = reactor.add(Entry { watches, waker: waker.clone() })?;
+        self.place = Some((reactor, key));
+        Ok(())
+    }
+
+    /// Takes the future's words and waker back. Does nothing if the waker was called already.
+    pub fn leave(&mut self) {
+        let Some((reactor, key)) = self.place.take() else { return };
+        // A fork has a copy of this, and of a lock that somebody may have held.
+        if REACTOR.get().is_some_and(|own| std::ptr::eq(own, reactor)) {
+            let entry = reactor.list().entries.remove(&key);
+            drop(entry); // B4
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration").field("is_entered", &self.place.is_some()).finish()
+    }
+}
+
+impl Reactor {
+    fn new() -> Self {
+        Self { control: AtomicU32::new(0), list: Mutex::default() }
+    }
+
+    fn list(&self) -> MutexGuard<'_, List> {
+        // By B4 nothing that can panic is done while it is held.
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&'static self, entry: Entry) -> io::Result<u64> {
+        let mut list = self.list();
+        if !list.has_thread {
+            quiet::spawn("procession-async", || self.run())?;
+            list.has_thread = true;
+        }
+        let key = list.next;
+        list.next += 1;
+        list.entries.insert(key, entry);
+        drop(list);
+        self.control.fetch_add(1, Ordering::AcqRel); // E1
+        wake_all(&self.control, true);
+        Ok(key)
+    }
+
+    /// For as long as the process lives.
+    fn run(&'static self) {
+        loop {
+            let seen = self.control.load(Ordering::Acquire); // E1
+            if call(self.take_out(Entry::has_news)) == 0 {
+                self.sleep(seen);
+            }
+        }
+    }
+
+    /// Takes the wakers of some futures out of the list.
+    fn take_out(&self, which: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let mut list = self.list();
+        let keys: Vec<u64> =
+            list.entries.iter().filter(|(_, entry)| which(entry)).map(|(&key, _)| key).collect();
+        keys.iter().filter_map(|key| list.entries.remove(key)).collect()
+    }
+
+    fn sleep(&self, seen: u32) {
+        let owned: Vec<(u64, Watch<'static>)> = {
+            let list = self.list();
+            let of = |(&key, entry): (&u64, &Entry)| {
+                entry.watches.iter().map(|watch| (key, watch.clone())).collect::<Vec<_>>()
+            };
+            list.entries.iter().flat_map(of).collect()
+        };
+        let mut words = vec![Watch::private(&self.control, seen)];
+        words.extend(owned.iter().map(|(_, watch)| watch.clone()));
+        keep_first(&mut words);
+        let until = if owned.is_empty() { Deadline::NEVER } else { Deadline::after(CHECKUP) };
+        if wait(&words, &until) == Wake::TimedOut {
+            call(self.take_out(|_| true));
+        }
+        self.pass_on(&owned);
+    }
+
+    /// B3
+    fn pass_on(&self, slept_on: &[(u64, Watch<'static>)]) {
+        let mut changed: HashMap<usize, (bool, &Watch<'static>)> = HashMap::new();
+        let list = self.list();
+        for (key, watch) in slept_on.iter().filter(|(_, watch)| has_changed(watch)) {
+            let word = std::ptr::from_ref(watch.word()).addr();
+            let (is_wanted, _) = changed.entry(word).or_insert((false, watch));
+            *is_wanted |= list.entries.contains_key(key);
+        }
+        drop(list);
+        for (_, watch) in changed.values().filter(|(is_wanted, _)| !is_wanted) {
+            wake_one(watch.word(), watch.is_private());
+        }
+    }
+}
+
+/// Calls wakers, and says how many they were.
+fn call(entries: Vec<Entry>) -> usize {
+    let count = entries.len();
+    for Entry { watches, waker } in entries {
+        drop(watches);
+        // What a waker panics with is for its executor, which is not here to hear of it.
+        let _panic = catch_unwind(AssertUnwindSafe(|| waker.wake())).map_err(std::mem::forget);
+    }
+    count
+}
+
+/// A future that ends when the object is ready; see [`until_ready`].
+#[must_use = "futures do nothing unless polled"]
+pub struct UntilReady<'w, W: Waitable + ?Sized> {
+    object: &'w W,
+    registration: Registration,
+    is_announced: bool,
+}
+
+/// A future that ends when `object` is ready, on any executor.
+///
+/// What is ready need not be ready any more when it is used, if others use it too. It uses no processor while it waits; one
+/// thread of the process, started at the first wait, sleeps for all such futures. It may be dropped at any time.
+///
+/// Its output is an error where a blocking wait is none: [`InvalidInput`](io::ErrorKind::InvalidInput) if the object does not
+/// keep its own words (a value in a [`Shared`](crate::Shared) does, one on the stack does not), and what the system says when it
+/// has no thread left.
+pub fn until_ready<W: Waitable + ?Sized>(object: &W) -> UntilReady<'_, W> {
+    UntilReady { object, registration: Registration::default(), is_announced: false }
+}
+
+impl<W: Waitable + ?Sized> UntilReady<'_, W> {
+    fn leave(&mut self) {
+        self.registration.leave();
+        if std::mem::take(&mut self.is_announced) {
+            self.object.unwatch();
+        }
+    }
+
+    fn enter(&mut self, waker: &Waker) -> io::Result<()> {
+        let mut watches = Vec::new();
+        self.is_announced = true;
+        self.object.watch(&mut watches);
+        self.registration.enter(&watches, waker)
+    }
+}
+
+impl<W: Waitable + ?Sized> Future for UntilReady<'_, W> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.leave();
+        if self.object.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let entered = self.enter(context.waker());
+        if entered.is_ok() && !self.object.is_ready() {
+            return Poll::Pending;
+        }
+        self.leave();
+        Poll::Ready(entered)
+    }
+}
+
+impl<W: Waitable + ?Sized> Drop for UntilReady<'_, W> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl<W: Waitable + ?Sized> fmt::Debug for UntilReady<'_, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UntilReady").finish_non_exhaustive()
+    }
+}
