@@ -9,8 +9,8 @@
 //! | [`DECODE`] | why the argument could not be decoded |
 //! | [`ENCODE`] | why the result could not be encoded |
 
+use std::cell::Cell;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use procession_channel::Message;
 use procession_channel::codec::{EncodeError, Limits, decode, encode, encode_owned};
@@ -41,13 +41,15 @@ pub const TROUBLE_LEN_MAX: usize = 64 << 10;
 /// What of that is text; the rest is for the lengths of the texts.
 const TEXT_LEN_MAX: usize = TROUBLE_LEN_MAX - 1024;
 
-/// How many bytes a value may have. Relaxed: set before anything is run, and only an honest process keeps to it; whoever
-/// receives the value checks for himself.
-static LEN_MAX: AtomicUsize = AtomicUsize::new(usize::MAX);
+thread_local! {
+    /// How many bytes a value may have. Only an honest process keeps to it; whoever receives the value checks for himself.
+    static LEN_MAX: Cell<usize> = const { Cell::new(usize::MAX) };
+}
 
-/// From now on a value whose encoding is longer than `len` bytes is answered by [`ENCODE`].
+/// From now on a value of a function that this thread runs, and whose encoding is longer than `len` bytes, is answered by
+/// [`ENCODE`].
 pub fn set_len_max(len: usize) {
-    LEN_MAX.store(len, Ordering::Relaxed);
+    LEN_MAX.set(len);
 }
 
 /// An answer that is not a value, as its receiver reads it.
@@ -94,7 +96,7 @@ impl<A: Message, R: Outcome<K>, K: 'static> Task<fn(A) -> R> for One<K> {
 pub fn finish<R: Outcome<K>, K>(reply: &mut Reply<'_>, call: impl FnOnce() -> R) -> u8 {
     let done = panics::catch(|| match call().into_result() {
         Ok(value) => match write(value, reply) {
-            Ok(()) if reply.bytes.len() > LEN_MAX.load(Ordering::Relaxed) => too_long(reply),
+            Ok(()) if reply.bytes.len() > LEN_MAX.get() => too_long(reply),
             Ok(()) => OK,
             Err(why) => reason(reply.bytes, ENCODE, &why),
         },
@@ -123,7 +125,7 @@ fn write<T: Message>(value: T, reply: &mut Reply<'_>) -> Result<(), String> {
 }
 
 fn too_long(reply: &mut Reply<'_>) -> u8 {
-    let (len, limit) = (reply.bytes.len(), LEN_MAX.load(Ordering::Relaxed));
+    let (len, limit) = (reply.bytes.len(), LEN_MAX.get());
     if let Some(handles) = &mut reply.handles {
         **handles = Outgoing::default();
     }

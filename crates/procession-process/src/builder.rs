@@ -302,7 +302,9 @@ impl ProcessBuilder {
             .map_err(|error| SpawnError::system("make memory for the result", error))?;
         let position = lineage::next_position();
         let (argument, handles) = pack(encode)?;
-        let (member, mut fds) = invite_for(&handles)?;
+        // What runs in this process is what this process is.
+        let invited = (method != StartMethod::Inline).then(|| invite_for(&handles));
+        let (member, mut fds) = invited.transpose()?.unwrap_or_default();
         for fd in handles.descriptors() {
             let copy = fd.try_clone_to_owned();
             fds.push(copy.map_err(|error| SpawnError::system("duplicate a descriptor", error))?);
@@ -314,7 +316,7 @@ impl ProcessBuilder {
         let (launcher, pipes) = self.prepare(&name, payload, &outbox, fds, method)?;
         // What is moved by this call is moved now: the child may be the first to seal it.
         handles.commit();
-        let handle = self.launch(launcher)?;
+        let handle = self.launch(launcher, method)?;
         Ok(Process::new(handle, outbox, decode, pipes))
     }
 
@@ -370,12 +372,17 @@ impl ProcessBuilder {
         opened.map(Some).map_err(|error| SpawnError::system("open the working directory", error))
     }
 
-    fn launch(&self, launcher: Launcher) -> Result<ProcessHandle, SpawnError> {
+    fn launch(&self, launcher: Launcher, method: StartMethod) -> Result<ProcessHandle, SpawnError> {
         hook::check()?;
-        let household = Offices::open()?.household();
+        let offices = Offices::open()?;
+        let household = offices.household();
         let key = household.expect()?;
         let name = launcher.given_name().to_owned();
-        let launched = launcher.on_exit(move |_| household.leave(key)).launch();
+        let launcher = launcher.on_exit(move |_| household.leave(key));
+        let launched = match method {
+            StartMethod::Inline => launcher.run_inline(offices.generation()),
+            StartMethod::Spawn | StartMethod::Zygote => launcher.launch(),
+        };
         let child = launched.inspect_err(|_| household.leave(key))?;
         let handle = ProcessHandle::of_child(name, child);
         household.enter(key, handle.clone(), self.is_daemon);

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::exit::Exit;
 use crate::exit_cell::ExitCell;
 use crate::grip::{Grip, ends_within};
-use procession_shm::fork;
+use procession_shm::{KeptWord, Waitable, Watch, fork};
 
 /// A started process.
 ///
@@ -99,6 +99,7 @@ impl Child {
     /// - `InvalidInput`: no such signal
     /// - `PermissionDenied`: the process has changed its user, or this process was forked from the
     ///   one that started it
+    /// - `Unsupported`: it is a thread of this process, see [`StartMethod::Inline`](crate::StartMethod::Inline)
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         if !self.is_ours() {
             let why = "this process was forked from the one that started the child and has no \
@@ -107,8 +108,18 @@ impl Child {
         }
         match self.record.grip.signal(signal) {
             Err(Errno::SRCH) => Ok(()),
+            Err(Errno::OPNOTSUPP) if self.exit().is_some() => Ok(()),
+            Err(Errno::OPNOTSUPP) => {
+                let why = "it runs inline, as a thread of this process, which can be neither killed nor \
+                           signalled; choose another start method";
+                Err(io::Error::new(io::ErrorKind::Unsupported, why))
+            }
             sent => Ok(sent?),
         }
+    }
+
+    pub(crate) fn is_inline(&self) -> bool {
+        matches!(self.record.grip, Grip::Thread)
     }
 
     fn is_ours(&self) -> bool {
@@ -151,6 +162,23 @@ impl Child {
             }
         }
     }
+}
+
+/// Ready when [`wait`](Child::wait) goes on at once. Woken by the thread that reaps. In a process that was forked from the
+/// child's parent nobody wakes: it is asked now and then, at the latest every 10 s.
+impl Waitable for Child {
+    fn is_ready(&self) -> bool {
+        self.exit().is_some() || (!self.is_ours() && self.has_ended(Some(Duration::ZERO)))
+    }
+
+    fn watch<'a>(&'a self, watches: &mut Vec<Watch<'a>>) {
+        let (_, running) = self.record.exit.word();
+        let word = KeptWord::new(Arc::clone(&self.record), |record| record.exit.word().0);
+        watches.push(Watch::private_kept(word, running));
+    }
+
+    /// Whoever sets the exit wakes all, and nobody is told of a sleeper.
+    fn unwatch(&self) {}
 }
 
 impl Record {

@@ -45,19 +45,43 @@ pub(crate) fn write(
         .map_err(|error| SpawnError::system("write the errand", io::Error::other(error)))
 }
 
+/// The exit code of a process whose function panicked.
+pub(crate) const EXIT_PANICKED: i32 = 101;
+
 /// The main function of a process that runs one function. Its exit code is that of a Rust program whose `main` ended alike:
 /// 0, 1 for an error, 101 for a panic.
 pub(crate) fn main(start: Start) {
     panics::capture(Printing::AsUsual);
-    match run(start) {
-        Ok(answer::OK) => {}
-        Ok(answer::PANICKED) => std::process::exit(101),
-        Ok(_) => std::process::exit(1),
+    match code(run(start, Place::Process)) {
+        0 => {}
+        code => std::process::exit(code),
+    }
+}
+
+/// Runs the errand of a process on this thread; what would be that process's exit code.
+pub(crate) fn run_here(start: Start) -> i32 {
+    code(run(start, Place::Thread))
+}
+
+fn code(done: io::Result<u8>) -> i32 {
+    match done {
+        Ok(answer::OK) => 0,
+        Ok(answer::PANICKED) => EXIT_PANICKED,
+        Ok(_) => 1,
         Err(error) => {
             complain(format_args!("process {} cannot answer: {error}", std::process::id()));
-            std::process::exit(1);
+            1
         }
     }
+}
+
+/// Where an errand is run.
+#[derive(PartialEq, Eq)]
+enum Place {
+    /// In a process of its own.
+    Process,
+    /// On a thread of the process that wants it done, which knows its own place.
+    Thread,
 }
 
 /// Becomes a member of the parent's family, as the holder of locks in shared memory that came with the argument must be.
@@ -68,7 +92,7 @@ fn join_family(member: Member, fds: &mut impl Iterator<Item = OwnedFd>) -> io::R
 }
 
 /// Runs the function and leaves its answer; the answer's tag.
-fn run(start: Start) -> io::Result<u8> {
+fn run(start: Start, place: Place) -> io::Result<u8> {
     let (header, input) =
         postcard::take_from_bytes::<Header<'_>>(&start.payload).map_err(io::Error::other)?;
     let mut fds = start.fds.into_iter();
@@ -76,7 +100,9 @@ fn run(start: Start) -> io::Result<u8> {
     if let Some(member) = Member::from_bits(header.member) {
         join_family(member, &mut fds)?;
     }
-    lineage::set_position(header.position);
+    if place == Place::Process {
+        lineage::set_position(header.position);
+    }
     answer::set_len_max(usize::try_from(header.len_max).unwrap_or(usize::MAX));
     // SAFETY: the words are those of a function, written by `write` in a process that runs the same image.
     let function = unsafe { Function::from_words(header.function) };

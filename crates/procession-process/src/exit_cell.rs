@@ -46,6 +46,11 @@ impl ExitCell {
         decode(self.0.load(Ordering::Acquire))
     }
 
+    /// The word, private to this process, which changes when the status is set, and its value until then.
+    pub(crate) fn word(&self) -> (&AtomicU32, u32) {
+        (&self.0, RUNNING)
+    }
+
     /// Blocks until the status is set; `None` if the deadline passed before.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<Exit> {
         loop {

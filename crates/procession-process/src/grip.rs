@@ -23,6 +23,8 @@ pub(crate) enum Grip {
     /// It was gone, reaped by others, before it could be held. The eventfd is readable, as a
     /// pidfd would be.
     Gone(OwnedFd),
+    /// A thread of this process, which runs an inline process. It cannot be signalled, and tells its end by itself.
+    Thread,
 }
 
 pub(crate) struct Number {
@@ -48,11 +50,11 @@ impl Grip {
     pub(crate) fn end_notice(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Pidfd(notice) | Self::Gone(notice) => Some(notice.as_fd()),
-            Self::Number(_) => None,
+            Self::Number(_) | Self::Thread => None,
         }
     }
 
-    /// Sends a signal; `SRCH` if the process has ended.
+    /// Sends a signal; `SRCH` if the process has ended, `OPNOTSUPP` if it is none.
     pub(crate) fn signal(&self, number: i32) -> Result<(), Errno> {
         let signal = checked(number)?;
         match self {
@@ -63,6 +65,7 @@ impl Grip {
                 if number.reaped { Err(Errno::SRCH) } else { kill_process(number.pid, signal) }
             }
             Self::Gone(_) => Err(Errno::SRCH),
+            Self::Thread => Err(Errno::OPNOTSUPP),
         }
     }
 
@@ -80,6 +83,7 @@ impl Grip {
                 exit
             }
             Self::Gone(_) => Some(Exit::Unknown),
+            Self::Thread => None,
         }
     }
 }

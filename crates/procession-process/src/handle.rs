@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use procession_shm::{Waitable, Watch};
 use rustix::io::Errno;
 
 use crate::child::Child;
@@ -155,6 +156,7 @@ impl ProcessHandle {
     /// - `InvalidInput`: no such signal
     /// - `PermissionDenied`: the process has changed its user; or it is in another pid namespace; or this process was forked
     ///   from the one that started it
+    /// - `Unsupported`: it is a thread of this process, see [`StartMethod::Inline`](crate::StartMethod::Inline)
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         match &self.0.who {
             Who::Child(child) => child.signal(signal),
@@ -162,10 +164,51 @@ impl ProcessHandle {
         }
     }
 
+    pub(crate) fn is_inline(&self) -> bool {
+        self.as_child().is_some_and(Child::is_inline)
+    }
+
     pub(crate) fn as_child(&self) -> Option<&Child> {
         match &self.0.who {
             Who::Child(child) => Some(child),
             Who::Relative(_) => None,
+        }
+    }
+}
+
+/// Ready when [`wait`](ProcessHandle::wait) goes on at once. Of a process that is no child of this one nobody tells: it is
+/// asked now and then, at the latest every 10 s.
+///
+/// ```
+/// use std::time::Duration;
+/// use procession_process::{Process, ProcessError};
+/// use procession_shm::wait_any;
+///
+/// let slow = Process::spawn(|()| std::thread::sleep(Duration::from_secs(3600)), ())?;
+/// let quick = Process::spawn(|()| 7, ())?;
+/// let ready = wait_any(&[&slow, &quick], None).unwrap();
+/// assert!(ready.has(&quick) && !ready.has(&slow));
+/// slow.kill().unwrap();
+/// assert_eq!(quick.join()?, 7);
+/// # Ok::<(), ProcessError>(())
+/// ```
+impl Waitable for ProcessHandle {
+    fn is_ready(&self) -> bool {
+        match &self.0.who {
+            Who::Child(child) => child.is_ready(),
+            Who::Relative(relative) => relative.ends_within(Some(Duration::ZERO)),
+        }
+    }
+
+    fn watch<'a>(&'a self, watches: &mut Vec<Watch<'a>>) {
+        if let Who::Child(child) = &self.0.who {
+            child.watch(watches);
+        }
+    }
+
+    fn unwatch(&self) {
+        if let Who::Child(child) = &self.0.who {
+            child.unwatch();
         }
     }
 }

@@ -18,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::SpawnError;
 use crate::handle::ProcessHandle;
+use crate::inline;
 use crate::offices::Offices;
 
 #[derive(Default)]
@@ -86,7 +87,10 @@ impl Household {
             self.living().into_iter().partition(|member| member.is_daemon);
         // One that cannot be killed has another user by now. The kernel does what can be done when this process is gone.
         let killed = daemons.into_iter().filter(|daemon| daemon.handle.kill().is_ok());
-        for member in killed.collect::<Vec<_>>().into_iter().chain(others) {
+        let waited = killed.collect::<Vec<_>>().into_iter().chain(others);
+        // An inline process that exits would wait for itself.
+        let is_own = |member: &Member| inline::is_this_thread() && member.handle.is_inline();
+        for member in waited.filter(|member| !is_own(member)) {
             member.handle.wait();
         }
     }

@@ -28,7 +28,7 @@ use crate::settings::Settings;
 use crate::spawner::{self, Order, Standard};
 use crate::start_method::StartMethod;
 use crate::zygote::{Birth, Kind};
-use crate::{command, image, lineage, restart};
+use crate::{command, image, inline, lineage, restart};
 
 /// Longer names are cut: the kernel shows 15 bytes of them, messages all of these.
 pub(crate) const NAME_BYTES_MAX: usize = 128;
@@ -214,6 +214,12 @@ impl Launcher {
         // Its children's own choice is applied to what they inherit from it, which must not be less than it was.
         self.core_dumps = true;
         self.name("zygote")
+    }
+
+    /// Runs the function of an errand on a thread of this process.
+    pub(crate) fn run_inline(self, generation: u64) -> Result<Child, SpawnError> {
+        let start = Start { payload: self.payload, fds: self.fds, name: self.name };
+        inline::start(start, generation, self.on_exit)
     }
 
     /// The name as it was cut.

@@ -78,6 +78,7 @@ mod handle;
 mod hook;
 mod household;
 pub mod image;
+mod inline;
 mod launcher;
 mod limits;
 mod lineage;

@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate};
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::process::{Resource, getrlimit};
 
 use crate::launcher::memfd;
@@ -127,21 +127,8 @@ impl Outbox {
 ///
 /// There is no memory for the note.
 pub fn begin(outbox: &OwnedFd) -> io::Result<()> {
-    let base = map(outbox, HEADER_LEN)?;
-    // SAFETY: the word is mapped for good, aligned because `base` is, and only accessed as an atomic.
-    let state = unsafe { AtomicU64::from_ptr(base.cast()) };
-    state.store(BEGUN.to_le(), Ordering::Release);
+    Writing::new(outbox, HEADER_LEN)?.word(0).store(BEGUN.to_le(), Ordering::Release);
     Ok(())
-}
-
-/// Maps the first bytes of an outbox, whose pages are taken, so that a full machine is an error here and not a SIGBUS later. The
-/// mapping stays for the life of the process, which runs one function.
-fn map(outbox: &OwnedFd, len: usize) -> io::Result<*mut u8> {
-    rustix::io::retry_on_intr(|| fallocate(outbox, FallocateFlags::KEEP_SIZE, 0, len as u64))?;
-    let access = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: a fresh mapping at an address the kernel chooses.
-    let base = unsafe { mmap(ptr::null_mut(), len, access, MapFlags::SHARED, outbox, 0) }?;
-    Ok(base.cast())
 }
 
 /// Leaves a result in the outbox whose writer's end this is.
@@ -150,24 +137,50 @@ fn map(outbox: &OwnedFd, len: usize) -> io::Result<*mut u8> {
 ///
 /// There is no memory for it; then nothing was left.
 pub fn leave(outbox: &OwnedFd, tag: u8, answer: &[u8]) -> io::Result<()> {
-    let len = HEADER_LEN + answer.len();
-    let base = map(outbox, len)?;
-    let body = base.wrapping_add(HEADER_LEN);
+    let writing = Writing::new(outbox, HEADER_LEN + answer.len())?;
+    let body = writing.base.wrapping_add(HEADER_LEN);
     if cfg!(procession_bug = "answer-before-bytes") {
-        // SAFETY: as below.
-        let state = unsafe { AtomicU64::from_ptr(base.cast()) };
-        state.store((u64::from(tag) + TAG_0).to_le(), Ordering::Release);
+        writing.word(0).store((u64::from(tag) + TAG_0).to_le(), Ordering::Release);
     }
-    // SAFETY: the mapping has `len` bytes, which are taken, and nothing else in this process knows it.
+    // SAFETY: the mapping has room for header and answer, and nothing else in this process knows it.
     unsafe { ptr::copy_nonoverlapping(answer.as_ptr(), body, answer.len()) };
-    // SAFETY: the word is mapped for good, aligned because `base` is, and only accessed as an atomic.
-    let length = unsafe { AtomicU64::from_ptr(base.wrapping_add(8).cast()) };
-    length.store((answer.len() as u64).to_le(), Ordering::Relaxed);
-    // SAFETY: as above.
-    let state = unsafe { AtomicU64::from_ptr(base.cast()) };
+    writing.word(1).store((answer.len() as u64).to_le(), Ordering::Relaxed);
     // B1.
-    state.store((u64::from(tag) + TAG_0).to_le(), Ordering::Release);
+    writing.word(0).store((u64::from(tag) + TAG_0).to_le(), Ordering::Release);
     Ok(())
+}
+
+/// The first bytes of an outbox, mapped.
+struct Writing {
+    base: *mut u8,
+    len: usize,
+}
+
+impl Writing {
+    /// Takes the pages, too, so that a full machine is an error here and not a SIGBUS later.
+    fn new(outbox: &OwnedFd, len: usize) -> io::Result<Self> {
+        rustix::io::retry_on_intr(|| fallocate(outbox, FallocateFlags::KEEP_SIZE, 0, len as u64))?;
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a fresh mapping at an address the kernel chooses.
+        let base = unsafe { mmap(ptr::null_mut(), len, access, MapFlags::SHARED, outbox, 0) }?;
+        Ok(Self { base: base.cast(), len })
+    }
+
+    /// One of the two words in front.
+    fn word(&self, index: usize) -> &AtomicU64 {
+        debug_assert!((index + 1) * 8 <= HEADER_LEN.min(self.len), "a word of the header");
+        // SAFETY: the header is mapped as long as `self` is borrowed, aligned because `base` is, and its words are only
+        // accessed as atomics.
+        unsafe { AtomicU64::from_ptr(self.base.wrapping_add(8 * index).cast()) }
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new` with this length, and no reference to it is left.
+        let unmapped = unsafe { munmap(self.base.cast(), self.len) };
+        debug_assert!(unmapped.is_ok(), "a mapping of our own can be unmapped");
+    }
 }
 
 #[cfg(test)]

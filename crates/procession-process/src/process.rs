@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use procession_channel::codec::DecodeError;
 use procession_channel::{IntoArg, Message};
+use procession_shm::{Waitable, Watch};
 
 use crate::answer::{self, Trouble};
 use crate::builder::ProcessBuilder;
@@ -236,6 +237,21 @@ fn nonsense() -> ProcessError {
     ProcessError::decode(
         "the process left what no process of this program leaves: its memory was overwritten",
     )
+}
+
+/// Ready when [`join`](Process::join) goes on at once, as its [`ProcessHandle`] is.
+impl<R> Waitable for Process<R> {
+    fn is_ready(&self) -> bool {
+        self.handle.is_ready()
+    }
+
+    fn watch<'a>(&'a self, watches: &mut Vec<Watch<'a>>) {
+        self.handle.watch(watches);
+    }
+
+    fn unwatch(&self) {
+        self.handle.unwatch();
+    }
 }
 
 impl<R: 'static> Future for Process<R> {

@@ -28,6 +28,11 @@ pub(super) struct Newborn {
 impl Newborn {
     /// Serves and exits, or refuses and exits.
     pub(super) fn live(self) -> ! {
+        if serve::die_with_parent(self.zygote).is_err() {
+            // The zygote is dead: this process was never started (Z2), and there is nobody to tell.
+            // SAFETY: _exit has no preconditions.
+            unsafe { libc::_exit(refusal::PARENT_GONE) }
+        }
         match self.prepare().and_then(|job| job.run(1)) {
             Ok(code) => std::process::exit(code),
             Err(refusal) => refusal.exit(),
@@ -35,7 +40,6 @@ impl Newborn {
     }
 
     fn prepare(self) -> Result<Job, Refusal> {
-        serve::die_with_parent(self.zygote)?;
         report(&self.socket)?;
         fork::set_template(false);
         let Self { request, socket, descriptors, .. } = self;

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -26,6 +27,9 @@ use crate::standard;
 
 /// Requests that may be lost in a row, with the zygotes that lost them.
 const ATTEMPTS_MAX: u32 = 6;
+
+/// How long a zygote whose sockets are closed may take to be seen dead. If it takes longer, another error is told.
+const DYING: Duration = Duration::from_secs(1);
 
 /// The zygotes of this process.
 #[derive(Default)]
@@ -238,13 +242,15 @@ impl Zygote {
         Ok(Child::new(record))
     }
 
+    /// What is told of requests that were lost again and again.
     fn why_lost(&self) -> SpawnError {
         let ended = |exit| SpawnError::ZygoteEnded {
             pid: self.process.pid(),
             exit,
             attempts: ATTEMPTS_MAX,
         };
-        if self.process.is_alive() { out_of_reach() } else { ended(self.process.wait()) }
+        // Its sockets are closed a moment before the kernel says that it has ended.
+        self.process.wait_timeout(DYING).map_or_else(out_of_reach, ended)
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use procession_channel::pipe::{Receiver, simplex};
 use procession_process::{
-    Exit, Failure, Process, ProcessHandle, active_children, current, parent, spawn,
+    Exit, Failure, Process, ProcessHandle, StartMethod, active_children, current, parent, spawn,
 };
+use procession_shm::wait_any;
 
 use super::role::{self, play, say};
 
@@ -117,6 +119,31 @@ fn all_threads_may_use_a_handle_at_once() {
             assert!(matches!(waiter.join().unwrap(), Exit::Signal(libc::SIGKILL | libc::SIGTERM)));
         }
     });
+}
+
+#[test]
+fn processes_are_waited_for_together() {
+    for method in [StartMethod::Spawn, StartMethod::Zygote, StartMethod::Inline] {
+        let builder = Process::builder().start_method(method);
+        let (to_first, first) = simplex::<u8>().unwrap();
+        let (to_second, second) = simplex::<u8>().unwrap();
+        let relay = |from: Receiver<u8>| from.recv().unwrap();
+        let (first, second) =
+            (builder.spawn(relay, first).unwrap(), builder.spawn(relay, second).unwrap());
+        assert!(wait_any(&[&first, &second], Duration::ZERO).unwrap().is_empty());
+        std::thread::scope(|scope| {
+            scope.spawn(move || to_second.send(2).unwrap());
+            let ready = wait_any(&[&first, &second], role::GUARD).unwrap();
+            assert!(ready.has(&second) && !ready.has(&first), "{method:?}");
+        });
+        assert_eq!(second.join().unwrap(), 2);
+        to_first.send(1).unwrap();
+        let handle: ProcessHandle = (*first).clone();
+        assert!(wait_any(&[&handle], role::GUARD).unwrap().has(&handle));
+        assert_eq!(first.join().unwrap(), 1);
+    }
+    let this = current();
+    assert!(wait_any(&[&this], Duration::from_millis(1)).unwrap().is_empty());
 }
 
 #[test]

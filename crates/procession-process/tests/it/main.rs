@@ -12,6 +12,7 @@ mod futures;
 mod handles;
 
 mod hostile;
+mod inline;
 mod launch;
 mod lifecycle;
 mod lifetime;

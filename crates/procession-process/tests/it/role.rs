@@ -29,6 +29,7 @@ const ROLES: &[&[Role]] = &[
     super::fork::ROLES,
     super::handles::ROLES,
     super::hostile::ROLES,
+    super::inline::ROLES,
     super::lifetime::ROLES,
     super::lineage::ROLES,
     super::long::ROLES,
