@@ -9,6 +9,7 @@ mod board;
 mod bugs;
 mod command;
 mod doctor;
+mod floor;
 mod fuzz;
 mod kill;
 mod libc;
@@ -16,6 +17,7 @@ mod long;
 mod loom;
 mod matrix;
 mod msrv;
+mod rounds;
 mod skips;
 mod tally;
 mod test;
@@ -66,6 +68,26 @@ const VERBS: &[Verb] = &[
         usage: "fuzz [target] [seconds]",
         about: "inputs that a fuzzer makes up, where cargo-fuzz is installed",
         run: fuzz::run,
+    },
+    Verb {
+        usage: "chaos [seconds] [seed]",
+        about: "workers are killed and stopped by chance, from a seed that is printed",
+        run: rounds::chaos,
+    },
+    Verb {
+        usage: "hostile [seconds] [seed]",
+        about: "workers that write to all they can map, while the others go on",
+        run: rounds::hostile,
+    },
+    Verb {
+        usage: "soak [hours] [seed]",
+        about: "both, and deaths at pipes, for hours",
+        run: rounds::soak,
+    },
+    Verb {
+        usage: "floor [call] [crate]",
+        about: "the tests with single system calls refused, as on older kernels and in containers",
+        run: floor::run,
     },
     Verb {
         usage: "bench [AREA]",

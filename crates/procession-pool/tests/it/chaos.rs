@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::guard::{eventually, guarded};
 use super::program::{Role, play, say};
 use super::resources::{assert_back_to, holdings};
-use super::scribbler::Random;
+use super::scribbler::{Random, seed};
 use super::trap::assert_sound;
 
 pub(crate) const ROLES: &[Role] = &[("chaos", chaos)];
@@ -26,7 +26,7 @@ fn work(n: u32) -> u32 {
 
 /// Kills a worker every 20 ms, and stops another for a moment.
 fn rage(pool: &Pool, over: &AtomicBool, kills: &AtomicU32) {
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut random = Random(seed());
     while !over.load(Ordering::SeqCst) {
         sleep(Duration::from_millis(15));
         let pids = pool.worker_pids();

@@ -156,7 +156,14 @@ pub(crate) fn ring_parent() {
     rings().1.ring_bell(READER_BELL);
 }
 
-/// A generator of numbers that are the same in each run.
+/// What choices by chance begin with. `PROCESSION_SEED` gives another number, so that a run can be unlike others, and repeated.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("PROCESSION_SEED").ok();
+    let given = given.map(|seed| seed.parse::<u64>().expect("PROCESSION_SEED is a number"));
+    given.unwrap_or(0).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x2545_f491_4f6c_dd1d
+}
+
+/// A generator of numbers that are the same in each run with the same seed.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -182,7 +189,7 @@ impl Sabotage {
     /// Does it. May not return.
     pub(crate) fn commit(self) {
         let (tasks, results) = rings();
-        let random = &mut Random(0x9e37_79b9_7f4a_7c15 ^ u64::from(std::process::id()));
+        let random = &mut Random(seed() ^ u64::from(std::process::id()));
         match self {
             Self::RandomEverywhere => {
                 results.scribble(0..results.len / 8, random);

@@ -11,7 +11,7 @@ use procession_pool::{Pool, Task, TaskError};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::guard::guarded;
-use super::scribbler::Random;
+use super::scribbler::{Random, seed};
 use super::trap::assert_sound;
 
 fn work(n: u64) -> u64 {
@@ -90,10 +90,10 @@ fn soup(workers: usize, threads: u64, rounds: usize, kills: bool) {
         thread::scope(|scope| {
             let killer = kills.then(|| scope.spawn(|| kill_now_and_then(&pool, &over)));
             let users: Vec<_> = (1..=threads)
-                .map(|seed| {
+                .map(|user| {
                     let pool = &pool;
                     scope.spawn(move || {
-                        let random = &mut Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                        let random = &mut Random(seed() ^ user.wrapping_mul(0x9e37_79b9_7f4a_7c15));
                         (0..rounds).for_each(|_| use_it(pool, random));
                     })
                 })

@@ -54,3 +54,28 @@ fn a_copied_lock_is_still_held_in_the_copy() {
         name.is_ok() && mutex.try_lock().is_ok_and(|guard| guard.is_none())
     }));
 }
+
+/// A lock in memory that the copy shares, as nobody else's guard may touch it.
+#[test]
+fn a_copied_guard_gives_back_nothing_that_is_shared() {
+    let (access, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    // SAFETY: a fresh mapping at an address the kernel chooses.
+    let page = unsafe { libc::mmap(std::ptr::null_mut(), 4096, access, flags, -1, 0) };
+    assert_ne!(page, libc::MAP_FAILED);
+    let place = page.cast::<Mutex<u32>>();
+    // SAFETY: the page is mapped, aligned, has room, and nobody else knows of it.
+    unsafe { place.write(Mutex::new(0)) };
+    // SAFETY: it was written above, and stays mapped for as long as this test.
+    let mutex = unsafe { &*place };
+    let mut held = Some(mutex.lock().unwrap());
+    assert!(in_a_fork(|| {
+        drop(held.take());
+        true
+    }));
+    assert!(mutex.try_lock().unwrap().is_none(), "the copy has given the lock back");
+    drop(held);
+    assert!(mutex.try_lock().unwrap().is_some());
+    // SAFETY: the mapping from above, to which nothing refers any more.
+    assert_eq!(unsafe { libc::munmap(page, 4096) }, 0);
+}

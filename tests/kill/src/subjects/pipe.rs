@@ -28,9 +28,6 @@ use crate::scene::Case;
 /// What a ring holds here, in bytes: the least.
 const CAPACITY: usize = 4096;
 
-/// An end that sleeps asks every 50 ms whether its peer has died; a scene has up to three such ends, one after the other.
-const SLACK: Duration = Duration::from_millis(500);
-
 pub(super) fn cases() -> Vec<Case> {
     [send::cases(), take::cases(), travel::cases()].into_iter().flatten().collect()
 }

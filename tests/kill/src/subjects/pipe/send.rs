@@ -1,13 +1,12 @@
 //! A sender is killed while it sends its second message, or closes its end.
 
 use std::io;
-use std::time::Duration;
 
 use procession_channel::codec;
 use procession_channel::pipe::Receiver;
 
 use super::super::{ALONE, NOBODY, SLEEPER};
-use super::{CAPACITY, Ends, Letter, SLACK, check, end_of, letter, warm_up};
+use super::{CAPACITY, Ends, Letter, check, end_of, letter, warm_up};
 use crate::actor::{Cue, Role};
 use crate::memory::View;
 use crate::scene::{Case, Ending, Place, Plot, Scene};
@@ -147,10 +146,6 @@ impl Scene for SendScene {
     /// Of a long message, the bytes that nobody may look at yet are no states of their own.
     fn views(&self) -> Vec<View> {
         vec![if self.op.len == LONG { self.ends.head_view() } else { self.ends.view() }]
-    }
-
-    fn slack(&self) -> Duration {
-        SLACK
     }
 
     fn in_family(&self) -> bool {

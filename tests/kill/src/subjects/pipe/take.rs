@@ -4,14 +4,13 @@
 //! the director keeps a second copy of the end, which an *heir* takes over after the death, where the first one stood.
 
 use std::io;
-use std::time::Duration;
 
 use procession_channel::pipe::{Receiver, SendErrorKind, Sender};
 use procession_channel::ring::Memory;
 use procession_shm::sync::atomic::Ordering;
 
 use super::super::{ALONE, NOBODY};
-use super::{Ends, Letter, Packed, SLACK, check, end_of, letter, warm_up};
+use super::{Ends, Letter, Packed, check, end_of, letter, warm_up};
 use crate::actor::{Cue, Role};
 use crate::memory::View;
 use crate::scene::{Case, Ending, Place, Plot, Scene};
@@ -105,10 +104,6 @@ impl Scene for HeirScene {
         vec![self.ends.view()]
     }
 
-    fn slack(&self) -> Duration {
-        SLACK
-    }
-
     fn in_family(&self) -> bool {
         false
     }
@@ -171,10 +166,6 @@ impl WriterScene {
 impl Scene for WriterScene {
     fn views(&self) -> Vec<View> {
         vec![self.ends.view()]
-    }
-
-    fn slack(&self) -> Duration {
-        SLACK
     }
 
     fn in_family(&self) -> bool {

@@ -4,12 +4,11 @@
 //! it and who listens at the other side is told so.
 
 use std::io;
-use std::time::Duration;
 
 use procession_channel::pipe::{Receiver, Sender};
 
 use super::super::{NOBODY, SLEEPER};
-use super::{Ends, SLACK, end_of, warm_up};
+use super::{Ends, end_of, warm_up};
 use crate::actor::{Cue, Role};
 use crate::memory::View;
 use crate::scene::{Case, Ending, Place, Plot, Scene};
@@ -107,10 +106,6 @@ fn text(error: impl ToString) -> String {
 impl Scene for TravelScene {
     fn views(&self) -> Vec<View> {
         vec![self.outer.view(), self.inner.view()]
-    }
-
-    fn slack(&self) -> Duration {
-        SLACK
     }
 
     fn in_family(&self) -> bool {

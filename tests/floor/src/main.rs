@@ -1,0 +1,72 @@
+//! Runs a program as on a kernel, or in a container, without some system calls: `procession-floor ENOSYS futex_waitv cargo test`.
+//!
+//! A filter of the kernel answers the calls with the error that is given, for the program and all that it starts. The filter
+//! cannot be taken off again.
+//!
+//! `memfd_flags` stands for `memfd_create` with flags that kernels before 6.3 do not know, which those answer by EINVAL.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use seccompiler::{
+    SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
+
+/// `MFD_NOEXEC_SEAL` and `MFD_EXEC`.
+const NEW_MEMFD_FLAGS: [u64; 2] = [8, 16];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [answer, calls, program, rest @ ..] = &arguments[..] else {
+        return complain("usage: procession-floor ENOSYS|EPERM call,call.. program [argument..]");
+    };
+    match forbid(answer, calls) {
+        // It comes back only if there is no such program.
+        Ok(()) => complain(&Command::new(program).args(rest).exec().to_string()),
+        Err(error) => complain(&error.to_string()),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "it has nobody else to tell")]
+fn complain(what: &str) -> ExitCode {
+    eprintln!("procession-floor: {what}");
+    ExitCode::from(125)
+}
+
+fn forbid(answer: &str, calls: &str) -> Result<(), Box<dyn Error>> {
+    let errno = match answer {
+        "ENOSYS" => libc::ENOSYS,
+        "EPERM" => libc::EPERM,
+        _ => return Err(format!("{answer} is neither ENOSYS nor EPERM").into()),
+    };
+    for call in calls.split(',') {
+        let (number, rules, errno) = match call {
+            "futex_waitv" => (libc::SYS_futex_waitv, Vec::new(), errno),
+            "clone3" => (libc::SYS_clone3, Vec::new(), errno),
+            "pidfd_open" => (libc::SYS_pidfd_open, Vec::new(), errno),
+            "memfd_flags" => (libc::SYS_memfd_create, new_flags()?, libc::EINVAL),
+            _ => return Err(format!("{call} is not among the calls that can be taken away").into()),
+        };
+        install(number, rules, errno.cast_unsigned())?;
+    }
+    Ok(())
+}
+
+/// One rule for each flag: a call with any of them.
+fn new_flags() -> Result<Vec<SeccompRule>, Box<dyn Error>> {
+    let has = |flag| {
+        let masked = SeccompCmpOp::MaskedEq(flag);
+        SeccompRule::new(vec![SeccompCondition::new(1, SeccompCmpArgLen::Dword, masked, flag)?])
+    };
+    Ok(NEW_MEMFD_FLAGS.into_iter().map(has).collect::<Result<_, _>>()?)
+}
+
+fn install(number: i64, rules: Vec<SeccompRule>, errno: u32) -> Result<(), Box<dyn Error>> {
+    let (allow, refuse) = (SeccompAction::Allow, SeccompAction::Errno(errno));
+    let arch = std::env::consts::ARCH.try_into()?;
+    let filter = SeccompFilter::new(BTreeMap::from([(number, rules)]), allow, refuse, arch)?;
+    let program: seccompiler::BpfProgram = filter.try_into()?;
+    Ok(seccompiler::apply_filter(&program)?)
+}
