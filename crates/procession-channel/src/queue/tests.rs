@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::control::low;
 use super::store::Bytes;
 use super::{Queue, RecvError};
 
@@ -41,7 +42,7 @@ fn overwrite(queue: &Queue<Vec<u32>>, word: usize, value: u64) {
     match words.get(word) {
         Some(word) => word.store(value, Release),
         None if word == words.len() => {
-            let end = u32::try_from(value % 100).unwrap();
+            let end = low(value % 100);
             control.get.claims_end.store(end, Release);
         }
         None => body.bytes.write(8 * (word % 512), &value.to_le_bytes()),
