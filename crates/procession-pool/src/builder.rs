@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use procession_process::StartMethod;
+
 use crate::core::call::Options;
 use crate::core::{Config, Core};
 use crate::error::PoolError;
@@ -40,6 +42,8 @@ impl PoolBuilder {
                 ring_len: RING_LEN,
                 result_len_max: RESULT_LEN_MAX,
                 trusting: false,
+                start_method: StartMethod::Spawn,
+                preload: None,
             },
         }
     }
@@ -87,6 +91,23 @@ impl PoolBuilder {
     /// Arguments may hold trusting handles in any pool: to whom you give one, you trust with that memory.
     pub fn trusting(mut self) -> Self {
         self.config.trusting = true;
+        self
+    }
+
+    /// How workers come into being, by default [`StartMethod::Spawn`]. With [`StartMethod::Zygote`] they are forked, which makes
+    /// new ones cheap and lets all of them find what [`preload`](Self::preload) has left behind; should the zygote be killed, all
+    /// of them die, and each costs the item that it was on. [`StartMethod::Inline`] is no way to have workers:
+    /// [`build`](Self::build) refuses it.
+    pub fn start_method(mut self, start_method: StartMethod) -> Self {
+        self.config.start_method = start_method;
+        self
+    }
+
+    /// A function that a zygote runs once, before it forks the first worker. See
+    /// [`ProcessBuilder::preload`](procession_process::ProcessBuilder::preload), which says what it must not do. Other start
+    /// methods ignore it.
+    pub fn preload(mut self, preload: fn()) -> Self {
+        self.config.preload = Some(preload);
         self
     }
 

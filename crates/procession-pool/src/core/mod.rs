@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use procession_process::StartMethod;
 use procession_shm::fork;
 use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use procession_shm::transfer::Trust;
@@ -44,6 +45,9 @@ pub(crate) struct Config {
     pub(crate) result_len_max: usize,
     /// Workers are trusted: their results may hold trusting handles.
     pub(crate) trusting: bool,
+    pub(crate) start_method: StartMethod,
+    /// What a zygote of workers runs first.
+    pub(crate) preload: Option<fn()>,
 }
 
 impl Config {

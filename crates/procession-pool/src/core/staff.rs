@@ -53,15 +53,16 @@ impl Core {
                 core.mourn(Death { index, id, exit });
             }
         };
-        let child = Launcher::new(worker::main)
+        let launcher = Launcher::new(worker::main)
             .name(&format!("{}-{index}", self.config.name))
             .payload(worker::payload(&self.config))
             .fds(fds)
             .stdin_null(true)
             .ignore_interrupt(true)
-            .on_exit(mourn)
-            .launch()?;
-        Ok(Lane::new(id, child, link))
+            .start_method(self.config.start_method)
+            .on_exit(mourn);
+        let preloaded = self.config.preload.into_iter().fold(launcher, Launcher::preload);
+        Ok(Lane::new(id, preloaded.launch()?, link))
     }
 
     /// Fills the places of workers that died. The lock is free while a process is being started.

@@ -27,3 +27,4 @@ mod starting;
 mod streams;
 mod timeouts;
 mod trap;
+mod zygote;
