@@ -137,8 +137,16 @@ impl Entry {
 fn explain(status: Option<ExitStatus>, complaint: &str) -> String {
     let ending =
         status.map_or_else(|| "it was killed after 3 minutes".to_owned(), |s| s.to_string());
-    let last = complaint.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-    format!("{ending} {last}").trim_end().to_owned()
+    format!("{ending} {}", reason(complaint)).trim_end().to_owned()
+}
+
+/// What a panic says; of anything else the last line.
+fn reason(complaint: &str) -> String {
+    let lines: Vec<&str> = complaint.lines().filter(|line| !line.trim().is_empty()).collect();
+    let panic = lines.iter().position(|line| line.contains(" panicked at "));
+    let told =
+        panic.map_or(lines.len().saturating_sub(1)..lines.len(), |at| at..lines.len().min(at + 2));
+    lines[told].join(" ")
 }
 
 type Ended = (Option<ExitStatus>, String, String);
@@ -196,6 +204,9 @@ mod tests {
         assert_eq!(run("echo p50 ns 7; exit 1"), "exit status: 1");
         assert_eq!(run("echo nonsense"), "exit status: 0");
         assert_eq!(run("true"), "exit status: 0");
+        let panic =
+            "printf \"thread 'main' panicked at x.rs:1:\\nno luck\\nnote: more\\n\" >&2; exit 101";
+        assert_eq!(run(panic), "exit status: 101 thread 'main' panicked at x.rs:1: no luck");
         fs::remove_dir_all(scratch).unwrap();
     }
 
