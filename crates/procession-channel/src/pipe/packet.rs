@@ -1,4 +1,4 @@
-//! The descriptors of a message: one [packet](crate::packet) in the socket beside the ring, sent before the message is real.
+//! The descriptors of a message: one packet (see `crate::packet`) in the socket beside the ring, sent before the message is real.
 //!
 //! Its tag is the sequence number of the message. The receiver looks at it without taking it, commits the message, then drops
 //! it. So a receiver that has no descriptor left loses nothing, and one that is killed in between leaves the packet where the

@@ -1,4 +1,4 @@
-//! The descriptors of items, as [packets](crate::packet) in the socket beside the ring.
+//! The descriptors of items, as packets (see `crate::packet`) in the socket beside the ring.
 //!
 //! A packet is sent under the lock of those who put, before its frame is real; so packets lie in the order of their frames. Its
 //! tag names the sender and the item, and the frame repeats it. Who gets looks at the packet, makes the get real, then drops
