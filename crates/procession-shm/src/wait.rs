@@ -18,6 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::deadline::Deadline;
+use crate::family;
 use crate::sync::atomic::AtomicU32;
 
 /// A word to wait on, and the value it must still have for the wait to begin.
@@ -164,6 +165,7 @@ pub enum Wake {
 /// There may be any number of words. Over 128, which is what the kernel takes at once, each further 127 are slept on by a
 /// thread that is started for it, at the price of some tens of microseconds; while they sleep, none of them uses a processor.
 pub fn wait(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
+    family::note_sleep(words);
     sleep(words, deadline)
 }
 

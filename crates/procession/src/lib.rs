@@ -79,7 +79,7 @@ pub use procession_process::{
 };
 pub use procession_shm::{
     FreezeError, Ready, SegmentError, Shared, SharedBuf, SharedSlice, UnsplitError, Waitable,
-    doctor, wait_any as wait,
+    doctor, until_ready, wait_any as wait,
 };
 pub use procession_sync as sync;
 pub use shareable::*;

@@ -18,7 +18,9 @@
 //!
 //! At a death the watcher marks the slot, *then* moves the epoch, *then* wakes all. A sleeper reads the epoch before it
 //! looks at the owner; so either it sees the mark, or the epoch moves after it read it and its [`wait`](crate::wait())
-//! comes back (edge E1 in the table's docs). A clean leave moves nothing and wakes nobody.
+//! comes back (edge E1 in the table's docs). A clean leave moves nothing and wakes nobody, unless the member has ever slept: a
+//! wake-up for one of several sleepers may have gone to it, and it leaves without having passed it on. Then it moves the epoch
+//! itself before it leaves.
 //!
 //! Why not robust mutexes: the kernel's robust list wakes one waiter, and loses it where that one is not there any more. Why
 //! not a check of the owner's pid before each sleep: pids come back, differ between pid namespaces, and a sleeper that has
@@ -94,7 +96,11 @@ pub use error::FamilyError;
 pub use invitation::Invitation;
 pub use member::Member;
 #[cfg(procession_loom)]
+pub(crate) use model::note_sleep;
+#[cfg(procession_loom)]
 pub use model::{enter, epoch, is_alive, kill, leave, me, pid_of, verify};
+#[cfg(not(procession_loom))]
+pub(crate) use process::note_sleep;
 #[cfg(not(procession_loom))]
 pub use process::{
     attach, check_root, epoch, found, invite, is_alive, join, leave, me, pid_of, rejoin_after_fork,

@@ -9,6 +9,7 @@ use super::error::FamilyError;
 use super::member::Member;
 use super::table::{Holder, Table};
 use crate::sync::atomic::AtomicU32;
+use crate::wait::Watch;
 
 loom::lazy_static! {
     static ref TABLE: Table = Table::new();
@@ -16,6 +17,7 @@ loom::lazy_static! {
 
 loom::thread_local! {
     static ME: Cell<Option<Member>> = Cell::new(None);
+    static HAS_SLEPT: Cell<bool> = Cell::new(false);
 }
 
 /// Makes the calling thread the next holder of `slot`, with `slot` for a pid.
@@ -36,10 +38,20 @@ pub fn kill(member: Member) {
     TABLE.announce();
 }
 
-/// What the root does when the calling thread's member leaves cleanly: its slot is free, nobody is woken.
+/// The calling thread's member leaves cleanly: all look again if it has slept, and its slot is free.
 pub fn leave() {
     if let Some(member) = ME.with(Cell::take) {
+        if HAS_SLEPT.with(Cell::get) {
+            TABLE.announce();
+        }
         TABLE.vacate(member);
+    }
+}
+
+/// Notes that the calling thread is about to sleep on these words.
+pub(crate) fn note_sleep(words: &[Watch<'_>]) {
+    if words.iter().any(|watch| std::ptr::eq(watch.word(), epoch())) {
+        HAS_SLEPT.with(|slept| slept.set(true));
     }
 }
 
@@ -75,13 +87,15 @@ pub fn verify(member: Member) -> bool {
 #[cfg(test)]
 mod tests {
     mod loom {
+        use std::sync::Arc;
+
         use ::loom::model;
         use ::loom::thread;
 
         use crate::family::table::Holder;
-        use crate::family::{Member, enter, epoch, is_alive, kill, model::TABLE, pid_of};
+        use crate::family::{Member, enter, epoch, is_alive, kill, leave, model::TABLE, pid_of};
         use crate::sync::atomic::{AtomicU32, Ordering};
-        use crate::{Deadline, Watch, wait};
+        use crate::{Deadline, Watch, wait, wake_all, wake_one};
 
         /// Sleeps, as everybody does who waits for something that `owner` holds, until it is dead.
         fn outlive(owner: Member) {
@@ -147,6 +161,51 @@ mod tests {
                 assert_eq!(pid_of(old), None);
                 assert!(is_alive(new) && !is_alive(old));
             });
+        }
+
+        /// One sleeper takes what there is, and one only waits for it and then goes away by `leave`. There is one wake-up.
+        fn one_takes_and_one_leaves(leave: fn(Member)) {
+            model(move || {
+                let word = Arc::new((AtomicU32::new(0), AtomicU32::new(0)));
+                let sleep = |(news, there): &(AtomicU32, AtomicU32)| {
+                    let (epoch_seen, seen) =
+                        (epoch().load(Ordering::Acquire), news.load(Ordering::Acquire));
+                    let is_there = there.load(Ordering::Acquire) != 0;
+                    if !is_there {
+                        let watches =
+                            [Watch::shared(news, seen), Watch::shared(epoch(), epoch_seen)];
+                        wait(&watches, &Deadline::NEVER);
+                    }
+                    is_there
+                };
+                let (taken, left) = (Arc::clone(&word), Arc::clone(&word));
+                let leaver = thread::spawn(move || {
+                    let member = enter(1);
+                    sleep(&left);
+                    leave(member);
+                });
+                let taker = thread::spawn(move || while !sleep(&taken) {});
+                word.1.store(1, Ordering::Release);
+                word.0.fetch_add(1, Ordering::AcqRel);
+                wake_one(&word.0, false);
+                taker.join().unwrap();
+                // The one who waits for more than there was.
+                word.0.fetch_add(1, Ordering::AcqRel);
+                wake_all(&word.0, false);
+                leaver.join().unwrap();
+            });
+        }
+
+        #[test]
+        fn who_leaves_takes_no_wake_up_along() {
+            one_takes_and_one_leaves(|_| leave());
+        }
+
+        /// The control: a leave that tells nobody.
+        #[test]
+        #[should_panic(expected = "deadlock")]
+        fn who_leaves_without_a_word_takes_a_wake_up_along() {
+            one_takes_and_one_leaves(|member| TABLE.vacate(member));
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The family as a process sees it.
 
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::AtomicBool; // tidy: raw atomic: private to this process
 
-use crate::sync::atomic::AtomicU32;
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::wait::Watch;
 
 use super::error::FamilyError;
 use super::identity;
@@ -167,7 +169,9 @@ pub fn join(invitation: Invitation) -> Result<Member, FamilyError> {
     identity::install(Box::new(session), before).map(Session::member)
 }
 
-/// Ends this process' membership cleanly: it says that it holds nothing, its slot is free, and nobody is woken.
+/// Ends this process' membership cleanly: it says that it holds nothing, and its slot is free. Nobody is woken, unless a thread
+/// of this process has ever slept on something shared: that one may have used up a wake-up that was meant for one of several,
+/// so all look again, as after a death.
 ///
 /// The caller answers for it that no thread of this process holds or waits for anything shared; what is held all the same
 /// is taken for a dead owner's. It blocks until the root's watcher has answered. A process that ends without it is taken
@@ -179,6 +183,22 @@ pub fn join(invitation: Invitation) -> Result<Member, FamilyError> {
 /// and [`RootGone`](FamilyError::RootGone) where there is no membership to end.
 pub fn leave() -> Result<(), FamilyError> {
     my_session()?.leave()
+}
+
+/// Whether a thread of this process has ever slept beside the death epoch. A forked process may start with its parent's
+/// answer, which costs one needless announcement.
+static HAS_SLEPT: AtomicBool = AtomicBool::new(false);
+
+/// Notes that this thread is about to sleep on these words.
+pub(crate) fn note_sleep(words: &[Watch<'_>]) {
+    let epoch = epoch();
+    if words.len() > 1 && words.iter().any(|watch| std::ptr::eq(watch.word(), epoch)) {
+        HAS_SLEPT.store(true, Ordering::Relaxed);
+    }
+}
+
+pub(super) fn has_slept() -> bool {
+    HAS_SLEPT.load(Ordering::Relaxed)
 }
 
 /// Makes a process that a bare `fork` has made of a member a member itself.

@@ -11,6 +11,7 @@ use super::invitation::Invitation;
 use super::kernel;
 use super::member::Member;
 use super::packet::{self, Arrival, Fds, Packet};
+use super::process;
 use super::roster::Roster;
 use super::table::{self, Table};
 use crate::segment::Segment;
@@ -188,6 +189,10 @@ impl Session {
             return Err(FamilyError::RootStays { pid: std::process::id() });
         };
         self.ends(LEFT);
+        if process::has_slept() {
+            // A wake-up that one of its threads may have used up is passed on to all, in case it was for one of them.
+            self.table().announce();
+        }
         self.noting_root(line.ask(Packet::Leave, &[])).map(drop)
     }
 

@@ -141,6 +141,22 @@ fn a_clean_leave_frees_the_slot_and_wakes_nobody() {
     assert!((1..=2).contains(&root.epoch()), "{}", root.epoch());
 }
 
+/// It may have used up a wake-up that was meant for one of several.
+#[test]
+fn who_has_slept_has_all_look_again_when_it_leaves() {
+    let root = Actor::start();
+    let (child, _) = root.child();
+    let (victim, victims) = root.child();
+    assert_eq!(child.ask("crowd 4"), "done");
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    victim.kill();
+    assert_eq!(child.ask("woken"), "4");
+    root.sees_death_of(victims);
+    let before = root.epoch();
+    assert_eq!(child.ask("leave"), "done");
+    assert_eq!(root.epoch(), before + 1);
+}
+
 #[test]
 fn who_has_left_can_be_invited_again() {
     let root = Actor::start();
