@@ -1,9 +1,10 @@
 //! Memory that the director and all actors of a scene share because they are forks of one process, and its fingerprint.
 
 use std::ops::Deref;
+use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
 
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 /// A value that forked processes share: `MAP_SHARED`, at one address in all of them.
 ///
@@ -53,6 +54,42 @@ impl<T: Sync> Drop for ForkShared<T> {
     fn drop(&mut self) {
         // SAFETY: V1; the borrow rules end every `&T` of this process before.
         let unmapped = unsafe { munmap(self.value.as_ptr().cast(), self.len) };
+        debug_assert!(unmapped.is_ok(), "a mapping of one's own can be unmapped");
+    }
+}
+
+/// Memory behind a descriptor, mapped to be looked at.
+///
+/// * **M1** The `len` bytes at `at` are mapped from construction to drop.
+#[derive(Debug)]
+pub(crate) struct Window {
+    at: NonNull<u8>,
+    len: usize,
+}
+
+impl Window {
+    /// All of it, or nothing if the descriptor is one of a socket.
+    pub(crate) fn open(fd: &OwnedFd) -> std::io::Result<Option<Self>> {
+        let len = usize::try_from(rustix::fs::fstat(fd)?.st_size).map_err(std::io::Error::other)?;
+        if len == 0 {
+            return Ok(None);
+        }
+        // SAFETY: without MAP_FIXED the kernel picks an address at which nothing is mapped.
+        let base = unsafe { mmap(ptr::null_mut(), len, ProtFlags::READ, MapFlags::SHARED, fd, 0) }?;
+        let at = NonNull::new(base.cast())
+            .ok_or_else(|| std::io::Error::other("mapped at address zero"))?;
+        Ok(Some(Self { at, len }))
+    }
+
+    pub(crate) fn view(&self) -> View {
+        View { at: self.at.as_ptr().cast_const(), len: self.len }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        // SAFETY: M1; views are not used for longer than the scene that has the window.
+        let unmapped = unsafe { munmap(self.at.as_ptr().cast(), self.len) };
         debug_assert!(unmapped.is_ok(), "a mapping of one's own can be unmapped");
     }
 }

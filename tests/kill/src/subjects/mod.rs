@@ -8,8 +8,10 @@ mod link;
 mod mutex;
 mod once;
 mod outbox;
+mod packed;
 mod pair;
 mod pipe;
+mod queue;
 mod ring;
 mod rwlock;
 mod seeded;
@@ -83,6 +85,7 @@ pub(crate) fn all() -> Vec<Case> {
         link::cases,
         outbox::cases,
         pipe::cases,
+        queue::cases,
         mutex::cases,
         rwlock::cases,
         semaphore::cases,

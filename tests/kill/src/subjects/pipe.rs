@@ -8,20 +8,18 @@ mod send;
 mod take;
 mod travel;
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use procession_channel::pipe::{self, Receiver, RecvError, Sender};
 use procession_channel::ring::{Memory, Ring};
-use procession_channel::{Fd, Message, codec};
+use procession_channel::{Fd, Message};
 use procession_shm::sync::atomic::Ordering;
-use procession_shm::transfer::{Trust, receive_scope, send_scope};
 use procession_shm::{Segment, page_size};
 
+use super::packed::Packed;
 use crate::memory::View;
 use crate::scene::Case;
 
@@ -32,48 +30,10 @@ pub(super) fn cases() -> Vec<Case> {
     [send::cases(), take::cases(), travel::cases()].into_iter().flatten().collect()
 }
 
-/// An end as it lies in a message: whoever unpacks it has it.
-struct Packed<E> {
-    bytes: Vec<u8>,
-    fds: RefCell<Vec<OwnedFd>>,
-    _end: PhantomData<fn() -> E>,
-}
-
-impl<E: Message> Packed<E> {
-    fn new(end: &E) -> io::Result<Self> {
-        let mut bytes = Vec::new();
-        let ((), outgoing) = send_scope(|| codec::encode(end, &mut bytes))
-            .map_err(|unsent| io::Error::other(unsent.error))?;
-        let fds =
-            outgoing.descriptors().map(|fd| fd.try_clone_to_owned()).collect::<Result<_, _>>()?;
-        outgoing.commit();
-        Ok(Self { bytes, fds: RefCell::new(fds), _end: PhantomData })
-    }
-
-    /// The same end once more, for an heir.
-    fn duplicate(&self) -> io::Result<Self> {
-        let fds = self.fds.borrow().iter().map(OwnedFd::try_clone).collect::<Result<_, _>>()?;
-        Ok(Self { bytes: self.bytes.clone(), fds: RefCell::new(fds), _end: PhantomData })
-    }
-
-    fn unpack(&self) -> Result<E, String> {
-        let decode = || codec::decode(&self.bytes, &codec::Limits::DEFAULT);
-        let received = receive_scope(self.fds.take(), Trust::Trusting, decode);
-        received.value.map_err(|error| error.to_string())
-    }
-
-    /// This process has nothing to do with the end.
-    fn give_up(&self) {
-        self.fds.take();
-    }
-
-    /// The memory of the pipe, for the director, who only looks.
-    fn ring(&self) -> io::Result<Ring> {
-        let fds = self.fds.borrow();
-        let memory = fds.first().ok_or_else(|| io::Error::other("an end without memory"))?;
-        let segment = Segment::from_fd(memory.try_clone()?, page_size() + CAPACITY);
-        Ring::over(&segment.map_err(io::Error::other)?).map_err(io::Error::other)
-    }
+/// The memory of a pipe, for somebody who only looks.
+fn ring<E: Message>(end: &Packed<E>) -> io::Result<Ring> {
+    let segment = Segment::from_fd(end.memory()?, page_size() + CAPACITY);
+    Ring::over(&segment.map_err(io::Error::other)?).map_err(io::Error::other)
 }
 
 /// A pipe whose two ends are for other processes.
@@ -91,7 +51,7 @@ impl<T: Message> Ends<T> {
             pipe::builder().capacity(CAPACITY).simplex().map_err(io::Error::other)?;
         send(&sender)?;
         let (sender, receiver) = (Packed::new(&sender)?, Packed::new(&receiver)?);
-        let ring = sender.ring()?;
+        let ring = ring(&sender)?;
         Ok(Self { sender, receiver, ring })
     }
 

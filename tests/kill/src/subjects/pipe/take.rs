@@ -9,8 +9,9 @@ use procession_channel::pipe::{Receiver, SendErrorKind, Sender};
 use procession_channel::ring::Memory;
 use procession_shm::sync::atomic::Ordering;
 
+use super::super::packed::Packed;
 use super::super::{ALONE, NOBODY};
-use super::{Ends, Letter, Packed, check, end_of, letter, warm_up};
+use super::{Ends, Letter, check, end_of, letter, ring, warm_up};
 use crate::actor::{Cue, Role};
 use crate::memory::View;
 use crate::scene::{Case, Ending, Place, Plot, Scene};
@@ -86,7 +87,7 @@ impl HeirScene {
 
     /// If nothing was taken, all must be there, whole.
     fn inherit(&self) -> Result<String, String> {
-        let ring = self.heir.ring().map_err(|error| error.to_string())?;
+        let ring = ring(&self.heir).map_err(|error| error.to_string())?;
         if ring.head().load(Ordering::SeqCst) > 0 {
             return Ok("taken".to_owned());
         }
