@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 const VARIABLE: &str = "PROCESSION_LONG";
 
 /// Packages with such tests, which all are in modules of this name.
-const PACKAGES: &[&str] = &["procession-process"];
+const PACKAGES: &[&str] = &["procession-pool", "procession-process"];
 const EVERY_LONG_TEST: &str = "long::";
 
 pub(crate) fn run(args: &[String]) -> Verdict {

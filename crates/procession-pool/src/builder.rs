@@ -1,13 +1,22 @@
 //! Options of a pool.
 
+use std::any::TypeId;
+use std::sync::Arc;
 use std::time::Duration;
 
-use procession_process::StartMethod;
+use procession_channel::{IntoArg, Message};
+use procession_process::answer::One;
+use procession_process::function::Function;
+use procession_process::link::{Frame, Handles};
+use procession_process::{Limits, Outcome, SpawnError, StartMethod};
 
 use crate::core::call::Options;
-use crate::core::{Config, Core};
-use crate::error::PoolError;
+use crate::core::chunk::CallId;
+use crate::core::errand::{FAREWELL, SETUP};
+use crate::core::{Config, Core, Policy};
+use crate::error::{PoolError, SubmitError};
 use crate::pool::Pool;
+use crate::run::encode_for_all;
 
 /// How many bytes each of a worker's two rings holds.
 const RING_LEN: usize = 256 << 10;
@@ -29,6 +38,8 @@ const RESULT_LEN_MAX: usize = 1 << 30;
 #[must_use = "a builder does nothing until `build`"]
 pub struct PoolBuilder {
     config: Config,
+    /// The first thing that cannot be as it was asked for.
+    refused: Option<PoolError>,
 }
 
 impl PoolBuilder {
@@ -44,7 +55,11 @@ impl PoolBuilder {
                 trusting: false,
                 start_method: StartMethod::Spawn,
                 preload: None,
+                limits: Limits::new(),
+                initializer: None,
+                policy: Policy::default(),
             },
+            refused: None,
         }
     }
 
@@ -94,6 +109,148 @@ impl PoolBuilder {
         self
     }
 
+    /// What each worker runs before its first item: load a model, open a connection, warm a cache. What it makes is kept in a
+    /// `static` or a `thread_local!`, where the items find it. Its value is discarded.
+    ///
+    /// It runs in each worker that is started, also in those that replace others. If it returns an error or panics, or its worker
+    /// dies, another worker is started; after 4 failures in a row the pool is [`PoolError::Init`] and everything that waits ends
+    /// with [`TaskError::Broken`](crate::TaskError::Broken). [`build`](Self::build) does not wait for it.
+    ///
+    /// ```
+    /// use std::sync::OnceLock;
+    /// use procession_pool::Pool;
+    ///
+    /// static MODEL: OnceLock<Vec<u64>> = OnceLock::new();
+    ///
+    /// fn load() { MODEL.set((0..100).map(|n| n * n).collect()).unwrap(); }
+    /// fn look_up(n: usize) -> u64 { MODEL.get().unwrap()[n] }
+    ///
+    /// let pool = Pool::builder().workers(2).initializer(load).build()?;
+    /// assert_eq!(pool.map(look_up, [3, 5])?, [9, 25]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn initializer<R, K>(self, function: fn() -> R) -> Self
+    where
+        R: Outcome<K>,
+        K: 'static,
+    {
+        let function = Function::nullary::<One<K>, R>(function);
+        self.with_initializer(function, |_| Ok(Handles::default()))
+    }
+
+    /// As [`initializer`](Self::initializer), for a function of an argument, which is encoded once and decoded by each worker.
+    /// It may hold handles, but none that can have only one owner.
+    ///
+    /// ```
+    /// use std::sync::OnceLock;
+    /// use procession_pool::Pool;
+    ///
+    /// static NAME: OnceLock<String> = OnceLock::new();
+    ///
+    /// let pool = Pool::builder().workers(2).initializer_with(|name: String| NAME.set(name).unwrap(), "you").build()?;
+    /// assert_eq!(pool.apply(|greeting: String| greeting + " " + NAME.get().unwrap(), "hello")?, "hello you");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn initializer_with<A, X, R, K>(self, function: fn(A) -> R, argument: X) -> Self
+    where
+        A: Message,
+        X: IntoArg<A>,
+        R: Outcome<K>,
+        K: 'static,
+    {
+        let function = Function::unary::<One<K>, A, R>(function);
+        self.with_initializer(function, |out| encode_for_all::<A, X>(&argument, out))
+    }
+
+    fn with_initializer(
+        mut self,
+        function: Result<Function, SpawnError>,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<Handles, SubmitError>,
+    ) -> Self {
+        match errand(function, SETUP, encode) {
+            Ok(frame) => self.config.initializer = Some(Arc::new(frame)),
+            Err(error) => self.refused = self.refused.or(Some(error)),
+        }
+        self
+    }
+
+    /// What each worker runs after its last item, before it leaves: flush a file, return what was gathered. Its values are
+    /// collected by [`Pool::exit_values`].
+    ///
+    /// It runs when the pool is joined or dropped and when a worker is let go ([`max_tasks_per_worker`](Self::max_tasks_per_worker)
+    /// and the like); not in a worker that dies, is killed, or is killed by [`terminate`](Pool::terminate). A worker that takes
+    /// longer than a minute for it is killed.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use procession_pool::Pool;
+    ///
+    /// static SUM: AtomicU64 = AtomicU64::new(0);
+    ///
+    /// let pool = Pool::builder().workers(2).exit_hook(|| SUM.load(Ordering::Relaxed)).build()?;
+    /// pool.for_each(|n: u64| SUM.fetch_add(n, Ordering::Relaxed), 0..100)?;
+    /// pool.join();
+    /// let sums: Vec<u64> = pool.exit_values().into_iter().collect::<Result<_, _>>()?;
+    /// assert_eq!(sums.iter().sum::<u64>(), 4950);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn exit_hook<R, K>(mut self, function: fn() -> R) -> Self
+    where
+        R: Outcome<K>,
+        K: 'static,
+    {
+        let function = Function::nullary::<One<K>, R>(function);
+        match errand(function, FAREWELL, |_| Ok(Handles::default())) {
+            Ok(frame) => self.config.policy.exit_hook = Some(Arc::new(frame)),
+            Err(error) => self.refused = self.refused.or(Some(error)),
+        }
+        self.config.policy.exit_type = Some(TypeId::of::<R::Ok>());
+        self
+    }
+
+    /// After how many items, at least 1, a worker is replaced by a fresh one: against leaks in the code that it runs. Every item
+    /// counts, however many travel together. A worker is replaced between two items, never in one. By default it never is.
+    pub fn max_tasks_per_worker(mut self, tasks: u64) -> Self {
+        self.config.policy.max_tasks = Some(tasks.max(1));
+        self.config.policy.lets_workers_go = true;
+        self
+    }
+
+    /// How many bytes of memory a worker may have in use (resident, as `ps` shows it) before it is replaced by a fresh one.
+    ///
+    /// It is looked at whenever a worker has finished what travelled together ([`Job::chunk`](crate::Job::chunk)), and what it has not begun
+    /// then goes to others; so no item is lost, and an item may grow beyond it. For a limit that holds at any moment and costs
+    /// the item, use [`limits`](Self::limits). Looking costs some microseconds. By default there is no limit.
+    pub fn max_memory_per_worker(mut self, bytes: u64) -> Self {
+        self.config.policy.max_memory_bytes = Some(bytes);
+        self.config.policy.lets_workers_go = true;
+        self
+    }
+
+    /// For how long a worker may have nothing to do before it is let go. Another one is started in its place when there is
+    /// something to do. By default workers stay.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.config.policy.idle_timeout = Some(timeout);
+        self.config.policy.lets_workers_go = true;
+        self
+    }
+
+    /// How many workers may die within a time. One more is the end of the pool: [`PoolError::TooManyRestarts`], and everything
+    /// that waits ends with [`TaskError::Broken`](crate::TaskError::Broken). Against items that kill one worker after the other
+    /// without anybody noticing. By default there is no limit.
+    ///
+    /// Workers that the pool itself ends, for a timeout or a cancelled task, do not count.
+    pub fn restart_intensity(mut self, deaths: u32, within: Duration) -> Self {
+        self.config.policy.intensity = Some((deaths, within));
+        self
+    }
+
+    /// What each worker may use of the machine. By default as much as this process.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
     /// How workers come into being, by default [`StartMethod::Spawn`]. With [`StartMethod::Zygote`] they are forked, which makes
     /// new ones cheap and lets all of them find what [`preload`](Self::preload) has left behind; should the zygote be killed, all
     /// of them die, and each costs the item that it was on. [`StartMethod::Inline`] is no way to have workers:
@@ -115,8 +272,23 @@ impl PoolBuilder {
     ///
     /// # Errors
     ///
-    /// [`PoolError::NoWorkers`], [`PoolError::Spawn`], [`PoolError::Memory`]. No worker is left behind then.
+    /// [`PoolError::NoWorkers`], [`PoolError::Spawn`], [`PoolError::Memory`], and [`PoolError::Argument`] when that of the
+    /// initializer cannot be sent. No worker is left behind then.
     pub fn build(self) -> Result<Pool, PoolError> {
-        Ok(Pool::start(Core::new(self.config)?))
+        match self.refused {
+            Some(error) => Err(error),
+            None => Ok(Pool::start(Core::new(self.config)?)),
+        }
     }
+}
+
+/// What a worker is to run besides items.
+fn errand(
+    function: Result<Function, SpawnError>,
+    call: CallId,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<Handles, SubmitError>,
+) -> Result<Frame, PoolError> {
+    let mut frame = Frame::call(function?, call);
+    let alone = frame.push(encode).map_err(|error| PoolError::Argument(Arc::new(error)))?;
+    Ok(alone.unwrap_or_else(|| frame.sealed()))
 }

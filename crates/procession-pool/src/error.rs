@@ -242,14 +242,21 @@ pub enum PoolError {
     /// There is no shared memory for a worker.
     #[error("no shared memory for a worker: {0}")]
     Memory(#[from] SegmentError),
-    /// Workers were started and died before they were ready, again and again.
-    #[error(
-        "{starts} workers in a row died before they were ready, the last one (process {pid}): {exit}; look at what runs before `main` (constructors, statics) and at the limits of this process"
-    )]
+    /// The initializer failed in several workers in a row: it returned an error, panicked, or its worker died.
+    #[error("the initializer of the workers failed again and again, the last time: {0}")]
+    Init(#[source] Box<TaskError>),
+    /// The argument of the initializer cannot be sent.
+    #[error("the argument of the initializer cannot be sent: {0}")]
+    Argument(#[source] Arc<SubmitError>),
+    /// Workers were started and died before they were ready, again and again, or more of them died than
+    /// [`restart_intensity`](crate::PoolBuilder::restart_intensity) allows.
+    #[error("{}", too_many_restarts(*starts, *within, *pid, *exit))]
     #[non_exhaustive]
     TooManyRestarts {
-        /// How many in a row.
+        /// How many died.
         starts: u32,
+        /// Within which time that is too many; `None` if they died in a row before they were ready.
+        within: Option<Duration>,
         /// The last one.
         pid: u32,
         /// How it ended.
@@ -265,6 +272,17 @@ pub enum PoolError {
         /// The process that made the pool.
         owner: u32,
     },
+}
+
+fn too_many_restarts(starts: u32, within: Option<Duration>, pid: u32, exit: Exit) -> String {
+    match within {
+        Some(within) => format!(
+            "{starts} workers died within {within:?}, the last one (process {pid}): {exit}; look at what the items do, or raise `restart_intensity` of the builder"
+        ),
+        None => format!(
+            "{starts} workers in a row died before they were ready, the last one (process {pid}): {exit}; look at what runs before `main` (constructors, statics) and at the limits of this process"
+        ),
+    }
 }
 
 /// Why a task was not submitted.

@@ -30,6 +30,7 @@ mod builder;
 mod core;
 mod error;
 mod imap;
+mod insights;
 mod job;
 mod parcel;
 mod pool;
@@ -42,6 +43,7 @@ pub use error::{Attempts, Panic, PoolError, SubmitError, TaskError};
 pub use imap::Imap;
 #[cfg(feature = "stream")]
 pub use imap::ImapStream;
+pub use insights::{Cause, Insights, Share, SlowItem};
 pub use job::Job;
 pub use pool::Pool;
 pub use task::{Canceller, Task};

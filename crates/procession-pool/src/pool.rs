@@ -1,5 +1,6 @@
 //! The pool's handle: its verbs without options, and its end.
 
+use std::any::{TypeId, type_name};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -12,8 +13,9 @@ use crate::builder::PoolBuilder;
 use crate::core::Core;
 use crate::error::{PoolError, SubmitError, TaskError};
 use crate::imap::Imap;
+use crate::insights::Insights;
 use crate::job::Job;
-use crate::task::Task;
+use crate::task::{self, Task};
 
 /// Worker processes that run functions of this program.
 ///
@@ -367,6 +369,36 @@ impl Pool {
         K: 'static,
     {
         self.job().map_async(function, items)
+    }
+
+    /// What the [exit hook](PoolBuilder::exit_hook) has returned in the workers that have left since this was called last, in
+    /// the order in which they left; after [`join`](Self::join), in all of them. Does not block.
+    ///
+    /// An error takes the place of a value that there is none of: the hook returned an error, panicked, or its worker died in it.
+    ///
+    /// # Panics
+    ///
+    /// When `R` is not what the hook returns.
+    pub fn exit_values<R: Message>(&self) -> Vec<Result<R, TaskError>> {
+        let config = &self.core.config;
+        let is_other = config.policy.exit_type.is_some_and(|hook| hook != TypeId::of::<R>());
+        assert!(!is_other, "the exit hook of this pool does not return `{}`", type_name::<R>());
+        if self.core.disowned().is_some() {
+            return Vec::new();
+        }
+        let deliveries = self.core.with(|state| std::mem::take(&mut state.exit_values));
+        let one = |delivery| task::only::<R>(vec![delivery], config.trust());
+        deliveries.into_iter().map(one).collect()
+    }
+
+    /// What the pool has done so far and where the time went, for each worker and in all. May be called at any time; does not
+    /// block.
+    pub fn insights(&self) -> Insights {
+        if self.core.disowned().is_none() {
+            self.core.poll();
+            return self.core.with(|state| state.insights());
+        }
+        Insights::default()
     }
 
     /// Takes no more tasks. Those that were submitted go on; streams that are being read end with [`TaskError::Closed`] after

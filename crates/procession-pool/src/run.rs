@@ -41,10 +41,22 @@ pub(crate) fn encode_one<T, X: IntoArg<T>>(
 pub(crate) fn encode_shared<C: Message>(context: &C) -> Result<SharedValue, SubmitError> {
     let mut bytes = Vec::new();
     let outgoing = gather(|| Ok(encode(context, &mut bytes)?))?;
+    Ok(SharedValue { bytes, handles: for_all(outgoing)? })
+}
+
+/// Encodes an argument that each worker gets.
+pub(crate) fn encode_for_all<T, X: IntoArg<T>>(
+    argument: &X,
+    out: &mut Vec<u8>,
+) -> Result<Handles, SubmitError> {
+    for_all(gather(|| Ok(argument.encode_arg(out, &Limits::DEFAULT)?))?)
+}
+
+fn for_all(outgoing: Outgoing) -> Result<Handles, SubmitError> {
     if outgoing.is_moving() {
         return Err(SubmitError::SharedMove);
     }
-    Ok(SharedValue { bytes, handles: Handles::take(outgoing)? })
+    Ok(Handles::take(outgoing)?)
 }
 
 /// Encodes two arguments: the length of the first as a u32, the first, the second.

@@ -79,9 +79,15 @@ impl Trouble {
     }
 }
 
-/// Runs a function of one argument.
+/// Runs a function of one argument, or of none.
 #[derive(Debug)]
 pub struct One<K>(PhantomData<K>);
+
+impl<R: Outcome<K>, K: 'static> Task<fn() -> R> for One<K> {
+    fn run(function: fn() -> R, work: &mut Work<'_>) -> u8 {
+        finish(&mut work.reply, function)
+    }
+}
 
 impl<A: Message, R: Outcome<K>, K: 'static> Task<fn(A) -> R> for One<K> {
     fn run(function: fn(A) -> R, work: &mut Work<'_>) -> u8 {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use crate::exit::Exit;
 use crate::exit_cell::ExitCell;
 use crate::grip::{Grip, ends_within};
+use crate::usage::Usage;
 use procession_shm::{KeptWord, Waitable, Watch, fork};
 
 /// A started process.
@@ -32,6 +33,8 @@ pub(crate) struct Record {
     generation: u64,
     grip: Grip,
     exit: ExitCell,
+    /// Set before `exit` if it is known.
+    usage: OnceLock<Usage>,
     /// Whom to wake once `exit` is set. It is looked at with the lock held, and the lock is taken after it was set, so that
     /// either the poll sees the exit or `finish` the waker.
     waker: Mutex<Option<Waker>>,
@@ -59,6 +62,13 @@ impl Child {
     #[must_use]
     pub fn exit(&self) -> Option<Exit> {
         self.record.exit.get()
+    }
+
+    /// What the process has used of the machine, once its end has been noticed. `None` before that, and where only its
+    /// parent knows, which may be a zygote or a host program that reaps all children. Does not block.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.record.usage.get().copied()
     }
 
     /// Whether the process still runs. Does not block.
@@ -183,11 +193,25 @@ impl Waitable for Child {
 
 impl Record {
     pub(crate) fn new(pid: u32, generation: u64, grip: Grip) -> Self {
-        Self { pid, generation, grip, exit: ExitCell::new(), waker: Mutex::default() }
+        Self {
+            pid,
+            generation,
+            grip,
+            exit: ExitCell::new(),
+            usage: OnceLock::new(),
+            waker: Mutex::default(),
+        }
     }
 
     pub(crate) fn grip(&self) -> &Grip {
         &self.grip
+    }
+
+    /// What the process has used, before it is told that it has ended.
+    pub(crate) fn note_usage(&self, usage: Option<Usage>) {
+        if let Some(usage) = usage {
+            self.usage.get_or_init(|| usage);
+        }
     }
 
     /// Publishes how the process ended and wakes all that wait for it.

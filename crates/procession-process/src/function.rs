@@ -151,6 +151,25 @@ impl Function {
         Self::new(entry::<T, A, R>, function as usize)
     }
 
+    /// A function without arguments, run by `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::NotRestartable`] when the function is not part of the main program.
+    pub fn nullary<T, R>(function: fn() -> R) -> Result<Self, SpawnError>
+    where
+        T: Task<fn() -> R>,
+        R: 'static,
+    {
+        fn entry<T: Task<fn() -> R>, R>(target: usize, work: &mut Work<'_>) -> u8 {
+            let target = std::ptr::with_exposed_provenance::<()>(target);
+            // SAFETY: by F1 the target was taken from a `fn() -> R` together with this very entry.
+            let function = unsafe { mem::transmute::<*const (), fn() -> R>(target) };
+            T::run(function, work)
+        }
+        Self::new(entry::<T, R>, function as usize)
+    }
+
     /// A function of two arguments, run by `T`.
     ///
     /// # Errors

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, pidfd_send_signal,
-    waitid,
+    Pid, PidfdFlags, Signal, WaitId, kill_process, pidfd_open, pidfd_send_signal,
 };
 
 use crate::exit::Exit;
+use crate::usage::{self, Ended};
 
 pub(crate) enum Grip {
     /// Means this process and no other, for ever.
@@ -71,18 +71,18 @@ impl Grip {
 
     /// Collects the status of the process if it has ended; `None` if it has not, or if a debugger
     /// has yet to let it go. Does not block.
-    pub(crate) fn reap(&self) -> Option<Exit> {
+    pub(crate) fn reap(&self) -> Option<Ended> {
         match self {
             Self::Pidfd(pidfd) => {
                 collect(WaitId::PidFd(pidfd.as_fd()), || status_from_kernel(pidfd.as_fd()))
             }
             Self::Number(number) => {
                 let mut number = number.lock().unwrap_or_else(PoisonError::into_inner);
-                let exit = collect(WaitId::Pid(number.pid), || Exit::Unknown);
-                number.reaped |= exit.is_some();
-                exit
+                let ended = collect(WaitId::Pid(number.pid), || Exit::Unknown);
+                number.reaped |= ended.is_some();
+                ended
             }
-            Self::Gone(_) => Some(Exit::Unknown),
+            Self::Gone(_) => Some(Ended { exit: Exit::Unknown, usage: None }),
             Self::Thread => None,
         }
     }
@@ -104,16 +104,10 @@ pub(crate) fn ends_within(notice: BorrowedFd<'_>, timeout: Option<Duration>) -> 
 }
 
 /// `waitid` without blocking; `stolen` answers if somebody else was faster.
-fn collect(id: WaitId<'_>, stolen: impl FnOnce() -> Exit) -> Option<Exit> {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-    match rustix::io::retry_on_intr(|| waitid(id.clone(), options)) {
-        Ok(Some(status)) => Some(match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => Exit::Code(code),
-            (None, Some(signal)) => Exit::Signal(signal),
-            (None, None) => Exit::Unknown,
-        }),
-        Ok(None) => None,
-        Err(_) => Some(stolen()),
+fn collect(id: WaitId<'_>, stolen: impl FnOnce() -> Exit) -> Option<Ended> {
+    match usage::collect(&id) {
+        Ok(ended) => ended,
+        Err(_) => Some(Ended { exit: stolen(), usage: None }),
     }
 }
 

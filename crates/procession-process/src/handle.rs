@@ -229,7 +229,8 @@ impl Relative {
     fn wait(&self, timeout: Option<Duration>) -> Option<Exit> {
         let ended = self.ends_within(timeout);
         // Nobody but its parent can reap it; what this asks is what the kernel remembers.
-        ended.then(|| self.grip.as_ref().and_then(Grip::reap).unwrap_or(Exit::Unknown))
+        let reap = || self.grip.as_ref().and_then(Grip::reap).map_or(Exit::Unknown, |end| end.exit);
+        ended.then(reap)
     }
 
     /// One that cannot be watched is the parent or this process itself, which do not end before this one.

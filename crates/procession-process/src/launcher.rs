@@ -245,6 +245,12 @@ impl Launcher {
         self
     }
 
+    /// What the child may use of the machine. Default: as much as this process.
+    pub fn limits(mut self, limits: crate::Limits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
     /// The sandbox that the child puts around itself before it calls its function. Default: none.
     #[cfg(feature = "sandbox")]
     pub fn sandbox(mut self, sandbox: crate::Sandbox) -> Self {

@@ -107,6 +107,7 @@ mod stderr;
 mod stdio;
 #[doc(hidden)]
 pub mod sugar;
+mod usage;
 mod zygote;
 
 #[doc(hidden)]
@@ -131,6 +132,7 @@ pub use sandbox::Sandbox;
 pub use serve::serve;
 pub use start_method::StartMethod;
 pub use stdio::Stdio;
+pub use usage::Usage;
 
 /// The example of the README is compiled with the others.
 #[cfg(doctest)]

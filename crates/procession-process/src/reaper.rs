@@ -25,6 +25,7 @@ use crate::exit::Exit;
 use crate::grip::{Grip, ends_within};
 use crate::launcher::OnExit;
 use crate::offices;
+use crate::usage::Ended;
 use crate::zygote::Line;
 
 pub(crate) struct Reaper {
@@ -184,8 +185,10 @@ impl Watched {
 
     /// Gives itself back if the process cannot be reaped yet.
     fn reap(self) -> Option<Self> {
-        match self.told.or_else(|| self.record.grip().reap()) {
-            Some(exit) => {
+        let told = self.told.map(|exit| Ended { exit, usage: None });
+        match told.or_else(|| self.record.grip().reap()) {
+            Some(Ended { exit, usage }) => {
+                self.record.note_usage(usage);
                 self.finish(exit);
                 None
             }

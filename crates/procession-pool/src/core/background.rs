@@ -5,16 +5,19 @@
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use procession_shm::Deadline;
 
 use super::Core;
-use super::state::{Driver, State};
+use super::state::{Driver, State, until};
 use crate::error::PoolError;
 
 /// How often it looks in while there is something that somebody must see to.
 const LOOK: Duration = Duration::from_millis(1);
+
+/// How often it looks after a worker that is on its way out.
+const LOOK_AT_LEAVERS: Duration = Duration::from_millis(20);
 
 /// How many times it looks in with nothing to see to before it rests until it is called.
 const LOOKS_BEFORE_REST: u32 = 50;
@@ -88,12 +91,40 @@ impl Core {
         state
     }
 
-    fn rest<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn rest<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.background_rests = true;
         while state.background_rests && !state.retiring {
-            state = self.duty.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = match state.rest_alarm() {
+                Some(alarm) => self.rest_until(state, alarm),
+                None => self.duty.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
         }
         state.background_rests = false;
         state
+    }
+
+    /// Rests until it is called, or sends home who has been idle for too long.
+    fn rest_until<'a>(
+        self: &'a Arc<Self>,
+        state: MutexGuard<'a, State>,
+        alarm: Instant,
+    ) -> MutexGuard<'a, State> {
+        let waited = self.duty.wait_timeout(state, until(alarm));
+        let (state, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        if !result.timed_out() {
+            return state;
+        }
+        let state = self.turn(state);
+        self.unlock(state);
+        self.lock()
+    }
+}
+
+impl State {
+    /// When something has to be looked at though nobody uses the pool: only where workers are let go that have nothing to do.
+    fn rest_alarm(&self) -> Option<Instant> {
+        self.policy.idle_timeout?;
+        let leavers = self.has_leavers().then(|| Instant::now() + LOOK_AT_LEAVERS);
+        self.idle_alarm().into_iter().chain(leavers).min()
     }
 }

@@ -36,15 +36,7 @@ pub(crate) struct Chunk {
 
 impl Chunk {
     pub(crate) fn new(call: CallId, first: usize, frame: Frame) -> Self {
-        Self {
-            call,
-            first,
-            done: 0,
-            frame: Arc::new(frame),
-            end: 0,
-            bereaved: 0,
-            attempts: Vec::new(),
-        }
+        Self { call, first, ..Self::of_errand(call, Arc::new(frame)) }
     }
 
     /// Whether it has handles.
@@ -56,6 +48,11 @@ impl Chunk {
     /// Whether it must go to one worker only: a handle in it can have only one owner.
     pub(crate) fn is_moved(&self) -> bool {
         self.frame.handles().is_moved()
+    }
+
+    /// An errand, whose frame all workers share.
+    pub(crate) fn of_errand(call: CallId, frame: Arc<Frame>) -> Self {
+        Self { call, first: 0, done: 0, frame, end: 0, bereaved: 0, attempts: Vec::new() }
     }
 
     /// How many items have no outcome yet.

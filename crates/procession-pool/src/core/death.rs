@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use procession_process::Exit;
 
 use super::chunk::Chunk;
+use super::errand;
 use super::lane::{Lane, Sentence};
 use super::state::{State, Unseen};
 use crate::error::{Attempts, PoolError, TaskError};
 
 /// Workers in a row that may die before they are ready.
-const FAILED_STARTS_MAX: u32 = 4;
+pub(super) const FAILED_STARTS_MAX: u32 = 4;
 
 /// Workers in a row that may die with the same item first in line and not begun, before the item is held responsible: it may be
 /// what kills them while they take it in.
@@ -42,12 +43,14 @@ impl State {
         self.receive_from(death.index);
         let Some(mut lane) = self.lanes[death.index].take() else { return };
         if !self.retiring {
-            self.staffing.vacancies.push(death.index);
+            self.leave_place(death.index, &lane);
         }
+        self.write_down(death.index, &lane, death.exit);
         self.settle_in_flight(&mut lane, death.exit);
         if !lane.ready && !self.retiring {
             self.count_failed_start(lane.child.pid(), death.exit);
         }
+        self.count_death(&lane, death.exit);
     }
 
     /// Gives a place to a worker, which may have died meanwhile.
@@ -66,6 +69,10 @@ impl State {
         // The word of a worker that has written nonsense is not taken for it: what it was on may have run.
         let has_begun = lane.begun() > 0 || !lane.is_credible();
         let mut chunks = std::mem::take(&mut lane.in_flight);
+        if !has_begun {
+            // Each worker has errands of its own.
+            chunks.retain(|chunk| !errand::is_one(chunk.call));
+        }
         if let Some(first) = chunks.front_mut() {
             first.bereaved += u32::from(!has_begun);
         }
@@ -92,7 +99,8 @@ impl State {
         self.staffing.failures += 1;
         let starts = self.staffing.failures;
         if starts >= FAILED_STARTS_MAX {
-            return self.break_down(PoolError::TooManyRestarts { starts, pid, exit });
+            let within = None;
+            return self.break_down(PoolError::TooManyRestarts { starts, within, pid, exit });
         }
         self.delay_start();
     }
@@ -110,6 +118,7 @@ impl State {
             let Some(alarm) = self.alarm_of(lane) else { continue };
             if alarm <= Instant::now() {
                 match self.timeout_of(lane) {
+                    _ if lane.leaving.is_some() => self.condemn(index, Sentence::Lingering),
                     Some(after) => self.stop(index, Sentence::TimedOut(after)),
                     None => self.condemn(index, Sentence::NeverReady),
                 }
@@ -121,6 +130,9 @@ impl State {
     pub(crate) fn alarm_of(&self, lane: &Lane) -> Option<Instant> {
         if lane.sentence.is_some() {
             return None;
+        }
+        if let Some(since) = lane.leaving {
+            return Some(since + self.policy.farewell());
         }
         if !lane.ready {
             return Some(lane.hired + START_TIMEOUT);
@@ -143,6 +155,10 @@ fn reason(lane: &Lane, chunk: &Chunk, exit: Exit) -> TaskError {
             TaskError::TimedOut { item, pid, after, attempts }
         }
         Some(Sentence::Cancelled) if is_meant => TaskError::Cancelled { item },
+        Some(Sentence::Lingering) if is_meant => {
+            let after = lane.leaving.map_or(Duration::ZERO, |since| since.elapsed());
+            TaskError::TimedOut { item, pid, after, attempts }
+        }
         Some(Sentence::Corrupt(error)) => {
             TaskError::Corrupt { item, pid, reason: error.to_string().into(), attempts }
         }

@@ -11,9 +11,9 @@ use procession_shm::family;
 
 use super::Core;
 use super::chunk::Chunk;
-use super::lane::{Sentence, Ungiven};
+use super::lane::{Lane, Sentence, Ungiven};
 use super::state::{State, Unseen};
-use crate::error::TaskError;
+use crate::error::{PoolError, TaskError};
 
 impl Core {
     /// Invites the workers that have to be in the family and are not. The lock is free while the family's root is asked.
@@ -32,6 +32,22 @@ impl Core {
             state.unseen = Unseen::Alarm;
         }
         state
+    }
+}
+
+/// The error of a pool whose initializer needs workers in the family, when there can be none.
+pub(super) fn no_kin(why: &str) -> PoolError {
+    let reason = format!("the worker cannot share locks with this process: {why}").into();
+    PoolError::Init(Box::new(TaskError::Encode { item: 0, reason }))
+}
+
+impl Lane {
+    /// Tells the worker how to get into the family.
+    pub(super) fn be_kin(&mut self, frame: Frame) -> Result<(), Ungiven> {
+        self.send_beside(&frame)?;
+        self.send(Arc::new(frame))?;
+        self.is_kin = true;
+        Ok(())
     }
 }
 
@@ -55,15 +71,10 @@ impl State {
 
     fn invite(&mut self, index: usize, id: u64, frame: Frame) {
         let Some(lane) = self.lane(index).filter(|lane| lane.id == id) else { return };
-        lane.is_kin = true;
-        let sent = lane.send_beside(&frame).and_then(|()| Ok(lane.send(Arc::new(frame))?));
-        match sent {
+        match lane.be_kin(frame) {
             Ok(()) => self.dispatch(),
             Err(Ungiven::Corrupt(error)) => self.condemn(index, Sentence::Corrupt(error)),
-            Err(Ungiven::Unsent(error)) => {
-                lane.is_kin = false;
-                self.give_up_on_kin(&error.to_string());
-            }
+            Err(Ungiven::Unsent(error)) => self.give_up_on_kin(&error.to_string()),
         }
     }
 

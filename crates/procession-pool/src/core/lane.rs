@@ -9,6 +9,7 @@ use procession_process::link::{Frame, LinkError, ParentLink, SharedValue};
 use procession_process::{Child, answer};
 
 use super::chunk::{CallId, Chunk};
+use super::errand;
 use crate::parcel::Budget;
 
 /// How many wake-ups in a row may come with nothing. An honest worker's are one after each chunk at most.
@@ -27,6 +28,10 @@ pub(crate) enum Sentence {
     Nonsense,
     /// It was not ready in time.
     NeverReady,
+    /// Its initializer failed.
+    Unfit,
+    /// It was told to leave and did not.
+    Lingering,
 }
 
 /// Why a worker was not given something.
@@ -80,8 +85,8 @@ pub(crate) struct Lane {
     pub(crate) done: u64,
     /// Since when its current item can have been running at most.
     pub(crate) item_since: Instant,
-    /// The call of the chunks that it has finished since `chunk_since`, and how many items they had.
-    pub(crate) finished: Option<(CallId, usize)>,
+    /// The call of the chunks that it has finished since `chunk_since`, their first item, and how many items they had.
+    pub(crate) finished: Option<(CallId, usize, usize)>,
     /// Since when its current chunk can have been running at most.
     pub(crate) chunk_since: Instant,
     /// When its process was started.
@@ -90,6 +95,20 @@ pub(crate) struct Lane {
     false_alarms: u32,
     /// Calls whose context it was sent.
     pub(crate) contexts: Vec<CallId>,
+    /// How many more items it may be given, if that is limited.
+    pub(crate) quota: Option<u64>,
+    /// It has grown too large and gets nothing more to do.
+    pub(crate) is_bloated: bool,
+    /// It was told to leave, and when.
+    pub(crate) leaving: Option<Instant>,
+    /// When it said hello.
+    pub(crate) ready_since: Option<Instant>,
+    /// How long its initializer took; with none, no time. `None` while it runs.
+    pub(crate) initializing: Option<Duration>,
+    /// How long it took for what it has done.
+    pub(crate) working: Duration,
+    /// How many of the items that it has done were errands.
+    pub(crate) errands_done: u64,
 }
 
 impl Lane {
@@ -119,12 +138,24 @@ impl Lane {
             finished: None,
             chunk_since: now,
             contexts: Vec::new(),
+            quota: None,
+            is_bloated: false,
+            leaving: None,
+            ready_since: None,
+            initializing: Some(Duration::ZERO),
+            working: Duration::ZERO,
+            errands_done: 0,
         }
     }
 
     /// Whether it can be given something to do.
     pub(crate) fn is_available(&self) -> bool {
-        self.ready && self.sentence.is_none()
+        self.ready && self.sentence.is_none() && !self.is_spent() && self.leaving.is_none()
+    }
+
+    /// Whether it has done all that it is allowed to do.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.quota == Some(0) || self.is_bloated
     }
 
     /// The item it is on, as far as is known.
@@ -159,6 +190,23 @@ impl Lane {
         self.false_alarms = 0;
         self.is_slow = false;
         self.item_since = now;
+    }
+
+    /// Bytes of all frames that it was given.
+    pub(crate) fn promised(&self) -> u64 {
+        self.promised
+    }
+
+    /// Takes note that the first of what it was given is done, which took `elapsed`.
+    pub(crate) fn book(&mut self, call: CallId, elapsed: Duration) {
+        if !errand::is_one(call) {
+            self.working += elapsed;
+            return;
+        }
+        self.errands_done += 1;
+        if call == errand::SETUP {
+            self.initializing = Some(elapsed);
+        }
     }
 
     /// Items that it was given and that have no outcome.
@@ -215,6 +263,9 @@ impl Lane {
         let frame = Arc::clone(&chunk.frame);
         self.send(frame)?;
         self.items += chunk.left();
+        if !errand::is_one(chunk.call) {
+            self.quota = self.quota.map(|quota| quota.saturating_sub(chunk.left() as u64));
+        }
         self.in_flight.push_back(Chunk { end: self.promised, ..chunk });
         Ok(())
     }
@@ -272,10 +323,12 @@ impl Lane {
 
     /// Whether items could be taken back from it now.
     pub(crate) fn can_be_revoked(&self) -> bool {
-        self.is_available()
-            && self.outbox.is_empty()
-            && self.items_in_flight() > 1
-            && !self.link.is_revoked()
+        self.is_available() && self.has_more_than_one()
+    }
+
+    /// Whether it has something that may be taken back, whatever it is allowed to do otherwise.
+    pub(crate) fn has_more_than_one(&self) -> bool {
+        self.outbox.is_empty() && self.items_in_flight() > 1 && !self.link.is_revoked()
     }
 
     /// Takes back everything that it has not begun, oldest first.

@@ -1,16 +1,19 @@
 //! The engine of the pool: what it knows ([`state`]), and how it is driven ([`drive`]).
 
 mod background;
+mod books;
 pub(crate) mod call;
 mod cancel;
 pub(crate) mod chunk;
 mod death;
 mod drive;
+pub(crate) mod errand;
 mod kin;
 mod lane;
 mod queue;
 mod receive;
 pub(crate) mod results;
+mod retire;
 mod schedule;
 mod staff;
 mod state;
@@ -19,7 +22,9 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use procession_process::Limits;
 use procession_process::StartMethod;
+use procession_process::link::Frame;
 use procession_shm::fork;
 use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use procession_shm::transfer::Trust;
@@ -27,6 +32,7 @@ use procession_shm::transfer::Trust;
 use call::Options;
 use chunk::{CallId, Chunk, Delivery};
 use death::Death;
+pub(crate) use retire::Policy;
 pub(crate) use state::State;
 use state::{Driver, Notice, Unseen};
 
@@ -48,6 +54,12 @@ pub(crate) struct Config {
     pub(crate) start_method: StartMethod,
     /// What a zygote of workers runs first.
     pub(crate) preload: Option<fn()>,
+    /// What each worker may use of the machine.
+    pub(crate) limits: Limits,
+    /// What each worker runs before all items.
+    pub(crate) initializer: Option<Arc<Frame>>,
+    /// When workers come and go.
+    pub(crate) policy: Policy,
 }
 
 impl Config {
@@ -91,7 +103,7 @@ impl Core {
         let core = Arc::new(Self {
             generation,
             owner: std::process::id(),
-            state: Mutex::new(State::new(config.trusting)),
+            state: Mutex::new(State::new(config.trusting, config.policy.clone())),
             config,
             bell: AtomicU32::new(0),
             deaths: Mutex::default(),
@@ -100,6 +112,9 @@ impl Core {
             cores: procession_process::cpu_count(),
         });
         core.staff_up()?;
+        if core.config.policy.idle_timeout.is_some() {
+            core.ensure_background()?;
+        }
         Ok(core)
     }
 

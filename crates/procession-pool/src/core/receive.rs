@@ -8,6 +8,7 @@ use procession_process::link::{DESCRIPTORS_MAX, HELLO, LinkError, NoHandles, Rec
 use rustix::process::Resource;
 
 use super::chunk::Delivery;
+use super::errand;
 use super::lane::Sentence;
 use super::results::Results;
 use super::state::State;
@@ -118,6 +119,9 @@ impl State {
         if is_last {
             self.finish_chunk(index);
         }
+        if errand::is_one(call) {
+            return self.errand_done(call, delivery(first));
+        }
         self.deliver(call, delivery(first));
     }
 
@@ -160,7 +164,12 @@ impl State {
             return Err(Sentence::Nonsense);
         }
         lane.ready = true;
-        self.staffing.failures = 0;
+        let now = Instant::now();
+        // What it was sent before it was there has not taken any of its time.
+        (lane.ready_since, lane.chunk_since) = (Some(now), now);
+        if lane.in_flight.is_empty() {
+            self.staffing.failures = 0;
+        }
         self.progress += 1;
         Ok(())
     }
@@ -178,6 +187,10 @@ impl State {
         if is_last {
             self.finish_chunk(index);
         }
+        if call == errand::SETUP {
+            // It runs, and is of no use.
+            self.condemn(index, Sentence::Unfit);
+        }
         self.retry_or_fail(call, item, error, earlier, retry);
         Ok(())
     }
@@ -191,7 +204,7 @@ impl State {
         earlier: Vec<TaskError>,
         retry: super::chunk::Chunk,
     ) {
-        let Some(call) = self.calls.get(&id) else { return };
+        let Some(call) = self.calls.get(&id) else { return self.errand_failed(id, error) };
         let tries_left =
             !call.called_off && earlier.len() < call.options.retries as usize && !retry.is_moved();
         if tries_left && error.is_worth_a_retry() {
@@ -204,13 +217,13 @@ impl State {
     fn finish_chunk(&mut self, index: usize) {
         let Some(lane) = self.lane(index) else { return };
         let Some(chunk) = lane.in_flight.pop_front() else { return };
-        let (call, items) = (chunk.call, chunk.frame.count());
+        let (call, first, items) = (chunk.call, chunk.first, chunk.frame.count());
         match &mut lane.finished {
-            Some((before, count)) if *before == call => *count += items,
+            Some((before, _, count)) if *before == call => *count += items,
             _ => {
                 self.observe_pace(index, Instant::now());
                 if let Some(lane) = self.lane(index) {
-                    lane.finished = Some((call, items));
+                    lane.finished = Some((call, first, items));
                 }
             }
         }
@@ -220,9 +233,17 @@ impl State {
     /// them would cost more than a short item.
     fn observe_pace(&mut self, index: usize, now: Instant) {
         let Some(lane) = self.lane(index) else { return };
-        let Some((call, items)) = lane.finished.take() else { return };
+        let Some((call, first, items)) = lane.finished.take() else { return };
         let elapsed = now - lane.chunk_since;
         lane.chunk_since = now;
+        lane.book(call, elapsed);
+        let pid = lane.child.pid();
+        if !errand::is_one(call) {
+            self.books.slowest.note(first, items, elapsed, pid);
+        }
+        if self.policy.max_memory_bytes.is_some() {
+            self.weigh(index);
+        }
         if let Some(call) = self.calls.get_mut(&call) {
             call.pace.observe(elapsed, items);
         }

@@ -30,7 +30,11 @@ impl State {
     pub(crate) fn dispatch(&mut self) {
         while let Some(index) = self.queue.peek().and_then(|chunk| self.taker_of(chunk)) {
             let Some(chunk) = self.queue.pop() else { return };
+            let chunk = self.within_quota(index, chunk);
             self.give(index, chunk);
+        }
+        if self.queue.len() > 0 && !self.staffing.dormant.is_empty() {
+            self.wake_dormant();
         }
     }
 
@@ -158,7 +162,7 @@ impl State {
     }
 
     /// Takes back what a worker has not begun, in pieces for `idle` others.
-    fn take_back(&mut self, index: usize, idle: usize) {
+    pub(super) fn take_back(&mut self, index: usize, idle: usize) {
         let Some(lane) = self.lane(index) else { return };
         lane.is_slow = true;
         match lane.revoke() {

@@ -1,22 +1,21 @@
 //! Hiring workers and letting them go.
 
 use std::sync::{Arc, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use procession_process::link::{Frame, ParentLink};
 use procession_process::{Exit, Launcher};
-use procession_shm::Deadline;
 use procession_shm::sync::atomic::Ordering;
+use procession_shm::{Deadline, family};
 
 use super::Core;
 use super::death::Death;
+use super::errand::{self, broken_start};
+use super::kin;
 use super::lane::{Lane, Sentence};
 use super::state::{State, Unseen};
 use crate::error::{PoolError, TaskError};
 use crate::worker;
-
-/// How long workers may take to leave by themselves before they are killed.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Attempts in a row to start a process that the system may refuse.
 const REFUSALS_MAX: u32 = 5;
@@ -60,9 +59,28 @@ impl Core {
             .stdin_null(true)
             .ignore_interrupt(true)
             .start_method(self.config.start_method)
+            .limits(self.config.limits)
             .on_exit(mourn);
         let preloaded = self.config.preload.into_iter().fold(launcher, Launcher::preload);
-        Ok(Lane::new(id, preloaded.launch()?, link))
+        let mut lane = Lane::new(id, preloaded.launch()?, link);
+        lane.quota = self.config.policy.max_tasks;
+        if let Err(error) = self.send_initializer(&mut lane) {
+            // Nobody will ever send it anything. If it cannot be killed, it is dead already.
+            let _ = lane.child.kill();
+            return Err(error);
+        }
+        Ok(lane)
+    }
+
+    fn send_initializer(&self, lane: &mut Lane) -> Result<(), PoolError> {
+        let Some(frame) = &self.config.initializer else { return Ok(()) };
+        if frame.handles().needs_family() {
+            let invited = family::invite().map_err(|error| kin::no_kin(&error.to_string()))?;
+            lane.be_kin(Frame::join(invited)).map_err(broken_start)?;
+        }
+        lane.run_errand(errand::SETUP, Arc::clone(frame)).map_err(broken_start)?;
+        lane.link.ring();
+        Ok(())
     }
 
     /// Fills the places of workers that died. The lock is free while a process is being started.
@@ -138,10 +156,7 @@ impl Core {
         self.with(|state| {
             state.retiring = true;
             for index in 0..state.lanes.len() {
-                let sent = state.lane(index).map(|lane| lane.send(Arc::new(Frame::quit())));
-                if let Some(Err(error)) = sent {
-                    state.condemn(index, Sentence::Corrupt(error));
-                }
+                state.send_home(index);
             }
         });
         if !self.see_off() {
@@ -155,7 +170,8 @@ impl Core {
             let gone = state.lanes.iter().all(Option::is_none);
             gone.then_some(())
         };
-        let gone = self.wait_until(None, &Deadline::after(FAREWELL), gone).is_some();
+        let patience = Deadline::after(self.config.policy.farewell());
+        let gone = self.wait_until(None, &patience, gone).is_some();
         self.duty.notify_all();
         gone
     }

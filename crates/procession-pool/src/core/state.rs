@@ -5,6 +5,7 @@
 //! state as a whole; [`schedule`](super::schedule) hands chunks to workers, [`receive`](super::receive) takes results,
 //! [`death`](super::death) deals with workers that end.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread::Thread;
@@ -12,11 +13,14 @@ use std::time::{Duration, Instant};
 
 use procession_process::link::SharedValue;
 
+use super::books::Books;
 use super::call::{Call, Calls, Consumer, Options};
 use super::chunk::{CallId, Chunk, Delivery};
 use super::death::Death;
+use super::errand;
 use super::lane::Lane;
 use super::queue::Queue;
+use super::retire::Policy;
 use crate::error::{PoolError, SubmitError, TaskError};
 
 /// Everything the pool knows.
@@ -44,6 +48,10 @@ pub(crate) struct State {
     pub(crate) closed: bool,
     pub(crate) broken: Option<Arc<PoolError>>,
     pub(crate) staffing: Staffing,
+    pub(crate) policy: Policy,
+    pub(crate) books: Books,
+    /// What exit hooks returned, oldest first, until it is taken.
+    pub(crate) exit_values: Vec<Delivery>,
     /// The worker that finished last: the one most likely to be awake.
     pub(crate) hot: usize,
     /// Counts everything that moves, so that a sleeper can tell whether anything did.
@@ -108,12 +116,16 @@ pub(crate) struct Staffing {
     pub(crate) failures: u32,
     /// No worker is started before this.
     pub(crate) not_before: Option<Instant>,
+    /// Places whose workers had nothing to do for so long that they were let go: filled when there is.
+    pub(crate) dormant: Vec<usize>,
+    /// When workers died by themselves, as far as it still counts.
+    pub(crate) deaths: VecDeque<Instant>,
 }
 
 impl State {
     /// Nothing yet. `wants_kin`: workers are to be in the family from the beginning.
-    pub(crate) fn new(wants_kin: bool) -> Self {
-        Self { wants_kin, ..Self::default() }
+    pub(crate) fn new(wants_kin: bool, policy: Policy) -> Self {
+        Self { wants_kin, policy, ..Self::default() }
     }
 
     /// Begins a call.
@@ -232,7 +244,8 @@ impl State {
     pub(crate) fn fail_everything(&mut self, why: impl Fn(usize) -> TaskError) {
         let mut chunks: Vec<Chunk> = std::iter::from_fn(|| self.queue.pop()).collect();
         for lane in self.lanes.iter_mut().flatten() {
-            chunks.extend(std::mem::take(&mut lane.in_flight));
+            let in_flight = std::mem::take(&mut lane.in_flight);
+            chunks.extend(in_flight.into_iter().filter(|chunk| !errand::is_one(chunk.call)));
         }
         for chunk in chunks {
             for item in chunk.next_item()..chunk.first + chunk.frame.count() {
@@ -258,6 +271,9 @@ impl State {
         self.take_back_called_off();
         self.dispatch();
         self.rebalance();
+        if self.policy.lets_workers_go {
+            self.let_workers_go();
+        }
     }
 
     /// Wakes the workers that were sent something since this was called last and that sleep.
@@ -273,7 +289,11 @@ impl State {
         let timeouts = self.lanes.iter().flatten().filter_map(|lane| self.alarm_of(lane));
         let hires = !self.retiring && self.broken.is_none() && !self.staffing.vacancies.is_empty();
         let staffing = hires.then_some(self.staffing.not_before);
-        timeouts.chain(staffing.flatten()).chain(self.rebalance_alarm()).min()
+        timeouts
+            .chain(staffing.flatten())
+            .chain(self.rebalance_alarm())
+            .chain(self.idle_alarm())
+            .min()
     }
 
     /// How many workers have something to do.

@@ -4,7 +4,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) const GUARD: Duration = Duration::from_secs(150);
+/// How long anything may take.
+pub(crate) fn patience() -> Duration {
+    Duration::from_secs(super::long::times(150, 3 * 3600))
+}
 
 /// Runs `test` on a thread of its own and fails if it does not end.
 pub(crate) fn guarded<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
@@ -15,7 +18,7 @@ pub(crate) fn guarded<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'stat
         let _ = done.send(());
         result
     });
-    assert_ne!(finished.recv_timeout(GUARD), Err(RecvTimeoutError::Timeout), "this hangs");
+    assert_ne!(finished.recv_timeout(patience()), Err(RecvTimeoutError::Timeout), "this hangs");
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
@@ -24,7 +27,7 @@ pub(crate) fn guarded<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'stat
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < GUARD, "never came: {what}");
+        assert!(started.elapsed() < patience(), "never came: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }

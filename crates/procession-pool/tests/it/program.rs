@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 
-use super::guard::{GUARD, eventually};
+use super::guard::{eventually, patience};
 
 const VARIABLE: &str = "PROCESSION_POOL_TEST_ROLE";
 
@@ -17,6 +17,7 @@ const ROLES: &[&[Role]] = &[
     super::forks::ROLES,
     super::handles::ROLES,
     super::lifecycle::ROLES,
+    super::long::ROLES,
     super::resources::ROLES,
     super::starting::ROLES,
     super::timeouts::ROLES,
@@ -81,7 +82,7 @@ pub(crate) fn finish(command: &mut Command) -> Finished {
     let (done, watched) = mpsc::channel::<()>();
     let pid = child.id();
     let watchdog = std::thread::spawn(move || {
-        if watched.recv_timeout(GUARD) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if watched.recv_timeout(patience()) == Err(mpsc::RecvTimeoutError::Timeout) {
             super::idle::kill(pid, rustix::process::Signal::KILL);
         }
     });

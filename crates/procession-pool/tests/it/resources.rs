@@ -49,7 +49,7 @@ fn mappings() -> usize {
     fs::read_to_string("/proc/self/maps").unwrap().matches("memfd:procession").count()
 }
 
-fn use_and_drop(round: u64) {
+pub(crate) fn use_and_drop(round: u64) {
     let pool = Pool::with_workers(2).unwrap();
     assert_eq!(pool.map(|n: u64| n + 1, 0..10).unwrap().len(), 10);
     match round % 3 {

@@ -1,0 +1,262 @@
+//! What a pool has done so far, and where the time went.
+
+use std::fmt;
+use std::time::Duration;
+
+use procession_process::Exit;
+
+/// What a pool has done so far. Made by [`Pool::insights`](crate::Pool::insights), also while it works.
+///
+/// Printed, it is a table with a line for each worker:
+///
+/// ```
+/// let pool = procession_pool::Pool::with_workers(2)?;
+/// pool.map(|n: u64| n + 1, 0..1000)?;
+/// let insights = pool.insights();
+/// assert_eq!(insights.total.tasks, 1000);
+/// println!("{insights}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Insights {
+    /// One entry for each place of a worker, with what all workers in that place have done one after the other.
+    pub workers: Vec<Share>,
+    /// The sum of these.
+    pub total: Share,
+    /// How workers ended that were not let go, and how many did so.
+    pub deaths: Vec<(Cause, u64)>,
+    /// The five slowest items, the slowest first.
+    pub slowest: Vec<SlowItem>,
+}
+
+/// What one worker, or all of them, has done. All times are wall-clock times of the parent, in sum.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Share {
+    /// The process, if there is one right now.
+    pub pid: Option<u32>,
+    /// How many items have a result or an error.
+    pub tasks: u64,
+    /// How many processes were started.
+    pub starts: u64,
+    /// From the start of the process until it was ready.
+    pub starting: Duration,
+    /// In the initializer.
+    pub initializing: Duration,
+    /// On items, the way to the worker and back included.
+    pub working: Duration,
+    /// With nothing to do. If this is much, the input or what takes the results is slower than the workers.
+    pub waiting: Duration,
+    /// From being told to leave until the end of the process, the exit hook included.
+    pub exiting: Duration,
+    /// Bytes sent to the worker: arguments, contexts and what goes around them.
+    pub bytes_in: u64,
+    /// Bytes of results.
+    pub bytes_out: u64,
+    /// Processor time in the program, of processes that have ended.
+    pub user_cpu: Duration,
+    /// Processor time in the kernel, of processes that have ended.
+    pub system_cpu: Duration,
+    /// The most memory that a process which has ended had in use at once, in bytes.
+    pub peak_memory_bytes: u64,
+}
+
+/// How a worker ended that was not let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// By itself, or by a signal from outside of the pool.
+    Exit(Exit),
+    /// Killed because its item took longer than its timeout.
+    TimedOut,
+    /// Killed because its item was cancelled, or the pool terminated.
+    Cancelled,
+    /// Killed because it wrote what no worker writes.
+    Corrupt,
+    /// Killed because it was not ready in time, or its initializer failed.
+    Unfit,
+    /// Killed because it did not leave when it was told to.
+    Lingering,
+}
+
+/// An item that took long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SlowItem {
+    /// Index of the item in its input; of a submitted task it is 0.
+    pub item: usize,
+    /// How many items travelled together with it, itself included. The duration is then their average.
+    pub of: usize,
+    /// How long it took, the way to the worker and back included.
+    pub duration: Duration,
+    /// The worker.
+    pub pid: u32,
+}
+
+/// How many slow items are remembered.
+const SLOWEST: usize = 5;
+
+impl Share {
+    /// The part of the workers' time in which they were on items, from 0 to 1.
+    pub fn working_ratio(&self) -> f64 {
+        let all = self.starting + self.initializing + self.working + self.waiting + self.exiting;
+        if all.is_zero() { 0.0 } else { self.working.as_secs_f64() / all.as_secs_f64() }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.tasks += other.tasks;
+        self.starts += other.starts;
+        self.starting += other.starting;
+        self.initializing += other.initializing;
+        self.working += other.working;
+        self.waiting += other.waiting;
+        self.exiting += other.exiting;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.user_cpu += other.user_cpu;
+        self.system_cpu += other.system_cpu;
+        self.peak_memory_bytes = self.peak_memory_bytes.max(other.peak_memory_bytes);
+    }
+}
+
+/// The slowest items so far.
+#[derive(Debug, Default)]
+pub(crate) struct Slowest {
+    items: Vec<SlowItem>,
+    /// What an item must exceed to be one of them.
+    threshold: Duration,
+}
+
+impl Slowest {
+    #[inline]
+    pub(crate) fn note(&mut self, item: usize, of: usize, elapsed: Duration, pid: u32) {
+        let duration = elapsed / u32::try_from(of.max(1)).unwrap_or(u32::MAX);
+        if duration > self.threshold {
+            self.keep(SlowItem { item, of, duration, pid });
+        }
+    }
+
+    #[cold]
+    fn keep(&mut self, slow: SlowItem) {
+        let at = self.items.partition_point(|other| other.duration >= slow.duration);
+        self.items.insert(at, slow);
+        self.items.truncate(SLOWEST);
+        if let [.., last] = self.items[..]
+            && self.items.len() == SLOWEST
+        {
+            self.threshold = last.duration;
+        }
+    }
+
+    pub(crate) fn items(&self) -> Vec<SlowItem> {
+        self.items.clone()
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(exit) => exit.fmt(f),
+            Self::TimedOut => f.write_str("killed: over its timeout"),
+            Self::Cancelled => f.write_str("killed: cancelled"),
+            Self::Corrupt => f.write_str("killed: it wrote what no worker writes"),
+            Self::Unfit => f.write_str("killed: not ready, or its initializer failed"),
+            Self::Lingering => f.write_str("killed: it did not leave"),
+        }
+    }
+}
+
+impl fmt::Display for Insights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:>8} {:>10} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            "worker",
+            "tasks",
+            "starts",
+            "starting",
+            "init",
+            "working",
+            "waiting",
+            "exiting",
+            "in",
+            "out",
+            "cpu",
+            "peak"
+        )?;
+        for (place, share) in self.workers.iter().enumerate() {
+            line(f, &share.pid.map_or_else(|| format!("({place})"), |pid| pid.to_string()), share)?;
+        }
+        line(f, "total", &self.total)?;
+        writeln!(f, "working {:.1} % of the time", 100.0 * self.total.working_ratio())?;
+        for (cause, count) in &self.deaths {
+            writeln!(f, "{count} died: {cause}")?;
+        }
+        for slow in &self.slowest {
+            writeln!(
+                f,
+                "item {} took {:.3?} in worker {}{}",
+                slow.item,
+                slow.duration,
+                slow.pid,
+                company(slow)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn company(slow: &SlowItem) -> String {
+    if slow.of == 1 { String::new() } else { format!(" (average of {})", slow.of) }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, name: &str, share: &Share) -> fmt::Result {
+    let seconds = |duration: Duration| format!("{:.3}s", duration.as_secs_f64());
+    writeln!(
+        f,
+        "{name:>8} {:>10} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        share.tasks,
+        share.starts,
+        seconds(share.starting),
+        seconds(share.initializing),
+        seconds(share.working),
+        seconds(share.waiting),
+        seconds(share.exiting),
+        bytes(share.bytes_in),
+        bytes(share.bytes_out),
+        seconds(share.user_cpu + share.system_cpu),
+        bytes(share.peak_memory_bytes),
+    )
+}
+
+fn bytes(count: u64) -> String {
+    let unit = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = unit.into_iter().find(|(_, shift)| count >> shift > 0);
+    unit.map_or_else(|| format!("{count} B"), |(name, shift)| format!("{} {name}", count >> shift))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_are_kept_in_order() {
+        let mut slowest = Slowest::default();
+        for (item, millis) in [3, 9, 1, 7, 5, 8, 2, 6].into_iter().enumerate() {
+            slowest.note(item, 2, 2 * Duration::from_millis(millis), 1);
+        }
+        let kept: Vec<u128> =
+            slowest.items().iter().map(|slow| slow.duration.as_millis()).collect();
+        assert_eq!(kept, [9, 8, 7, 6, 5]);
+        assert_eq!(slowest.items()[0].item, 1);
+    }
+
+    #[test]
+    fn units_are_chosen_by_size() {
+        assert_eq!(
+            [0, 1023, 1024, 5 << 20, 3 << 30].map(bytes),
+            ["0 B", "1023 B", "1 KiB", "5 MiB", "3 GiB"]
+        );
+    }
+}

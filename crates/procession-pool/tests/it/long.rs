@@ -1,0 +1,181 @@
+//! Proofs that take long, each as a test that is short by default. `PROCESSION_LONG` in the environment makes them long, which
+//! is what `cargo xtask long` sets. Each prints its figures.
+
+use std::fs;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use procession_pool::Pool;
+
+use super::guard::{eventually, guarded};
+use super::program::{Role, play, say};
+use super::resources::{assert_back_to, holdings, use_and_drop};
+use super::scribbler::Sabotage;
+use super::trap::assert_sound;
+
+pub(crate) const ROLES: &[Role] = &[
+    ("flat memory", flat_memory),
+    ("many pools", many_pools),
+    ("endless result", endless_result),
+    ("false alarms", false_alarms),
+];
+
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("PROCESSION_LONG").is_some()
+}
+
+/// How often something is done.
+pub(crate) fn times<T>(short: T, long: T) -> T {
+    if is_long() { long } else { short }
+}
+
+fn tell(figures: &str) {
+    std::io::stderr().write_all(format!("{figures}\n").as_bytes()).unwrap();
+}
+
+fn status_kib(key: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn every_result_comes_once_whoever_dies() {
+    guarded(|| {
+        let finished = play("chaos").succeed();
+        let kills: u32 = finished.answer("kills ").parse().unwrap();
+        tell(&format!("chaos: {kills} workers killed over {} items", super::chaos::items() * 2));
+        assert!(kills > 10, "only {kills} workers were killed");
+    });
+}
+
+/// Results that wait for a slow first one are bounded by the window, however many there are to come.
+#[test]
+fn the_memory_of_the_parent_is_flat() {
+    guarded(|| {
+        let finished = play("flat memory").succeed();
+        tell(&format!("flat memory: {}", finished.answer("grew ")));
+    });
+}
+
+fn flat_memory() {
+    let pool = Pool::with_workers(2).unwrap();
+    let work = |n: u64| {
+        if n == 0 {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        n
+    };
+    let items = times(200_000, 10_000_000_u64);
+    // What a long call needs is there once a shorter one is over.
+    assert_eq!(pool.imap(work, 0..50_000).filter(Result::is_ok).count(), 50_000);
+    let before = status_kib("VmRSS");
+    let (mut peak, mut sum) = (before, 0);
+    for (n, result) in (0..).zip(pool.imap(work, 0..items)) {
+        sum += result.unwrap();
+        if n % (items / 100) == 0 {
+            peak = peak.max(status_kib("VmRSS"));
+        }
+    }
+    assert_eq!(sum, items * (items - 1) / 2);
+    say(&format!("grew from {before} KiB to {peak} KiB at most over {items} items"));
+    assert!(peak < before + (32 << 10), "{before} KiB before, {peak} KiB at most");
+}
+
+#[test]
+fn hundreds_of_workers_share_two_cores() {
+    guarded(|| {
+        let pool = Pool::with_workers(times(60, 200)).unwrap();
+        let items = times(5_000, 200_000);
+        let expected: Vec<u64> = (1..=items).collect();
+        assert_eq!(pool.map(|n: u64| n + 1, 0..items).unwrap(), expected);
+        eventually("all are ready", || pool.worker_pids().len() == pool.workers());
+        assert_sound(&pool);
+        tell(&format!("{} workers: {items} items", pool.workers()));
+    });
+}
+
+#[test]
+fn thousands_of_pools_leave_nothing_behind() {
+    guarded(|| {
+        let finished = play("many pools").succeed();
+        tell(&format!("pools made and dropped: {}", finished.answer("pools ")));
+    });
+}
+
+fn many_pools() {
+    (0..3).for_each(use_and_drop);
+    let before = (holdings(), status_kib("VmRSS"));
+    let pools = times(60, 10_000);
+    (0..pools).for_each(use_and_drop);
+    assert_back_to(before.0);
+    let after = status_kib("VmRSS");
+    say(&format!("pools {pools}, memory from {} KiB to {after} KiB", before.1));
+    assert!(after < before.1 + (16 << 10), "{} KiB before, {after} KiB after", before.1);
+}
+
+/// A worker announces a result of half a GiB and goes on sending; its parent takes no more than it allows.
+#[test]
+fn a_hostile_worker_cannot_make_its_parent_allocate() {
+    guarded(|| {
+        let finished = play("endless result").succeed();
+        tell(&format!("hostile results: {}", finished.answer("grew ")));
+    });
+}
+
+fn endless_result() {
+    let pool = Pool::builder().workers(2).result_len_max(1 << 20).build().unwrap();
+    assert_sound(&pool);
+    let before = status_kib("VmHWM");
+    for _ in 0..times(5, 500) {
+        for sabotage in [Sabotage::EndlessResult, Sabotage::LongResult, Sabotage::FalsePackets] {
+            let outcome =
+                pool.job().timeout(Duration::from_millis(500)).apply(Sabotage::commit, sabotage);
+            // Whatever it is: a hostile worker may also give a result.
+            drop(outcome);
+        }
+    }
+    assert_sound(&pool);
+    let peak = status_kib("VmHWM");
+    say(&format!("grew from {before} KiB to {peak} KiB at most"));
+    assert!(peak < before + (16 << 10), "{before} KiB before, {peak} KiB at most");
+}
+
+/// A worker rings all the time. Its parent finds out soon and sleeps on, so it uses next to no processor time.
+#[test]
+fn a_hostile_worker_cannot_keep_its_parent_awake() {
+    guarded(|| {
+        let finished = play("false alarms").succeed();
+        tell(&format!("false alarms: {}", finished.answer("used ")));
+    });
+}
+
+fn false_alarms() {
+    let pool = Pool::with_workers(1).unwrap();
+    let ring = |for_millis: u64| {
+        std::thread::spawn(|| {
+            loop {
+                super::scribbler::ring_parent();
+            }
+        });
+        std::thread::sleep(Duration::from_millis(for_millis));
+    };
+    let before = ticks();
+    let started = Instant::now();
+    for _ in 0..times(3, 60) {
+        // It is killed for it, or it was not noticed; both are well.
+        drop(pool.apply(ring, 300));
+    }
+    let (used, passed) = (ticks() - before, started.elapsed());
+    say(&format!("used {used} ticks of 10 ms in {passed:.1?}"));
+    // No measurement: a parent that never slept would have used all of the time.
+    assert!(u128::from(used) * 10 < passed.as_millis() / 2, "{used} ticks in {passed:?}");
+    assert_sound(&pool);
+}
+
+/// Processor time of this process.
+fn ticks() -> u64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit_once(") ").unwrap().1;
+    fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+}

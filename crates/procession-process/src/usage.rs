@@ -1,0 +1,81 @@
+//! How a process ended, together with what it has used of the machine: waitid(2) with the argument that only the system call has.
+
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::WaitId;
+
+use crate::exit::Exit;
+
+/// What a process has used of the machine, that of its own children that it has waited for included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Processor time in the program.
+    pub user_cpu: Duration,
+    /// Processor time in the kernel.
+    pub system_cpu: Duration,
+    /// The most memory that it had in use at once (resident), in bytes.
+    pub peak_memory_bytes: u64,
+}
+
+/// The end of a process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended {
+    pub(crate) exit: Exit,
+    /// `None` if somebody else has reaped it.
+    pub(crate) usage: Option<Usage>,
+}
+
+/// Reaps a child; `None` if it has not ended. Does not block.
+pub(crate) fn collect(id: &WaitId<'_>) -> Result<Option<Ended>, Errno> {
+    let (kind, number) = match id {
+        WaitId::PidFd(pidfd) => (libc::P_PIDFD, pidfd.as_raw_fd()),
+        WaitId::Pid(pid) => (libc::P_PID, pid.as_raw_nonzero().get()),
+        _ => return Err(Errno::INVAL),
+    };
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let mut used = MaybeUninit::<libc::rusage>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG;
+    rustix::io::retry_on_intr(|| {
+        // SAFETY: the call fills the two structures, or leaves them as they are, and keeps no pointer.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_waitid,
+                kind,
+                number,
+                info.as_mut_ptr(),
+                options,
+                used.as_mut_ptr(),
+            )
+        };
+        let errno = || std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
+        if result == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(errno())) }
+    })?;
+    // SAFETY: all zeros, or what the kernel has written: both are values of these structures of numbers.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: as above.
+    let used = unsafe { used.assume_init() };
+    // SAFETY: waitid fills in the fields of a child's change of state.
+    let (pid, status) = (unsafe { info.si_pid() }, unsafe { info.si_status() });
+    if pid == 0 {
+        return Ok(None);
+    }
+    let exited = info.si_code == libc::CLD_EXITED;
+    let exit = if exited { Exit::Code(status) } else { Exit::Signal(status) };
+    Ok(Some(Ended { exit, usage: Some(usage(&used)) }))
+}
+
+fn usage(used: &libc::rusage) -> Usage {
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+    let time = |time: libc::timeval| {
+        Duration::from_secs(unsigned(time.tv_sec)) + Duration::from_micros(unsigned(time.tv_usec))
+    };
+    Usage {
+        user_cpu: time(used.ru_utime),
+        system_cpu: time(used.ru_stime),
+        peak_memory_bytes: unsigned(used.ru_maxrss).saturating_mul(1024),
+    }
+}
