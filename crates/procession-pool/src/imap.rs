@@ -1,5 +1,7 @@
 //! Results as a stream: input is pulled as results are taken.
 
+#[cfg(feature = "progress")]
+mod progress;
 #[cfg(feature = "stream")]
 mod stream;
 
@@ -79,6 +81,8 @@ pub struct Imap<'p, I: Iterator, R> {
     current: Option<Results>,
     /// An item had handles: then each travels alone, and only few are pulled.
     has_handles: bool,
+    #[cfg(feature = "progress")]
+    bar: Option<progress::Bar>,
     /// Why nothing more will come, once known.
     end: Option<TaskError>,
     pool: PhantomData<&'p Pool>,
@@ -111,6 +115,8 @@ impl<I: Iterator, R> Imap<'_, I, R> {
             Err(error) => (CallId::MAX, None, Some(TaskError::refused(0, error))),
         };
         Self {
+            #[cfg(feature = "progress")]
+            bar: setup.options.progress.then(|| progress::Bar::new(input.size_hint().1)),
             core: Arc::clone(core),
             call,
             input: function.is_some().then(|| input.fuse()),
@@ -315,6 +321,16 @@ impl<I: Iterator, R: Message> Imap<'_, I, R> {
     /// Pulls input and finds what is next, without waiting.
     #[inline]
     fn step(&mut self) -> Step<R> {
+        let step = self.find_next();
+        #[cfg(feature = "progress")]
+        if let (Some(bar), Step::Yield(next)) = (&mut self.bar, &step) {
+            bar.note(next.as_ref().map(Result::is_ok));
+        }
+        step
+    }
+
+    #[inline]
+    fn find_next(&mut self) -> Step<R> {
         if !self.core.is_ours() {
             return Step::Yield(self.give_up());
         }

@@ -75,6 +75,17 @@ impl<'p> Job<'p> {
         self
     }
 
+    /// Shows a progress bar on standard error, if that is a terminal: how many items are finished, of how many, the rate, and
+    /// when it will be over; at the end whether it is done or was stopped, and how many items failed.
+    ///
+    /// It is for verbs that wait or stream (`map`, `for_each`, `imap` and their kin); submitted tasks have none. It counts items
+    /// whose results were taken. A program that Ctrl-C ends has no more say: the bar stays as it was.
+    #[cfg(feature = "progress")]
+    pub fn progress(mut self) -> Self {
+        self.options.progress = true;
+        self
+    }
+
     /// See [`Pool::map`].
     ///
     /// # Errors

@@ -44,6 +44,8 @@ pub(crate) struct Options {
     pub(crate) priority: i32,
     pub(crate) window: Option<usize>,
     pub(crate) chunk: Option<usize>,
+    #[cfg(feature = "progress")]
+    pub(crate) progress: bool,
 }
 
 /// A call that has items without an outcome, or outcomes that nobody has fetched yet.
