@@ -204,19 +204,24 @@ fn slots_are_used_in_turn_and_each_time_with_the_next_generation() {
     drop(first);
     stage.watcher.work().unwrap();
     let mut seen = 0;
-    let new = loop {
+    let guest = loop {
         let guest = stage.open();
         seen += 1;
         if guest.member.slot() == old.slot() {
-            break guest.member;
+            break guest;
         }
         drop(guest);
         stage.watcher.work().unwrap();
     };
+    let new = guest.member;
     assert_eq!(seen, usize::from(MEMBERS_MAX) - 1, "all the others come first");
     assert_eq!(new.generation(), old.generation() + 1);
     assert!(!stage.is_alive(old) && !stage.is_alive(new));
     assert_eq!(stage.roster.table().holder_of(old), None);
+    let pidfd = kernel::own_pidfd().unwrap();
+    assert_eq!(stage.ask(&guest, Packet::Join(new), &[pidfd.as_fd()]), Ok(new));
+    assert!(stage.is_alive(new), "the new member has joined");
+    assert!(!stage.is_alive(old), "the old one does not come back with its slot");
 }
 
 /// How many members the documentation promises.
