@@ -117,11 +117,13 @@ struct Scope<S: 'static> {
 type Slot<S> = std::thread::LocalKey<std::cell::RefCell<ManuallyDrop<Option<S>>>>;
 
 impl<S> Scope<S> {
+    #[inline]
     fn open(slot: &'static Slot<S>, inner: S) -> Self {
         let outer = slot.replace(ManuallyDrop::new(Some(inner)));
         Self { slot, outer: ManuallyDrop::into_inner(outer) }
     }
 
+    #[inline]
     fn close(self) -> S {
         ManuallyDrop::into_inner(self.slot.take()).expect("only the scope itself takes its value")
     }

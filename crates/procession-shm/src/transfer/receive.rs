@@ -15,7 +15,7 @@ thread_local! {
 struct Receiving {
     descriptors: Vec<Option<Arc<OwnedFd>>>,
     trust: Trust,
-    failure: Option<TransferError>,
+    failure: Option<Box<TransferError>>,
 }
 
 /// What the sender of a message is trusted to do.
@@ -59,6 +59,7 @@ pub struct Received<R> {
 /// assert_eq!(received.value.unwrap()[..], [1, 2, 3]);
 /// # Ok::<(), procession_shm::SegmentError>(())
 /// ```
+#[inline]
 pub fn receive_scope<R>(
     descriptors: Vec<OwnedFd>,
     trust: Trust,
@@ -67,7 +68,7 @@ pub fn receive_scope<R>(
     let descriptors = descriptors.into_iter().map(|fd| Some(Arc::new(fd))).collect();
     let scope = Scope::open(&RECEIVING, Receiving { descriptors, trust, failure: None });
     let value = decode();
-    Received { value, failure: scope.close().failure }
+    Received { value, failure: scope.close().failure.map(|failure| *failure) }
 }
 
 /// What the sender of the message that is being decoded is trusted to do.
@@ -137,7 +138,7 @@ pub fn take_descriptor(index: u32) -> Result<OwnedFd, TransferError> {
 impl Receiving {
     fn keep_first<T>(&mut self, result: &Result<T, TransferError>) {
         if let Err(error) = result {
-            self.failure.get_or_insert_with(|| error.clone());
+            self.failure.get_or_insert_with(|| Box::new(error.clone()));
         }
     }
 

@@ -14,16 +14,17 @@ thread_local! {
         const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
+/// Small, because it is moved in and out for every message, and few have handles.
 #[derive(Default)]
 struct Sending {
     outgoing: Outgoing,
-    failure: Option<TransferError>,
+    failure: Option<Box<TransferError>>,
 }
 
 impl Sending {
     fn keep_first<T>(&mut self, result: &Result<T, TransferError>) {
         if let Err(error) = result {
-            self.failure.get_or_insert_with(|| error.clone());
+            self.failure.get_or_insert_with(|| Box::new(error.clone()));
         }
     }
 }
@@ -33,7 +34,11 @@ impl Sending {
 /// Dropped without [`commit`](Self::commit), it makes the handles in the message usable again.
 #[derive(Default)]
 #[must_use = "dropping it takes the handles back"]
-pub struct Outgoing {
+pub struct Outgoing(Option<Box<Luggage>>);
+
+/// What the handles in a message have put beside it.
+#[derive(Default)]
+struct Luggage {
     descriptors: Vec<Arc<OwnedFd>>,
     leaving: Vec<Box<dyn Leaving>>,
     needs_family: bool,
@@ -42,17 +47,18 @@ pub struct Outgoing {
 impl Outgoing {
     /// The descriptors to send, in the order of their indices. Handles of the same memory share one.
     pub fn descriptors(&self) -> impl ExactSizeIterator<Item = BorrowedFd<'_>> {
-        self.descriptors.iter().map(|fd| fd.as_fd())
+        let descriptors = self.0.as_deref().map_or(&[][..], |luggage| &luggage.descriptors);
+        descriptors.iter().map(|fd| fd.as_fd())
     }
 
     /// Whether a handle in the message waits on other processes, so that its receiver has to be in the family.
     pub fn needs_family(&self) -> bool {
-        self.needs_family
+        self.0.as_deref().is_some_and(|luggage| luggage.needs_family)
     }
 
     /// Whether the message moves a handle that can have only one owner: it must not be sent twice.
     pub fn is_moving(&self) -> bool {
-        !self.leaving.is_empty()
+        self.0.as_deref().is_some_and(|luggage| !luggage.leaving.is_empty())
     }
 
     /// Lets go of the handles that have left. To be called when sending cannot fail any more, before the store that makes the
@@ -63,23 +69,30 @@ impl Outgoing {
 
     /// As [`commit`](Self::commit), and keeps the descriptors, for a channel that sends later or may have to send again.
     pub fn into_descriptors(mut self) -> Vec<Arc<OwnedFd>> {
-        self.leaving.drain(..).for_each(|handle| handle.commit());
-        std::mem::take(&mut self.descriptors)
+        let Some(mut luggage) = self.0.take() else { return Vec::new() };
+        luggage.leaving.drain(..).for_each(|handle| handle.commit());
+        luggage.descriptors
+    }
+
+    fn luggage(&mut self) -> &mut Luggage {
+        self.0.get_or_insert_default()
     }
 }
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        self.leaving.drain(..).for_each(|handle| handle.undo());
+        if let Some(luggage) = self.0.take() {
+            luggage.leaving.into_iter().for_each(|handle| handle.undo());
+        }
     }
 }
 
 impl fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outgoing")
-            .field("descriptors", &self.descriptors)
-            .field("leaving", &self.leaving.len())
-            .field("needs_family", &self.needs_family)
+            .field("descriptors", &self.descriptors().len())
+            .field("is_moving", &self.is_moving())
+            .field("needs_family", &self.needs_family())
             .finish()
     }
 }
@@ -113,13 +126,14 @@ pub struct Unsent<E> {
 /// // here it makes the message real
 /// # Ok::<(), procession_shm::SegmentError>(())
 /// ```
+#[inline]
 pub fn send_scope<R, E>(encode: impl FnOnce() -> Result<R, E>) -> Result<(R, Outgoing), Unsent<E>> {
     let scope = Scope::open(&SENDING, Sending::default());
     let result = encode();
     let Sending { outgoing, failure } = scope.close();
     match result {
         Ok(value) => Ok((value, outgoing)),
-        Err(error) => Err(Unsent { error, failure }),
+        Err(error) => Err(Unsent { error, failure: failure.map(|failure| *failure) }),
     }
 }
 
@@ -132,7 +146,7 @@ pub fn send_scope<R, E>(encode: impl FnOnce() -> Result<R, E>) -> Result<(R, Out
 /// [`Malformed`](TransferError::Malformed) for more than 2^32 descriptors.
 pub fn attach(handle: &'static str, fd: &Arc<OwnedFd>) -> Result<u32, TransferError> {
     in_scope(handle, |sending| {
-        let descriptors = &mut sending.outgoing.descriptors;
+        let descriptors = &mut sending.outgoing.luggage().descriptors;
         let known = descriptors.iter().position(|other| Arc::ptr_eq(other, fd));
         let index = known.unwrap_or_else(|| {
             descriptors.push(Arc::clone(fd));
@@ -150,7 +164,7 @@ pub fn attach(handle: &'static str, fd: &Arc<OwnedFd>) -> Result<u32, TransferEr
 /// [`NotSending`](TransferError::NotSending) outside of a [`send_scope`].
 pub fn need_family(handle: &'static str) -> Result<(), TransferError> {
     in_scope(handle, |sending| {
-        sending.outgoing.needs_family = true;
+        sending.outgoing.luggage().needs_family = true;
         Ok(())
     })
 }
@@ -164,7 +178,7 @@ pub(super) fn push_leaving(
     leaving: Box<dyn Leaving>,
 ) -> Result<(), TransferError> {
     in_scope(handle, |sending| {
-        sending.outgoing.leaving.push(leaving);
+        sending.outgoing.luggage().leaving.push(leaving);
         Ok(())
     })
 }
