@@ -55,7 +55,7 @@ const BUGS: &[Bug] = &[
     bug("gate-not-asked", Models("procession-channel", "loom_gate")),
     bug("frame-before-packet", Kills("pipe send with handle")),
     bug("packet-taken-before-commit", Kills("pipe receive with handle heir")),
-    bug("message-not-aborted", Tests("procession-channel", "--test pipe messages")),
+    bug("message-not-aborted", Tests("procession-channel", "--test pipe bytes::")),
     bug("answer-before-bytes", Kills("process leaves its result")),
 ];
 
