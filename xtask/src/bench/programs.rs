@@ -146,7 +146,11 @@ fn reason(complaint: &str) -> String {
     let panic = lines.iter().position(|line| line.contains(" panicked at "));
     let told =
         panic.map_or(lines.len().saturating_sub(1)..lines.len(), |at| at..lines.len().min(at + 2));
-    lines[told].join(" ")
+    // What goes into the documentation names no place on this machine.
+    match env::var("HOME") {
+        Ok(home) if home.len() > 1 => lines[told].join(" ").replace(&home, "~"),
+        _ => lines[told].join(" "),
+    }
 }
 
 type Ended = (Option<ExitStatus>, String, String);
