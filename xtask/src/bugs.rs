@@ -42,7 +42,7 @@ const BUGS: &[Bug] = &[
     bug("owner-not-checked", Kills("mutex unlock alone")),
     bug("copied-guard-unlocks", Tests("procession-sync", "--test it forks")),
     bug("permit-before-name", Kills("semaphore acquire alone")),
-    bug("turn-unfenced", Models("procession-sync", "loom_event")),
+    bug("turn-unfenced", Models("procession-sync", "loom_semaphore")),
     bug("epoch-before-mark", Models("procession-shm", "loom::no_death_is_slept_through")),
     bug("death-wakes-nobody", Kills("mutex unlock sleeper")),
     bug("generation-ignored", Tests("procession-shm", "--lib roster")),
