@@ -89,6 +89,8 @@ pub trait Memory {
     fn write(&self, at: u64, bytes: &[u8]);
     /// Appends `len` bytes from position `at` on to `out`.
     fn read(&self, at: u64, len: usize, out: &mut Vec<u8>);
+    /// The `N` bytes from position `at` on.
+    fn read_array<const N: usize>(&self, at: u64) -> [u8; N];
 }
 
 /// The memory of a ring: made by one process, taken over by the other, mapped by both.
@@ -205,6 +207,11 @@ impl Memory for Ring {
     #[inline]
     fn read(&self, at: u64, len: usize, out: &mut Vec<u8>) {
         self.mapping.read(self.offset(at), len, out);
+    }
+
+    #[inline]
+    fn read_array<const N: usize>(&self, at: u64) -> [u8; N] {
+        self.mapping.read_array(self.offset(at))
     }
 }
 
@@ -373,6 +380,19 @@ impl<M: Memory> Consumer<M> {
         if cfg!(procession_bug = "released-while-reading") {
             self.release();
         }
+    }
+
+    /// The next `N` bytes: as [`read`](Self::read), for what is small.
+    ///
+    /// # Panics
+    ///
+    /// When fewer are [available](Self::available_seen).
+    #[inline]
+    pub fn read_array<const N: usize>(&mut self) -> [u8; N] {
+        assert!(N <= self.available_seen(), "reading beyond what was published");
+        let bytes = self.memory.read_array(self.read);
+        self.read += N as u64;
+        bytes
     }
 
     /// Passes over the next `len` bytes, which somebody has looked at in place.

@@ -209,6 +209,21 @@ impl Mapping {
         unsafe { out.set_len(filled) };
     }
 
+    /// The `N` bytes from `offset` on: as [`read`](Self::read), for what is small.
+    ///
+    /// # Panics
+    ///
+    /// When the range does not lie inside the mapping.
+    #[inline]
+    pub fn read_array<const N: usize>(&self, offset: usize) -> [u8; N] {
+        let (at, mut copy) = (self.range(offset, N), [0; N]);
+        // SAFETY: the source is mapped (M1, M2) and inside by `range`; the destination is on the stack and as long. The peer
+        // may write while we copy: what arrives is then a mixture of bytes, each of which is valid.
+        unsafe { ptr::copy_nonoverlapping(at, copy.as_mut_ptr(), N) };
+        fetched_once(copy.as_mut_ptr());
+        copy
+    }
+
     #[inline]
     fn range(&self, offset: usize, len: usize) -> *mut u8 {
         assert!(

@@ -26,6 +26,7 @@
 
 mod receive;
 mod send;
+mod sole;
 mod unique;
 
 use std::mem::ManuallyDrop;
@@ -38,6 +39,7 @@ pub use receive::{
 };
 pub(crate) use send::is_open as is_sending;
 pub use send::{Outgoing, Unsent, attach, need_family, send_scope};
+pub use sole::Sole;
 pub use unique::{Moved, Unique};
 
 /// Why a handle could not be put into a message or taken out of it.

@@ -10,10 +10,7 @@
 //! Nothing but this crate's own code runs while an end is locked: values are encoded before and decoded after. So a value that
 //! holds the very end through which it is sent is an error and no deadlock.
 
-use std::cell::{Cell, RefCell};
-use std::marker::PhantomData;
-
-use procession_shm::transfer::{Moved, TransferError, Unique};
+use procession_shm::transfer::{Moved, Sole, TransferError};
 
 use super::line::Line;
 
@@ -25,21 +22,19 @@ pub(super) trait HasLine: Send + 'static {
 /// An end, until it is sent away or closed.
 #[derive(Debug)]
 pub(super) struct End<X: HasLine> {
-    place: Unique<RefCell<Option<X>>>,
     /// One thread at a time: two that receive would take each other's messages apart.
-    _not_sync: PhantomData<Cell<()>>,
+    place: Sole<Option<X>>,
 }
 
 impl<X: HasLine> End<X> {
     pub(super) fn new(end: X) -> Self {
-        Self { place: Unique::new(RefCell::new(Some(end))), _not_sync: PhantomData }
+        Self { place: Sole::new(Some(end)) }
     }
 
     /// Uses the end; `None` is one that is closed, and `work` closes it by taking it out.
     #[inline]
     pub(super) fn with<R>(&self, work: impl FnOnce(&mut Option<X>) -> R) -> Result<R, Moved> {
-        self.place.with(|cell| {
-            let end = &mut *cell.borrow_mut();
+        self.place.with(|end| {
             if let Some(end) = end {
                 end.line().set_leaving(false);
                 if !end.line().is_here() {
@@ -61,9 +56,8 @@ impl<X: HasLine> End<X> {
         handle: &'static str,
         write: impl FnOnce(&X) -> Result<P, TransferError>,
     ) -> Result<P, TransferError> {
-        self.place.leave(handle, |cell| {
+        self.place.leave(handle, |end| {
             let reason = "it is closed";
-            let end = cell.borrow();
             let end = end.as_ref().ok_or(TransferError::Malformed { handle, reason })?;
             if !end.line().is_here() {
                 return Err(TransferError::Moved { handle });

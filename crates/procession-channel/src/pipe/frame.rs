@@ -60,6 +60,7 @@ pub(super) struct Header {
 }
 
 impl Header {
+    #[inline]
     pub(super) fn to_bytes(self) -> [u8; HEADER_LEN] {
         let (flags, descriptors) = match self.kind {
             Kind::More => (MORE, 0),
@@ -77,6 +78,7 @@ impl Header {
     }
 
     /// Takes nothing that `to_bytes` does not write.
+    #[inline]
     pub(super) fn parse(bytes: [u8; HEADER_LEN]) -> Result<Self, Violation> {
         let [l0, l1, l2, l3, version, flags, d0, d1, sequence @ ..] = bytes;
         let len = u32::from_le_bytes([l0, l1, l2, l3]);

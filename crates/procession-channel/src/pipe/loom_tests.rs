@@ -102,6 +102,12 @@ impl Memory for &Heap {
             out.push(self.cell(at).with(|cell| unsafe { *cell }));
         }
     }
+
+    fn read_array<const N: usize>(&self, at: u64) -> [u8; N] {
+        let mut bytes = Vec::new();
+        self.read(at, N, &mut bytes);
+        bytes.try_into().unwrap()
+    }
 }
 
 fn model(f: impl Fn() + Sync + Send + 'static) {

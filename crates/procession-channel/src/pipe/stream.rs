@@ -128,7 +128,6 @@ pub(super) struct FrameReader<M> {
     consumer: Consumer<M>,
     state: Gathered,
     len_max: usize,
-    header: Vec<u8>,
     /// What the writer did, after which nothing that it writes is looked at.
     violation: Option<Violation>,
 }
@@ -148,7 +147,7 @@ pub(super) struct Gathered {
 
 impl<M: Memory> FrameReader<M> {
     pub(super) fn new(consumer: Consumer<M>, state: Gathered, len_max: usize) -> Self {
-        Self { consumer, state, len_max, header: Vec::with_capacity(HEADER_LEN), violation: None }
+        Self { consumer, state, len_max, violation: None }
     }
 
     /// Takes at most one frame out of the ring.
@@ -201,11 +200,7 @@ impl<M: Memory> FrameReader<M> {
         if seen < HEADER_LEN {
             return Err(Violation::Frame("a part of it was published"));
         }
-        self.header.clear();
-        self.consumer.read(HEADER_LEN, &mut self.header);
-        let mut bytes = [0; HEADER_LEN];
-        bytes.copy_from_slice(&self.header);
-        let header = Header::parse(bytes)?;
+        let header = Header::parse(self.consumer.read_array::<HEADER_LEN>())?;
         if frame_len(header.body_len()) > seen {
             return Err(Violation::Frame("a part of it was published"));
         }

@@ -1,0 +1,209 @@
+//! What can have only one owner and is used by one thread at a time: [`Unique`](super::Unique) without a lock.
+//!
+//! An end of a pipe is used for every message, and a lock costs two atomic read-modify-writes each time. The handle cannot be
+//! shared by threads, so the only other party is a message on its way, which another thread may commit or undo. A state says
+//! which of the two may touch the thing, and is handed back and forth by plain stores.
+//!
+//! | state | who may touch the thing | next |
+//! |---|---|---|
+//! | `HERE` | the handle | `BUSY` by being used, `LEAVING` by being encoded |
+//! | `BUSY` | whoever called [`Sole::with`] | `HERE` when that returns |
+//! | `LEAVING` | the message | `GONE` by `commit`, `HERE` by `undo` |
+//! | `GONE` | nobody | |
+//!
+//! * **S1** Out of `HERE` and `BUSY` leads only what the handle does, and a handle is on one thread.
+//! * **S2** Out of `LEAVING` leads only what the message does, and there is at most one, because only `HERE` can leave.
+//! * **S3** Edge: the release store by which a party gives the thing up pairs with the acquire load by which the other sees that.
+
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::unique::Leaving;
+use super::{Moved, TransferError, send};
+use crate::sync::atomic::{AtomicU32, Ordering};
+
+const HERE: u32 = 0;
+const BUSY: u32 = 1;
+const LEAVING: u32 = 2;
+const GONE: u32 = 3;
+
+/// Something that can have only one owner, may travel, and is used by one thread at a time.
+///
+/// ```compile_fail,E0277
+/// fn shared_by_threads<T: Sync>() {}
+/// shared_by_threads::<procession_shm::transfer::Sole<u8>>();
+/// ```
+pub struct Sole<R> {
+    place: Arc<Place<R>>,
+    _not_sync: PhantomData<Cell<()>>,
+}
+
+struct Place<R> {
+    state: AtomicU32,
+    thing: UnsafeCell<Option<R>>,
+}
+
+// SAFETY: by S1 and S2 one party at a time touches the thing, which may change threads; the state is atomic.
+unsafe impl<R: Send> Sync for Place<R> {}
+
+impl<R: Send + 'static> Sole<R> {
+    /// Makes this handle the owner.
+    pub fn new(thing: R) -> Self {
+        let place = Place { state: AtomicU32::new(HERE), thing: UnsafeCell::new(Some(thing)) };
+        Self { place: Arc::new(place), _not_sync: PhantomData }
+    }
+
+    /// Uses the thing.
+    ///
+    /// # Errors
+    ///
+    /// [`Moved`] when it has left.
+    ///
+    /// # Panics
+    ///
+    /// When it is being used already: `work` must not come back to its own handle.
+    #[inline]
+    pub fn with<T>(&self, work: impl FnOnce(&mut R) -> T) -> Result<T, Moved> {
+        let use_of = self.begin().ok_or(Moved)?;
+        // SAFETY: by S1 the state `BUSY`, which `begin` has set and which lasts until `use_of` is dropped, gives the thing to
+        // this call alone.
+        let thing = unsafe { &mut *self.place.thing.get() };
+        let done = thing.as_mut().map(work);
+        drop(use_of);
+        done.ok_or(Moved)
+    }
+
+    /// Puts the thing into the message that is being encoded. `write` attaches its descriptors.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSending`](TransferError::NotSending) outside of a [`send_scope`](super::send_scope),
+    /// [`Moved`](TransferError::Moved) when it has left before, and those of `write`, after which it is still here.
+    ///
+    /// # Panics
+    ///
+    /// When it is being used.
+    pub fn leave<T>(
+        &self,
+        handle: &'static str,
+        write: impl FnOnce(&mut R) -> Result<T, TransferError>,
+    ) -> Result<T, TransferError>
+    where
+        R: 'static,
+    {
+        send::record(self.try_leave(handle, write))
+    }
+
+    fn try_leave<T>(
+        &self,
+        handle: &'static str,
+        write: impl FnOnce(&mut R) -> Result<T, TransferError>,
+    ) -> Result<T, TransferError> {
+        if !send::is_open() {
+            return Err(TransferError::NotSending { handle });
+        }
+        let written = self.with(write).map_err(|Moved| TransferError::Moved { handle })??;
+        // Before the message knows of it, so that nobody takes it for lost if it does not get there.
+        self.place.state.store(LEAVING, Ordering::Release); // S3
+        let place: Box<dyn Leaving> = Box::new(Arc::clone(&self.place));
+        send::push_leaving(handle, place)
+            .inspect_err(|_| self.place.state.store(HERE, Ordering::Release))?;
+        Ok(written)
+    }
+
+    #[inline]
+    fn begin(&self) -> Option<Busy<'_>> {
+        let state = &self.place.state;
+        match state.load(Ordering::Acquire) {
+            HERE => {
+                state.store(BUSY, Ordering::Relaxed);
+                Some(Busy(state))
+            }
+            BUSY => panic!("an end that is being used cannot be used by what uses it"),
+            _ => None,
+        }
+    }
+}
+
+/// Gives the thing back to the handle, also when its use ends in a panic.
+struct Busy<'a>(&'a AtomicU32);
+
+impl Drop for Busy<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.store(HERE, Ordering::Release); // S3
+    }
+}
+
+impl<R: Send + 'static> Leaving for Arc<Place<R>> {
+    fn commit(&self) {
+        if self.state.load(Ordering::Acquire) != LEAVING {
+            return; // S3
+        }
+        // SAFETY: by S2 the state `LEAVING` gives the thing to the message, which is this.
+        let left = unsafe { &mut *self.thing.get() }.take();
+        self.state.store(GONE, Ordering::Release);
+        // After it is gone for its handle: dropping it may be more than a store.
+        drop(left);
+    }
+
+    fn undo(&self) {
+        if self.state.load(Ordering::Acquire) == LEAVING {
+            self.state.store(HERE, Ordering::Release); // S3
+        }
+    }
+}
+
+impl<R> fmt::Debug for Sole<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sole").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(procession_loom)))]
+mod tests {
+    use super::super::send_scope;
+    use super::*;
+
+    fn leave(sole: &Sole<String>) -> Result<(), TransferError> {
+        sole.leave("String", |_| Ok(()))
+    }
+
+    #[test]
+    fn it_is_used_until_it_leaves_and_is_dropped_once() {
+        let sole = Sole::new("here".to_owned());
+        assert_eq!(sole.with(|thing| thing.push('!')), Ok(()));
+        let ((), outgoing) = send_scope(|| leave(&sole)).unwrap();
+        assert_eq!(sole.with(|_| ()), Err(Moved));
+        std::thread::spawn(|| outgoing.commit()).join().unwrap();
+        assert_eq!(sole.with(|_| ()), Err(Moved));
+        assert!(matches!(send_scope(|| leave(&sole)), Err(unsent) if unsent.failure.is_some()));
+    }
+
+    #[test]
+    fn a_message_that_fails_leaves_it_as_it_was() {
+        let sole = Sole::new("here".to_owned());
+        let ((), outgoing) = send_scope(|| leave(&sole)).unwrap();
+        std::thread::spawn(|| drop(outgoing)).join().unwrap();
+        assert_eq!(sole.with(|thing| thing.len()), Ok(4));
+        assert!(matches!(leave(&sole), Err(TransferError::NotSending { .. })));
+        assert_eq!(sole.with(|thing| thing.len()), Ok(4));
+    }
+
+    #[test]
+    fn a_panic_in_its_use_leaves_it_usable() {
+        let sole = Sole::new(0);
+        let used = std::panic::AssertUnwindSafe(|| sole.with(|_| panic!("on purpose")));
+        assert!(std::panic::catch_unwind(used).is_err());
+        assert_eq!(sole.with(|thing| *thing), Ok(0));
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot be used by what uses it")]
+    fn its_use_does_not_come_back_to_it() {
+        let sole = Sole::new(0);
+        let _used = sole.with(|_| sole.with(|_| ()));
+    }
+}
