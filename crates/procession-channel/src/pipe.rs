@@ -105,6 +105,8 @@ use std::os::fd::OwnedFd;
 use procession_shm::{SegmentError, page_size};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
+#[cfg(feature = "stream")]
+pub use awaited::{ConnectionStream, MessageStream};
 pub use awaited::{RecvAsync, SendAsync};
 pub use connection::Connection;
 pub use error::{PipeError, RecvError, SendError, SendErrorKind, Violation};

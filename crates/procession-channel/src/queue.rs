@@ -34,6 +34,7 @@
 //! | `vigil` | waiting |
 //! | `body`, `travel` | what handles have in common; how they get to other processes |
 //! | `ready` | waiting for a queue together with other things |
+//! | `awaited` | gets and puts as futures |
 //! | `handle`, `putter`, `getter`, `claim`, `many`, `iter`, `builder` | the handles |
 //!
 //! # Invariants
@@ -101,6 +102,8 @@
 //! | `cancel_join_thread` | none needed |
 
 #[cfg(not(procession_loom))]
+mod awaited;
+#[cfg(not(procession_loom))]
 mod body;
 #[cfg(not(procession_loom))]
 mod builder;
@@ -136,10 +139,14 @@ mod tests;
 mod travel;
 mod vigil;
 
+#[cfg(all(feature = "stream", not(procession_loom)))]
+pub use awaited::ItemStream;
+
 #[cfg(not(procession_loom))]
 mod handle;
 #[cfg(not(procession_loom))]
 pub use {
+    awaited::{GetAsync, PutAsync},
     builder::Builder,
     claim::Claim,
     getter::Getter,

@@ -6,7 +6,7 @@
 //! its waker with the reactor instead of sleeping, and then looks once more. The reactor's thread sleeps in the
 //! [one wait](crate::wait()) on the words of all futures together, and on a word of its own, *control*, that changes when
 //! something is left with it. A word that has not the value any more that its future saw is the future's reason to be polled: its
-//! waker is taken out and called. Every 10 s all wakers are called, which is the check-up of blocking operations.
+//! waker is taken out and called. 10 s later at the latest it is called in any case, which is the check-up of blocking operations.
 //!
 //! There is no thread in a process without a future that had to wait, and a forked process starts anew.
 //!
@@ -45,7 +45,7 @@ use crate::fork::PerProcess;
 use crate::quiet;
 use crate::ready::{Waitable, keep_first};
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::wait::{Wake, Watch, wait, wake_all, wake_one};
+use crate::wait::{Watch, wait, wake_all, wake_one};
 
 static REACTOR: PerProcess<Reactor> = PerProcess::new();
 
@@ -67,11 +67,13 @@ struct List {
 struct Entry {
     watches: Vec<Watch<'static>>,
     waker: Waker,
+    /// When it looks though nobody wakes it.
+    checkup: Deadline,
 }
 
 impl Entry {
     fn has_news(&self) -> bool {
-        self.watches.iter().any(has_changed)
+        self.watches.iter().any(has_changed) || self.checkup.is_over()
     }
 }
 
@@ -100,12 +102,27 @@ impl Registration {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when a word is only lent to the watch; what the system says when it has no
     /// thread left.
     pub fn enter(&mut self, watches: &[Watch<'_>], waker: &Waker) -> io::Result<()> {
+        self.enter_until(watches, waker, &Deadline::NEVER)
+    }
+
+    /// [`enter`](Self::enter) for a future that wants to look once more at this time, if it comes before the usual one.
+    ///
+    /// # Errors
+    ///
+    /// As [`enter`](Self::enter).
+    pub fn enter_until(
+        &mut self,
+        watches: &[Watch<'_>],
+        waker: &Waker,
+        checkup: &Deadline,
+    ) -> io::Result<()> {
         let kept: Option<Vec<Watch<'static>>> = watches.iter().map(Watch::to_kept).collect();
         let reason = "a future can wait only for words that are kept, as those in a `Shared` are";
         let watches = kept.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, reason))?;
         self.leave();
         let reactor = REACTOR.get_or_try_init(|| Ok(Reactor::new()))?;
-        let key = reactor.add(Entry { watches, waker: waker.clone() })?;
+        let checkup = checkup.min(Deadline::after(CHECKUP));
+        let key = reactor.add(Entry { watches, waker: waker.clone(), checkup })?;
         self.place = Some((reactor, key));
         Ok(())
     }
@@ -177,20 +194,17 @@ impl Reactor {
     }
 
     fn sleep(&self, seen: u32) {
-        let owned: Vec<(u64, Watch<'static>)> = {
-            let list = self.list();
-            let of = |(&key, entry): (&u64, &Entry)| {
-                entry.watches.iter().map(|watch| (key, watch.clone())).collect::<Vec<_>>()
-            };
-            list.entries.iter().flat_map(of).collect()
-        };
+        let mut until = Deadline::NEVER;
+        let mut owned: Vec<(u64, Watch<'static>)> = Vec::new();
+        for (&key, entry) in &self.list().entries {
+            until = until.min(entry.checkup);
+            owned.extend(entry.watches.iter().map(|watch| (key, watch.clone())));
+        }
         let mut words = vec![Watch::private(&self.control, seen)];
         words.extend(owned.iter().map(|(_, watch)| watch.clone()));
         keep_first(&mut words);
-        let until = if owned.is_empty() { Deadline::NEVER } else { Deadline::after(CHECKUP) };
-        if wait(&words, &until) == Wake::TimedOut {
-            call(self.take_out(|_| true));
-        }
+        // Whether it was woken or the time was over is seen by the next look at the list.
+        let _wake = wait(&words, &until);
         self.pass_on(&owned);
     }
 
@@ -213,7 +227,7 @@ impl Reactor {
 /// Calls wakers, and says how many they were.
 fn call(entries: Vec<Entry>) -> usize {
     let count = entries.len();
-    for Entry { watches, waker } in entries {
+    for Entry { watches, waker, .. } in entries {
         drop(watches);
         // What a waker panics with is for its executor, which is not here to hear of it.
         let _panic = catch_unwind(AssertUnwindSafe(|| waker.wake())).map_err(std::mem::forget);

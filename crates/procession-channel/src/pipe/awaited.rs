@@ -5,6 +5,9 @@
 //! waits on the same bell. Dropped, it takes all that back; a send that was under way is aborted, and a receive leaves the parts
 //! that came for the next one.
 
+#[cfg(feature = "stream")]
+mod stream;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -18,6 +21,9 @@ use super::outlet::{Outlet, Progress};
 use super::{Connection, Receiver, RecvError, SendError, SendErrorKind, Sender};
 use crate::Message;
 use crate::codec::{self, Limits};
+
+#[cfg(feature = "stream")]
+pub use stream::{ConnectionStream, MessageStream};
 
 /// Turns `attempt`, which does not block, into a poll.
 fn poll<T>(

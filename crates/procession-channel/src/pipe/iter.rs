@@ -33,12 +33,18 @@ impl<T: Message> Iterator for Iter<'_, T> {
     }
 }
 
-/// An error after which every receive fails comes once, so that a loop that goes on after errors ends.
 fn next<T: Message>(receiver: &Receiver<T>, is_over: &mut bool) -> Option<Result<T, RecvError>> {
     if *is_over {
         return None;
     }
-    let received = receiver.recv();
+    pick(receiver.recv(), is_over)
+}
+
+/// An error after which every receive fails comes once, so that a loop that goes on after errors ends.
+pub(super) fn pick<T>(
+    received: Result<T, RecvError>,
+    is_over: &mut bool,
+) -> Option<Result<T, RecvError>> {
     *is_over = !matches!(received, Ok(_) | Err(RecvError::Decode(_) | RecvError::Untrusted(_)));
     match received {
         Err(RecvError::Closed) => None,

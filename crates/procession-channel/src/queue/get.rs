@@ -38,6 +38,8 @@ pub(super) enum Found {
     Items,
     /// None now.
     Nothing,
+    /// Nobody knows: another one was in the middle of an operation for too long.
+    Busy,
     /// None, ever.
     TheEnd,
 }
@@ -68,7 +70,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         limit: Limit,
     ) -> Result<Found, RecvError> {
         haul.clear();
-        let Some(_hold) = self.hold_get(me, limit)? else { return Ok(Found::Nothing) };
+        let Some(_hold) = self.hold_get(me, limit)? else { return Ok(Found::Busy) };
         if let Some((index, place)) = self.offered() {
             self.read_one(place, haul, socket)?;
             claims::take_offered(&self.control, index, me);
@@ -107,7 +109,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         limit: Limit,
     ) -> Result<Result<Ticket, Found>, RecvError> {
         haul.clear();
-        let Some(_hold) = self.hold_get(me, limit)? else { return Ok(Err(Found::Nothing)) };
+        let Some(_hold) = self.hold_get(me, limit)? else { return Ok(Err(Found::Busy)) };
         if let Some((index, place)) = self.offered() {
             self.read_one(place, haul, socket)?;
             claims::claim_offered(&self.control, index, me);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use procession_shm::family::Member;
 use procession_shm::{Deadline, family};
+use procession_sync::parts::Limit;
 
 use super::body::{Body, Seat};
 use super::claim::{self, Claim};
@@ -15,7 +16,7 @@ use super::frame::Kind;
 use super::get::{Found, Haul, Rest};
 use super::holders::Debt;
 use super::many::Many;
-use super::vigil::{Patience, Vigil};
+use super::vigil::{Attempt, Patience, Vigil};
 use super::{JoinError, RecvError, TaskDoneError, claims, parcel};
 use crate::Message;
 
@@ -88,20 +89,32 @@ impl<T> Getter<T> {
         patience: Patience,
         mut get: impl FnMut(Member) -> Result<Result<R, Found>, RecvError>,
     ) -> Result<Option<R>, RecvError> {
-        let (me, body) = (family::me()?, self.body());
+        let body = self.body();
         let vigil = Vigil { turn: &body.control.not_empty, patience, is_sliced: self.is_sliced() };
-        let attempt = || match get(me)? {
-            Ok(got) => Ok(Some(got)),
-            Err(Found::TheEnd) => Err(RecvError::Closed),
+        vigil.keep(|| body.looks_ready_to_get(), || Ok(self.attempt(&mut get)?.done()))
+    }
+
+    #[inline]
+    fn attempt<R>(
+        &self,
+        mut get: impl FnMut(Member) -> Result<Result<R, Found>, RecvError>,
+    ) -> Result<Attempt<R>, RecvError> {
+        let me = family::me()?;
+        let mut found = get(me)?;
+        let may_be_over = matches!(found, Err(Found::Nothing)) && !self.is_whole;
+        if may_be_over && self.seat.is_alone() {
             // What was put before the last of them went is there now.
-            Err(_) if !self.is_whole && self.seat.is_alone() => match get(me)? {
-                Ok(got) => Ok(Some(got)),
-                Err(_) if self.has_claims() => Ok(None),
-                Err(_) => Err(RecvError::Disconnected),
-            },
-            Err(_) => Ok(None),
-        };
-        vigil.keep(|| body.looks_ready_to_get(), attempt)
+            found = get(me)?;
+            if matches!(found, Err(Found::Nothing)) && !self.has_claims() {
+                return Err(RecvError::Disconnected);
+            }
+        }
+        match found {
+            Ok(got) => Ok(Attempt::Done(got)),
+            Err(Found::TheEnd) => Err(RecvError::Closed),
+            Err(Found::Busy) => Ok(Attempt::Busy),
+            Err(_) => Ok(Attempt::Nothing),
+        }
     }
 
     /// Whether the other half may be gone without a word: with a message that nobody receives.
@@ -121,16 +134,25 @@ impl<T> Getter<T> {
         patience: Patience,
     ) -> Result<bool, RecvError> {
         let limit = patience.limit();
-        let got = self.await_items(patience, |me| {
-            Ok(match self.body().get(me, haul, most, self.seat.socket(), limit)? {
-                Found::Items => Ok(()),
-                other => Err(other),
-            })
-        })?;
-        if got.is_some() {
-            self.body().control.not_full.wake_all();
-        }
+        let got = self.await_items(patience, |me| self.get_now(me, haul, most, limit))?;
         Ok(got.is_some())
+    }
+
+    #[inline]
+    fn get_now(
+        &self,
+        me: Member,
+        haul: &mut Haul,
+        most: (usize, usize),
+        limit: Limit,
+    ) -> Result<Result<(), Found>, RecvError> {
+        match self.body().get(me, haul, most, self.seat.socket(), limit)? {
+            Found::Items => {
+                self.body().control.not_full.wake_all();
+                Ok(Ok(()))
+            }
+            other => Ok(Err(other)),
+        }
     }
 }
 
@@ -213,24 +235,20 @@ impl<T: Message> Getter<T> {
 
     #[inline]
     fn get_within(&self, patience: Patience) -> Result<Option<T>, RecvError> {
-        let mut haul = HAUL.try_with(Cell::take).ok().flatten().unwrap_or_default();
-        let result = self.get_into(&mut haul, patience);
-        if haul.bytes.capacity() <= KEPT_BYTES_MAX {
-            haul.clear();
-            // At the end of a thread there may be no place for it any more.
-            let _gone = HAUL.try_with(|kept| kept.set(Some(haul)));
-        }
-        result
+        with_haul(|haul| if self.haul(haul, ONE, patience)? { open(haul) } else { Ok(None) })
     }
 
-    #[inline]
-    fn get_into(&self, haul: &mut Haul, patience: Patience) -> Result<Option<T>, RecvError> {
-        if !self.haul(haul, ONE, patience)? {
-            return Ok(None);
-        }
-        let descriptors = std::mem::take(&mut haul.descriptors);
-        let Some((end, kind)) = haul.items.pop() else { return Ok(None) };
-        parcel::decode(&haul.bytes[..end], kind, descriptors).map(Some)
+    /// Gets the next item if it can be done without waiting.
+    pub(super) fn attempt_get(&self) -> Result<Attempt<T>, RecvError> {
+        let limit = Patience::None.limit();
+        with_haul(|haul| {
+            let got = self.attempt(|me| self.get_now(me, haul, ONE, limit))?;
+            Ok(match got {
+                Attempt::Done(()) => open(haul)?.map_or(Attempt::Nothing, Attempt::Done),
+                Attempt::Nothing => Attempt::Nothing,
+                Attempt::Busy => Attempt::Busy,
+            })
+        })
     }
 
     fn claim_within(&self, patience: Patience) -> Result<Option<Claim<T>>, RecvError> {
@@ -248,6 +266,27 @@ impl<T: Message> Getter<T> {
             }
         }
     }
+}
+
+/// Runs `work` with a haul of this thread.
+#[inline]
+fn with_haul<R>(work: impl FnOnce(&mut Haul) -> R) -> R {
+    let mut haul = HAUL.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    let result = work(&mut haul);
+    if haul.bytes.capacity() <= KEPT_BYTES_MAX {
+        haul.clear();
+        // At the end of a thread there may be no place for it any more.
+        let _gone = HAUL.try_with(|kept| kept.set(Some(haul)));
+    }
+    result
+}
+
+/// The value of the only item that was got.
+#[inline]
+fn open<T: Message>(haul: &mut Haul) -> Result<Option<T>, RecvError> {
+    let descriptors = std::mem::take(&mut haul.descriptors);
+    let Some((end, kind)) = haul.items.pop() else { return Ok(None) };
+    parcel::decode(&haul.bytes[..end], kind, descriptors).map(Some)
 }
 
 impl<T> Clone for Getter<T> {

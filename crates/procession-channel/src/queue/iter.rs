@@ -34,12 +34,18 @@ impl<T: Message> Iterator for Iter<'_, T> {
     }
 }
 
-/// An error after which every get fails comes once, so that a loop that goes on after errors ends.
 fn next<T: Message>(getter: &Getter<T>, is_over: &mut bool) -> Option<Result<T, RecvError>> {
     if *is_over {
         return None;
     }
-    let got = getter.get();
+    pick(getter.get(), is_over)
+}
+
+/// An error after which every get fails comes once, so that a loop that goes on after errors ends.
+pub(super) fn pick<T>(
+    got: Result<T, RecvError>,
+    is_over: &mut bool,
+) -> Option<Result<T, RecvError>> {
     *is_over = !matches!(got, Ok(_) | Err(RecvError::Decode(_)));
     match got {
         Err(RecvError::Closed | RecvError::Disconnected) => None,

@@ -95,7 +95,7 @@ impl Model {
         let (ends, mut handles) = ([FRAME_LEN], Vec::new());
         let (bytes, handles) = (&mut bytes[..], &mut handles);
         let load = Load { bytes, ends: &ends, handles, socket: socket.as_fd() };
-        self.ends.put(family::me().unwrap(), load, Limit::NEVER)
+        self.ends.put(family::me().unwrap(), load, Limit::NEVER).map(Option::unwrap_or_default)
     }
 
     /// Puts; false if the queue is closed.
@@ -150,7 +150,7 @@ impl Model {
             || false,
             || match get()? {
                 Found::Items => Ok(Some(Found::Items)),
-                Found::Nothing => Ok(None),
+                Found::Nothing | Found::Busy => Ok(None),
                 Found::TheEnd => Err(RecvError::Closed),
             },
         );

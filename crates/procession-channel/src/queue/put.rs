@@ -36,15 +36,16 @@ struct Room {
 }
 
 impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
-    /// Puts as many frames as there is room for, and says how many.
+    /// Puts as many frames as there is room for, and says how many. `None` when another one was in the middle of an operation for
+    /// too long.
     pub(super) fn put(
         &self,
         me: Member,
         load: Load<'_>,
         limit: Limit,
-    ) -> Result<usize, SendErrorKind> {
+    ) -> Result<Option<usize>, SendErrorKind> {
         let Load { bytes, ends, handles, socket } = load;
-        let Some(_hold) = self.hold_put(me, limit) else { return Ok(0) };
+        let Some(_hold) = self.hold_put(me, limit) else { return Ok(None) };
         let control = &*self.control;
         if control.state.closed.load(Relaxed) != 0 {
             return Err(SendErrorKind::Closed);
@@ -56,16 +57,16 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
             count = self.fitting(tail, ends)?;
         }
         if count == 0 {
-            return Ok(0);
+            return Ok(Some(0));
         }
         if !handles.is_empty() && !send_handles(packets::tag(me, tail), bytes, handles, socket)? {
-            return Ok(0);
+            return Ok(Some(0));
         }
         let len = ends[count - 1];
         self.ring()?.write(tail, &bytes[..len]);
         #[expect(clippy::cast_possible_truncation, reason = "a frame has at least 8 bytes")]
         control.put.tail.store(tail.after(len, count as u32).0, Release); // Q1, the commit point
-        Ok(count)
+        Ok(Some(count))
     }
 
     /// Whether there is some room, as far as can be seen without the lock.

@@ -9,11 +9,12 @@ use std::time::Duration;
 use procession_shm::family::Member;
 use procession_shm::transfer::Outgoing;
 use procession_shm::{Deadline, family};
+use procession_sync::parts::Limit;
 
 use super::body::Seat;
 use super::parcel;
 use super::put::Load;
-use super::vigil::{Patience, Vigil};
+use super::vigil::{Attempt, Patience, Vigil};
 use super::{SendError, SendErrorKind};
 use crate::Message;
 
@@ -171,41 +172,48 @@ impl<T: Message> Putter<T> {
         handles: &mut Vec<Outgoing>,
         patience: Patience,
     ) -> Result<usize, SendErrorKind> {
-        let me = family::me()?;
         let body = &*self.seat.body;
-        let turn = &*body.control.not_full;
-        let vigil = Vigil { turn, patience, is_sliced: self.is_sliced() };
-        let limit = patience.limit();
-        let attempt = || {
-            let load = Load { bytes, ends, handles, socket: self.seat.socket() };
-            match body.put(me, load, limit)? {
-                0 => self.nothing(me),
-                count => Ok(Some(count)),
-            }
-        };
+        let vigil = Vigil { turn: &body.control.not_full, patience, is_sliced: self.is_sliced() };
+        let attempt =
+            || Ok::<_, SendErrorKind>(self.attempt(bytes, ends, handles, patience.limit())?.done());
         let done = vigil.keep(|| body.looks_ready_to_put(), attempt)?;
-        let count = done.ok_or_else(|| patience.expired())?;
+        done.ok_or_else(|| patience.expired())
+    }
+
+    /// Puts at least one of the frames if it can be done within `limit`, and says how many.
+    #[inline]
+    pub(super) fn attempt(
+        &self,
+        bytes: &mut [u8],
+        ends: &[usize],
+        handles: &mut Vec<Outgoing>,
+        limit: Limit,
+    ) -> Result<Attempt<usize>, SendErrorKind> {
+        let (me, body) = (family::me()?, &*self.seat.body);
+        let load = Load { bytes, ends, handles, socket: self.seat.socket() };
+        let Some(count) = body.put(me, load, limit)? else { return Ok(Attempt::Busy) };
         match count {
+            0 => return self.nothing(me),
             1 => body.control.not_empty.wake_one(),
             _ => body.control.not_empty.wake_all(),
         }
-        Ok(count)
+        Ok(Attempt::Done(count))
     }
 
     /// What to make of it that there is no room.
     #[cold]
-    fn nothing(&self, me: Member) -> Result<Option<usize>, SendErrorKind> {
+    fn nothing(&self, me: Member) -> Result<Attempt<usize>, SendErrorKind> {
         self.seat.body.refresh(me)?;
         if !self.is_whole && self.seat.is_alone() {
             return Err(SendErrorKind::Closed);
         }
-        Ok(None)
+        Ok(Attempt::Nothing)
     }
 }
 
 impl<T> Putter<T> {
     /// Whether the other half may be gone without a word: with a message that nobody receives.
-    fn is_sliced(&self) -> bool {
+    pub(super) fn is_sliced(&self) -> bool {
         !self.is_whole && self.seat.has_travelled()
     }
 }

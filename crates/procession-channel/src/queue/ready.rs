@@ -32,9 +32,9 @@ impl<T> Waitable for Getter<T> {
         watch(&self.seat, |body| &body.control.not_empty, watches);
     }
 
-    /// The sleeper may have been woken in place of one who would get the item.
+    /// The sleeper may have been woken in place of one who would get the item. It does not wait to find out.
     fn unwatch(&self) {
-        if self.seat.is_here() && self.is_ready() {
+        if self.seat.is_here() && self.body().looks_ready_to_get() {
             self.body().control.not_empty.wake_one();
         }
     }

@@ -14,7 +14,7 @@ use procession_sync::parts::{Limit, Turn};
 use super::SendErrorKind;
 
 /// How often somebody looks whether the other half is gone who may have gone with a message.
-const SLICE: Duration = Duration::from_millis(100);
+pub(super) const SLICE: Duration = Duration::from_millis(100);
 
 /// How long somebody who must not wait waits for another one who is in the middle of its own operation.
 const MOMENT: Duration = Duration::from_millis(20);
@@ -51,6 +51,28 @@ impl Patience {
         match self {
             Self::None => None,
             Self::Until(deadline) => Some(deadline),
+        }
+    }
+}
+
+/// What came of doing something without waiting for it.
+#[cfg(not(procession_loom))]
+#[derive(Debug)]
+pub(super) enum Attempt<T> {
+    Done(T),
+    /// It cannot be done now; whoever makes it possible tells.
+    Nothing,
+    /// Another one was in the middle of an operation for too long. Nobody tells when that ends.
+    Busy,
+}
+
+#[cfg(not(procession_loom))]
+impl<T> Attempt<T> {
+    #[inline]
+    pub(super) fn done(self) -> Option<T> {
+        match self {
+            Self::Done(value) => Some(value),
+            Self::Nothing | Self::Busy => None,
         }
     }
 }

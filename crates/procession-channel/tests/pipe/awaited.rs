@@ -1,56 +1,17 @@
 //! Sends and receives that are awaited, on an executor of a few lines.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Wake, Waker};
+use std::thread;
 use std::time::Duration;
 
 use procession_channel::pipe::{self, Receiver, RecvError, SendErrorKind, Sender};
 use procession_shm::{Waitable, wait_any};
 
+use crate::executor::{block_on, is_send, join, next, poll_once};
 use crate::stage::{Other, play};
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
-
-/// All of them at once.
-fn join<T>(mut futures: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> Vec<T> {
-    let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
-    block_on(std::future::poll_fn(|context| {
-        for (future, done) in futures.iter_mut().zip(&mut done) {
-            if done.is_none()
-                && let Poll::Ready(output) = future.as_mut().poll(context)
-            {
-                *done = Some(output);
-            }
-        }
-        if done.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
-    }));
-    done.into_iter().flatten().collect()
-}
-
-fn is_send<T: Send>(value: T) -> T {
-    value
-}
 
 #[test]
 fn a_long_message_and_the_end_are_awaited() {
@@ -96,13 +57,6 @@ impl Wake for Count {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::SeqCst);
         panic!("as a waker may");
-    }
-}
-
-fn poll_once<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Option<F::Output> {
-    match Pin::new(future).poll(&mut Context::from_waker(waker)) {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => None,
     }
 }
 
@@ -191,4 +145,29 @@ fn futures_and_blocking_waits_do_not_disturb_each_other() {
     }
     churning.join().unwrap();
     sending.join().unwrap();
+}
+
+#[test]
+fn messages_are_a_stream_until_the_end_and_a_connection_answers_them() {
+    let (sender, receiver) = pipe::simplex::<u8>().unwrap();
+    let sending = thread::spawn(move || (0..100_u8).for_each(|n| sender.send(n).unwrap()));
+    let mut messages = is_send(receiver.stream());
+    for n in 0..100 {
+        assert_eq!(block_on(next(&mut messages)).unwrap().unwrap(), n);
+    }
+    assert!(block_on(next(&mut messages)).is_none());
+    assert!(block_on(next(&mut messages)).is_none(), "it stays over");
+    sending.join().unwrap();
+
+    let (here, there) = pipe::duplex::<u8, u8>().unwrap();
+    let doubling = thread::spawn(move || {
+        let mut messages = is_send(there.stream());
+        while let Some(n) = block_on(next(&mut messages)) {
+            block_on(messages.sender_mut().send_async(n.unwrap() * 2)).unwrap();
+        }
+    });
+    here.send(21).unwrap();
+    assert_eq!(here.recv().unwrap(), 42);
+    drop(here);
+    doubling.join().unwrap();
 }

@@ -5,6 +5,8 @@
 mod awaited;
 mod bytes;
 mod deaths;
+#[path = "../executor/mod.rs"]
+mod executor;
 mod handles;
 mod messages;
 mod processes;

@@ -3,8 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod awaited;
 mod claims;
 mod ends;
+#[path = "../executor/mod.rs"]
+mod executor;
 mod handles;
 mod machine;
 mod threads;

@@ -2,6 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use procession::Fd;
@@ -250,4 +254,63 @@ fn a_queue_in_a_queue_outlives_the_process_that_made_it() {
     spawn!(put_and_exit(&queue)).unwrap().join().unwrap();
     let (text, own) = next(&queue);
     assert_eq!((text.as_str(), own.get().unwrap()), ("from the dead", 42));
+}
+
+struct Unpark(std::thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// Gets by futures until it is killed.
+fn await_for_ever(queue: Queue<u64>, told: Queue<u64>) -> procession::Result<()> {
+    loop {
+        let n = block_on(queue.get_async())?;
+        block_on(told.put_async(n))?;
+    }
+}
+
+#[test]
+fn what_a_process_that_awaits_was_woken_for_is_got_by_another_when_it_is_killed() {
+    let (queue, told) = (Queue::new().unwrap(), Queue::new().unwrap());
+    for round in 0..30_u64 {
+        let victim = spawn!(await_for_ever(&queue, &told)).unwrap();
+        queue.put(0).unwrap();
+        assert_eq!(next(&told), 0, "it is there and waits");
+        let waiting = {
+            let queue = queue.clone();
+            std::thread::spawn(move || block_on(queue.get_async()))
+        };
+        queue.put_many(1..=round % 3 + 1).unwrap();
+        kill(victim);
+        // One item at most died with it; after these there is one for whoever waits.
+        queue.put(99).unwrap();
+        assert!(waiting.join().unwrap().unwrap() > 0);
+        while queue.try_get().unwrap().is_some() || told.try_get().unwrap().is_some() {}
+    }
+}
+
+#[test]
+fn the_end_of_a_process_is_awaited() {
+    let queue = Queue::new().unwrap();
+    let putting = spawn!(put_and_wait(queue.putter())).unwrap();
+    let getter = queue.getter();
+    drop(queue);
+    assert_eq!(block_on(getter.get_async()).unwrap(), 7);
+    let waiting = std::thread::spawn(move || block_on(getter.get_async()));
+    kill(putting);
+    assert!(matches!(waiting.join().unwrap(), Err(RecvError::Disconnected)));
 }

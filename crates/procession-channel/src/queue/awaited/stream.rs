@@ -1,0 +1,72 @@
+//! Items as a stream.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_core::stream::FusedStream;
+
+use super::super::iter::pick;
+use super::super::{Getter, Queue, RecvError};
+use super::Place;
+use crate::Message;
+
+/// The items of a queue, one by one, as a stream for any async runtime. Made by [`Queue::stream`] and [`Getter::stream`].
+///
+/// It ends when the queue is closed, or when nobody is left who could put, and all was got. An error after which every get fails
+/// comes once. Dropped, it leaves what it has not given out in the queue.
+#[must_use = "streams do nothing unless polled"]
+pub struct ItemStream<T> {
+    getter: Getter<T>,
+    place: Place,
+    is_over: bool,
+}
+
+impl<T> Getter<T> {
+    /// The items as a stream. Another handle of the queue may be used at the same time.
+    ///
+    /// It is another type because one that is both an iterator and a stream cannot be used: each method would be ambiguous.
+    pub fn stream(self) -> ItemStream<T> {
+        ItemStream { getter: self, place: Place::default(), is_over: false }
+    }
+}
+
+impl<T> Queue<T> {
+    /// The items as a stream, which ends when the queue is closed. See [`Getter::stream`].
+    pub fn stream(self) -> ItemStream<T> {
+        self.getter.stream()
+    }
+}
+
+impl<T: Message> Stream for ItemStream<T> {
+    type Item = Result<T, RecvError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Self { getter, place, is_over } = &mut *self;
+        if *is_over {
+            return Poll::Ready(None);
+        }
+        let attempt = || getter.attempt_get();
+        let got = ready!(place.poll(&*getter, getter.is_sliced(), context, attempt));
+        Poll::Ready(pick(got, is_over))
+    }
+}
+
+impl<T: Message> FusedStream for ItemStream<T> {
+    fn is_terminated(&self) -> bool {
+        self.is_over
+    }
+}
+
+impl<T> Drop for ItemStream<T> {
+    fn drop(&mut self) {
+        self.place.withdraw(&self.getter);
+    }
+}
+
+impl<T> fmt::Debug for ItemStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ItemStream").finish_non_exhaustive()
+    }
+}
