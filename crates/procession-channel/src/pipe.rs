@@ -32,6 +32,7 @@
 //! | `ready` | waiting for several ends |
 //! | `outlet`, `inlet` | the ends without their types |
 //! | `sender`, `receiver`, `connection`, `iter` | the ends |
+//! | `view` | bytes that are received in place |
 //! | `awaited` | sends and receives as futures |
 //! | `end`, `travel` | how an end is moved |
 //!
@@ -48,7 +49,7 @@
 //!
 //! # A hostile peer
 //!
-//! It can write any byte of the ring at any time, send any packet, and hold on to descriptors. What is read is copied once,
+//! Unless the pipe was made [`trusting`](Builder::trusting), the peer may be anybody. It can write any byte of the ring at any time, send any packet, and hold on to descriptors. What is read is copied once,
 //! checked against private state, and only the copy is used. Its only effect is an error on this pipe, which is then closed:
 //! `Corrupt` for what no honest peer does. A value that does not decode is `Decode` and leaves the pipe open, because types
 //! may refuse values for reasons of their own. A peer that stops in the middle of a message, or wakes this process all the time,
@@ -98,6 +99,7 @@ mod stream;
 #[cfg(not(procession_loom))]
 mod tests;
 mod travel;
+mod view;
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -157,7 +159,7 @@ pub fn duplex<A, B>() -> Result<(Connection<A, B>, Connection<B, A>), PipeError>
 /// # Ok::<(), pipe::PipeError>(())
 /// ```
 pub fn builder() -> Builder {
-    Builder { capacity: DEFAULT_CAPACITY, len_max: DEFAULT_LEN_MAX }
+    Builder { capacity: DEFAULT_CAPACITY, len_max: DEFAULT_LEN_MAX, is_trusting: false }
 }
 
 /// The limits of a pipe. See [`builder`].
@@ -166,6 +168,7 @@ pub fn builder() -> Builder {
 pub struct Builder {
     capacity: usize,
     len_max: usize,
+    is_trusting: bool,
 }
 
 impl Builder {
@@ -185,6 +188,30 @@ impl Builder {
         self
     }
 
+    /// Trusts whoever has the other end as this process trusts itself. Without it, they may be anybody.
+    ///
+    /// Trusting handles can then be received: `Shared`, [`Queue`](crate::queue::Queue) and others that would be
+    /// [`Untrusted`](RecvError::Untrusted), and a `SharedBuf` without a copy. Bytes can be looked at where they lie
+    /// ([`Receiver::recv_with`]). The ends themselves become *trusting* handles: they make whoever gets one a member of the family,
+    /// and one that comes from a process that is not trusted is [`Untrusted`](RecvError::Untrusted).
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use procession_channel::pipe;
+    /// use procession_shm::Shared;
+    ///
+    /// let (sender, receiver) = pipe::builder().trusting().simplex::<Shared<AtomicU64>>()?;
+    /// let here = Shared::new(AtomicU64::new(7))?;
+    /// sender.send(here.clone())?;
+    /// receiver.recv()?.store(8, Ordering::Relaxed);
+    /// assert_eq!(here.load(Ordering::Relaxed), 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn trusting(mut self) -> Self {
+        self.is_trusting = true;
+        self
+    }
+
     /// Makes a pipe of one direction.
     ///
     /// # Errors
@@ -197,10 +224,11 @@ impl Builder {
         let memory = segment.into_fd();
         let again = memory.try_clone().map_err(|_| SegmentError::OutOfDescriptors)?;
         let (from, to) = sockets()?;
-        let line = Line::new(ring.clone(), memory.into(), from, Side::Writer)?;
+        let trust = self.is_trusting;
+        let line = Line::new(ring.clone(), memory.into(), from, Side::Writer, trust)?;
         let frames = FrameWriter::new(Producer::new(ring.clone()), 0);
         let outlet = Outlet { line, frames, undelivered: VecDeque::new(), len_max };
-        let line = Line::new(ring.clone(), again.into(), to, Side::Reader)?;
+        let line = Line::new(ring.clone(), again.into(), to, Side::Reader, trust)?;
         let frames = FrameReader::new(Consumer::new(ring), Gathered::default(), len_max);
         Ok((Sender::over(outlet), Receiver::over(Inlet { line, frames })))
     }

@@ -382,17 +382,15 @@ impl<M: Memory> Consumer<M> {
         }
     }
 
-    /// The next `N` bytes: as [`read`](Self::read), for what is small.
+    /// A copy of the next `N` bytes, which stay in the ring.
     ///
     /// # Panics
     ///
     /// When fewer are [available](Self::available_seen).
     #[inline]
-    pub fn read_array<const N: usize>(&mut self) -> [u8; N] {
+    pub fn peek_array<const N: usize>(&self) -> [u8; N] {
         assert!(N <= self.available_seen(), "reading beyond what was published");
-        let bytes = self.memory.read_array(self.read);
-        self.read += N as u64;
-        bytes
+        self.memory.read_array(self.read)
     }
 
     /// Passes over the next `len` bytes, which somebody has looked at in place.

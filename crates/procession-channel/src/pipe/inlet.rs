@@ -8,11 +8,11 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::RecvError;
 use super::frame::Last;
 use super::line::{Line, News, Patience, Waited};
 use super::packet;
 use super::stream::{FrameReader, Look};
+use super::{RecvError, Violation};
 use crate::ring::Ring;
 
 /// The receiving end, without its type.
@@ -34,10 +34,29 @@ impl Inlet {
     /// Waits for a message, which is not taken yet; `None` when the time is over.
     #[inline]
     pub(super) fn await_message(&mut self, patience: Patience) -> Result<Option<Last>, RecvError> {
+        let look = self.await_look(patience, FrameReader::look)?;
+        Ok(look.and_then(|_| self.frames.gathered().whole))
+    }
+
+    /// As [`await_message`](Self::await_message), for a message that may stay where it is if its sender is trusted.
+    pub(super) fn await_view(&mut self, patience: Patience) -> Result<Option<Look>, RecvError> {
+        if self.line.is_trusting() {
+            self.await_look(patience, FrameReader::look_in_place)
+        } else {
+            self.await_look(patience, FrameReader::look)
+        }
+    }
+
+    #[inline]
+    fn await_look(
+        &mut self,
+        patience: Patience,
+        look: impl Fn(&mut FrameReader<Ring>) -> Result<Look, Violation>,
+    ) -> Result<Option<Look>, RecvError> {
         let (line, frames) = (&self.line, &mut self.frames);
         let waited = line.wait(patience, || {
-            Ok::<_, RecvError>(match frames.look()? {
-                Look::Whole => News::Done(()),
+            Ok::<_, RecvError>(match look(frames)? {
+                look @ (Look::Whole | Look::Here(_)) => News::Done(look),
                 Look::Nothing => News::Nothing,
                 Look::Part => {
                     line.ring_peer();
@@ -46,7 +65,7 @@ impl Inlet {
             })
         });
         match waited? {
-            Waited::Done(()) => Ok(self.frames.gathered().whole),
+            Waited::Done(look) => Ok(Some(look)),
             Waited::TimedOut => Ok(None),
             Waited::HungUp if self.frames.gathered().is_open => {
                 Err(RecvError::Died { pid: self.line.writer_pid() })

@@ -96,6 +96,8 @@ pub(super) struct Line {
     memory: Arc<OwnedFd>,
     socket: Arc<OwnedFd>,
     side: Side,
+    /// Whether the other side keeps the rules of the ring, by the word of who made the pipe.
+    is_trusting: bool,
     /// The process that it belongs to. A fork of it has the socket, but not the ring.
     generation: u64,
     /// Its place with the lookout, from its first sleep on.
@@ -114,6 +116,7 @@ impl Line {
         memory: Arc<OwnedFd>,
         socket: OwnedFd,
         side: Side,
+        is_trusting: bool,
     ) -> Result<Self, SegmentError> {
         let generation = fork::generation().map_err(|error| SegmentError::System {
             operation: "mmap",
@@ -129,6 +132,7 @@ impl Line {
             memory,
             socket,
             side,
+            is_trusting,
             generation,
             posted: OnceCell::new(),
             idle_wakes: Cell::new(0),
@@ -143,6 +147,11 @@ impl Line {
 
     pub(super) fn socket(&self) -> &Arc<OwnedFd> {
         &self.socket
+    }
+
+    #[inline]
+    pub(super) fn is_trusting(&self) -> bool {
+        self.is_trusting
     }
 
     pub(super) fn capacity(&self) -> usize {

@@ -22,8 +22,8 @@ const ALLOCATION_BYTES_MIN: usize = 1 << 20;
 /// The receiving end of a pipe. There is one in the world: it can be given to another thread or, in a message or as an
 /// argument, to another process, and cannot be cloned or shared. What it has not given out yet goes with it.
 ///
-/// The sender need not be trusted: whatever it writes is a value or an error, within the memory that
-/// [`max_message`](super::Builder::max_message) allows. While both sides are awake, receiving makes no system call.
+/// The sender need not be trusted, unless the pipe is [`trusting`](super::Builder::trusting): whatever it writes is a value or an
+/// error, within the memory that [`max_message`](super::Builder::max_message) allows. While both sides are awake, receiving makes no system call.
 ///
 /// As an iterator it ends where the stream ends cleanly; an error that ends the pipe comes first, once.
 ///
@@ -119,7 +119,7 @@ impl<T> Receiver<T> {
         self.end.close();
     }
 
-    fn bytes_within(&self, patience: Patience) -> Result<Option<Vec<u8>>, RecvError> {
+    pub(super) fn bytes_within(&self, patience: Patience) -> Result<Option<Vec<u8>>, RecvError> {
         match self.use_inlet(|inlet| inlet.receive(patience))? {
             Some(delivery) => into_bytes(delivery).map(Some),
             None => Ok(None),
@@ -127,7 +127,7 @@ impl<T> Receiver<T> {
     }
 
     #[inline]
-    fn use_inlet<R>(
+    pub(super) fn use_inlet<R>(
         &self,
         work: impl FnOnce(&mut Inlet) -> Result<R, RecvError>,
     ) -> Result<R, RecvError> {
@@ -184,10 +184,12 @@ impl<T: Message> Receiver<T> {
     #[inline]
     fn recv_within(&self, patience: Patience) -> Result<Option<T>, RecvError> {
         let received = self.use_inlet(|inlet| {
-            Ok(inlet.receive(patience)?.map(|delivery| (delivery, inlet.frames.len_max())))
+            let delivery = inlet.receive(patience)?;
+            Ok(delivery
+                .map(|delivery| (delivery, inlet.frames.len_max(), inlet.line.is_trusting())))
         })?;
-        let Some((mut delivery, len_max)) = received else { return Ok(None) };
-        let value = decode(&mut delivery, len_max)?;
+        let Some((mut delivery, len_max, is_trusting)) = received else { return Ok(None) };
+        let value = decode(&mut delivery, len_max, is_trusting)?;
         // Whether the buffer can be used again is of no consequence.
         let _moved = self.end.with(|end| {
             if let Some(inlet) = end {
@@ -199,13 +201,21 @@ impl<T: Message> Receiver<T> {
 }
 
 #[inline]
-fn decode<T: Message>(delivery: &mut Delivery, len_max: usize) -> Result<T, RecvError> {
+fn decode<T: Message>(
+    delivery: &mut Delivery,
+    len_max: usize,
+    is_trusting: bool,
+) -> Result<T, RecvError> {
     if delivery.is_bytes {
         return Err(wrong_form("it is bytes as they are: receive it with recv_bytes"));
     }
     let allocation_bytes = len_max.saturating_mul(ALLOCATION_FACTOR).max(ALLOCATION_BYTES_MIN);
     let limits = Limits { allocation_bytes, ..Limits::DEFAULT };
-    let trust = Trust::Untrusting { copy_bytes_max: allocation_bytes };
+    let trust = if is_trusting {
+        Trust::Trusting
+    } else {
+        Trust::Untrusting { copy_bytes_max: allocation_bytes }
+    };
     let descriptors = std::mem::take(&mut delivery.descriptors);
     let Received { value, failure } =
         receive_scope(descriptors, trust, || codec::decode(&delivery.body, &limits));

@@ -24,7 +24,8 @@ const KEPT_BYTES_MAX: usize = 64 << 10;
 /// While both sides are awake, sending makes no system call. A message whose bytes the ring has no room for waits for the
 /// receiver. Dropping the end is the end of the stream; what was sent before can still be received.
 ///
-/// It may be sent to a process that is not trusted, and received from one. In a process that was forked from the one it belongs
+/// It may be sent to a process that is not trusted, and received from one, unless the pipe is
+/// [`trusting`](super::Builder::trusting). In a process that was forked from the one it belongs
 /// to (by `fork` itself, not by Procession) it is `Moved`, but holds the pipe open.
 ///
 /// ```compile_fail,E0277

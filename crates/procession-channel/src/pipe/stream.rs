@@ -10,7 +10,7 @@
 
 use super::Violation;
 use super::frame::{HEADER_LEN, Header, Kind, Last, frame_len, padding};
-use crate::ring::{Consumer, Corrupt, Memory, Producer};
+use crate::ring::{Consumer, Corrupt, Memory, Producer, Ring};
 
 /// Room for the frame that aborts a message (P1).
 pub(super) const RESERVE: usize = HEADER_LEN;
@@ -120,6 +120,8 @@ pub(super) enum Look {
     Part,
     /// The message is complete.
     Whole,
+    /// The message is complete: so many bytes, which are still in the ring.
+    Here(usize),
 }
 
 /// The reading side, with what it has of the current message.
@@ -183,6 +185,28 @@ impl<M: Memory> FrameReader<M> {
         }
     }
 
+    /// As [`look`](Self::look), but a message of bytes that lies in one frame stays in the ring, and with it the frames behind it.
+    pub(super) fn look_in_place(&mut self) -> Result<Look, Violation> {
+        let is_between = self.state.whole.is_none() && !self.state.is_open;
+        if !is_between || self.violation.is_some() || self.consumer.available()? == 0 {
+            return self.look();
+        }
+        let last = Last { is_bytes: true, descriptors: 0 };
+        match self.peek_header() {
+            Ok(header) if header.kind == Kind::Last(last) && header.body_len() <= self.len_max => {
+                Ok(Look::Here(header.body_len()))
+            }
+            _ => self.look(),
+        }
+    }
+
+    /// Passes over the message that was left in the ring: the commit point of receiving it.
+    pub(super) fn pass(&mut self, len: usize) {
+        self.consumer.skip(frame_len(len));
+        self.state.sequence += 1;
+        self.consumer.release();
+    }
+
     fn forget_message(&mut self) -> Result<Look, Violation> {
         if !self.state.is_open {
             return Err(Violation::Frame("it aborts a message that was not begun"));
@@ -193,14 +217,21 @@ impl<M: Memory> FrameReader<M> {
         Ok(Look::Part)
     }
 
-    /// A frame is published whole, so all of it is there as soon as any of it is.
     #[inline]
     fn read_header(&mut self) -> Result<Header, Violation> {
+        let header = self.peek_header()?;
+        self.consumer.skip(HEADER_LEN);
+        Ok(header)
+    }
+
+    /// A frame is published whole, so all of it is there as soon as any of it is.
+    #[inline]
+    fn peek_header(&self) -> Result<Header, Violation> {
         let seen = self.consumer.available_seen();
         if seen < HEADER_LEN {
             return Err(Violation::Frame("a part of it was published"));
         }
-        let header = Header::parse(self.consumer.read_array::<HEADER_LEN>())?;
+        let header = Header::parse(self.consumer.peek_array::<HEADER_LEN>())?;
         if frame_len(header.body_len()) > seen {
             return Err(Violation::Frame("a part of it was published"));
         }
@@ -254,5 +285,18 @@ impl<M: Memory> FrameReader<M> {
 
     pub(super) fn len_max(&self) -> usize {
         self.len_max
+    }
+}
+
+impl FrameReader<Ring> {
+    /// The bytes of the message that [`look_in_place`](Self::look_in_place) found.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Consumer::view`].
+    pub(super) unsafe fn view(&self, len: usize) -> &[u8] {
+        // SAFETY: the caller's promise is the one that is asked for.
+        let frame = unsafe { self.consumer.view(HEADER_LEN + len) };
+        &frame[HEADER_LEN..]
     }
 }

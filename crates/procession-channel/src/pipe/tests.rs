@@ -205,13 +205,25 @@ fn descriptors(are_right: bool) -> Vec<OwnedFd> {
     fds
 }
 
+#[test]
+fn a_flag_of_trust_from_a_process_that_is_not_trusted_is_refused() {
+    let place = |is_trusting: bool| {
+        let line = (0_u32, 1_u32, CAPACITY as u64, 0_u64, 100_u64, is_trusting);
+        postcard::to_stdvec(&(line, 0_u64, 0_u64, Vec::<u64>::new())).unwrap()
+    };
+    let error = forged::<Sender<u8>>(&place(true), descriptors(true)).unwrap_err();
+    assert!(error.to_string().contains("not trusted"), "{error}");
+    let sender = forged::<Sender<u8>>(&place(false), descriptors(true)).unwrap();
+    assert!(sender.end.with(|end| !end.as_ref().unwrap().line.is_trusting()).unwrap());
+}
+
 fn position() -> impl Strategy<Value = u64> {
     prop_oneof![0_u64..10_000, Just(1 << 62), Just(u64::MAX), any::<u64>()]
 }
 
 #[test]
 fn an_end_over_descriptors_of_another_kind_is_refused() {
-    let line = (0_u32, 1_u32, CAPACITY as u64, 0_u64, 100_u64);
+    let line = (0_u32, 1_u32, CAPACITY as u64, 0_u64, 100_u64, false);
     let bytes = postcard::to_stdvec(&(line, 0_u64, 0_u64, Vec::<u64>::new())).unwrap();
     forged::<Sender<u8>>(&bytes, descriptors(true)).unwrap();
     forged::<Sender<u8>>(&bytes, descriptors(false)).unwrap_err();
@@ -288,7 +300,7 @@ proptest! {
         cursors in (position(), position()),
         partial in (any::<bool>(), any::<Option<(bool, u16)>>(), prop::collection::vec(any::<u8>(), 0..9)),
     ) {
-        let line = (0_u32, 1_u32, capacity, sequence, len_max);
+        let line = (0_u32, 1_u32, capacity, sequence, len_max, false);
         let bytes = postcard::to_stdvec(&(line, cursors.0, cursors.1, [cursors.0].to_vec())).unwrap();
         if let Ok(sender) = forged::<Sender<Vec<u8>>>(&bytes, descriptors(true)) {
             for len in [0, 1000, 3000, 4000] {

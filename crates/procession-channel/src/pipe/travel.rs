@@ -1,7 +1,8 @@
 //! How an end gets from process to process: its descriptors beside the message, its private cursors in it.
 //!
 //! The process that sends an end need not be trusted. What it says is checked before it is used, and the memory before it is
-//! mapped; what passes the checks can still make the pipe useless, and nothing else.
+//! mapped; what passes the checks can still make the pipe useless, and nothing else. That the pipe is a trusting one it may say
+//! only if it is trusted itself: nobody else can make this process trust a peer.
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -48,6 +49,7 @@ struct LinePlace {
     capacity: u64,
     sequence: u64,
     len_max: u64,
+    is_trusting: bool,
 }
 
 impl LinePlace {
@@ -57,10 +59,14 @@ impl LinePlace {
         sequence: u64,
         len_max: usize,
     ) -> Result<Self, TransferError> {
+        let is_trusting = line.is_trusting();
+        if is_trusting {
+            transfer::need_family(handle)?;
+        }
         let memory = transfer::attach(handle, line.memory())?;
         let socket = transfer::attach(handle, line.socket())?;
         let (capacity, len_max) = (line.capacity() as u64, len_max as u64);
-        Ok(Self { memory, socket, capacity, sequence, len_max })
+        Ok(Self { memory, socket, capacity, sequence, len_max, is_trusting })
     }
 
     /// The memory and the line, and the longest message.
@@ -70,6 +76,9 @@ impl LinePlace {
         side: Side,
     ) -> Result<(Ring, Line, usize), TransferError> {
         let malformed = |reason| TransferError::Malformed { handle, reason };
+        if self.is_trusting {
+            transfer::require_trust(handle)?;
+        }
         let memory = transfer::take_descriptor(self.memory)?;
         let socket = transfer::take_descriptor(self.socket)?;
         let capacity = usize::try_from(self.capacity).unwrap_or(usize::MAX);
@@ -81,7 +90,8 @@ impl LinePlace {
             return Err(malformed("a descriptor is not what it should be"));
         }
         let ring = Ring::over(&segment)?;
-        let line = Line::new(ring.clone(), segment.into_fd().into(), socket, side)?;
+        let memory = segment.into_fd().into();
+        let line = Line::new(ring.clone(), memory, socket, side, self.is_trusting)?;
         Ok((ring, line, self.len_max()?))
     }
 
@@ -221,7 +231,7 @@ impl<T> Serialize for Sender<T> {
     }
 }
 
-/// Works inside a channel only, from any process.
+/// Works inside a channel only, from any process; an end of a trusting pipe from one that is trusted.
 impl<'de, T> Deserialize<'de> for Sender<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let place = SenderPlace::deserialize(deserializer)?;
@@ -237,7 +247,7 @@ impl<T> Serialize for Receiver<T> {
     }
 }
 
-/// Works inside a channel only, from any process.
+/// Works inside a channel only, from any process; an end of a trusting pipe from one that is trusted.
 impl<'de, T> Deserialize<'de> for Receiver<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let place = ReceiverPlace::deserialize(deserializer)?;

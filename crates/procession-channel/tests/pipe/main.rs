@@ -14,3 +14,4 @@ mod program;
 mod ready;
 mod stage;
 mod travel;
+mod trusting;

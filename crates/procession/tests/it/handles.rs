@@ -147,3 +147,43 @@ fn a_handle_is_given_to_a_task() {
     let slice = SharedSlice::from_slice(&[1_u64, 2]).unwrap();
     assert_eq!(pool.apply(total, &slice).unwrap(), 3);
 }
+
+type Order = (Shared<Mutex<u64>>, Queue<u64>);
+
+/// Locks what comes through a trusting pipe, and puts what it finds into the queue that came with it.
+fn serve_trusted(from: Receiver<Order>) -> procession::Result<()> {
+    for order in from {
+        let (counter, queue) = order?;
+        let mut counter = counter.lock()?;
+        *counter += 1;
+        queue.put(*counter)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn trusting_handles_go_through_a_trusting_pipe() {
+    let (to, from) = pipe::builder().trusting().simplex::<Order>().unwrap();
+    let child = Process::spawn(serve_trusted, from).unwrap();
+    let (counter, queue) = (Shared::new(Mutex::new(0)).unwrap(), Queue::new().unwrap());
+    for n in 1..=20 {
+        to.send((counter.clone(), queue.clone())).unwrap();
+        assert_eq!(queue.get().unwrap(), n);
+    }
+    drop(to);
+    child.join().unwrap();
+    assert_eq!(*counter.lock().unwrap(), 20);
+}
+
+fn make_trusting(_: ()) -> Sender<u8> {
+    pipe::builder().trusting().simplex().unwrap().0
+}
+
+#[test]
+fn an_end_of_a_trusting_pipe_from_a_worker_is_refused_unless_the_pool_trusts_it() {
+    let pool = Pool::with_workers(1).unwrap();
+    let refused = pool.apply(make_trusting, ()).unwrap_err();
+    assert!(matches!(refused, TaskError::Untrusted { .. }), "{refused}");
+    let pool = Pool::builder().workers(1).trusting().build().unwrap();
+    pool.apply(make_trusting, ()).unwrap();
+}
