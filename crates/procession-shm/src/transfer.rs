@@ -29,7 +29,9 @@ mod send;
 mod sole;
 mod unique;
 
-use std::mem::ManuallyDrop;
+use std::cell::{Cell, RefCell};
+use std::ptr;
+use std::thread::LocalKey;
 
 use crate::segment::SegmentError;
 
@@ -108,33 +110,33 @@ pub enum TransferError {
     Memory(#[from] SegmentError),
 }
 
-/// A value of the innermost scope of this thread that hides the one outside until it is closed or dropped.
-struct Scope<S: 'static> {
-    slot: &'static Slot<S>,
-    outer: Option<S>,
+/// The innermost scope of this thread, if it is in any.
+///
+/// The scope itself lies on the stack of whoever opened it: a message passes through two of them, and moving them in and out of
+/// here would cost more than the rest. It needs no destructor either, so there is no moment in the life of a thread at which it
+/// is gone already: handlers that run at exit may start processes, too.
+///
+/// * **S1** It is null, or points to a scope that some call of [`enter`] further up on this very stack has borrowed.
+type Slot<S> = LocalKey<Cell<*const RefCell<S>>>;
+
+/// Runs `work` with `scope` as the innermost one, which hides the one outside until then.
+#[inline]
+fn enter<S, R>(slot: &'static Slot<S>, scope: &RefCell<S>, work: impl FnOnce() -> R) -> R {
+    struct Outer<S: 'static>(&'static Slot<S>, *const RefCell<S>);
+    impl<S> Drop for Outer<S> {
+        #[inline]
+        fn drop(&mut self) {
+            self.0.set(self.1);
+        }
+    }
+    // Set back by a panic, too, so that the pointer never outlives the borrow (S1).
+    let _outer = Outer(slot, slot.replace(ptr::from_ref(scope)));
+    work()
 }
 
-/// The scope itself drops what it puts in here. So the slot needs no destructor, and there is no moment in the life of a thread
-/// at which it is gone already: handlers that run at exit may start processes, too.
-type Slot<S> = std::thread::LocalKey<std::cell::RefCell<ManuallyDrop<Option<S>>>>;
-
-impl<S> Scope<S> {
-    #[inline]
-    fn open(slot: &'static Slot<S>, inner: S) -> Self {
-        let outer = slot.replace(ManuallyDrop::new(Some(inner)));
-        Self { slot, outer: ManuallyDrop::into_inner(outer) }
-    }
-
-    #[inline]
-    fn close(self) -> S {
-        ManuallyDrop::into_inner(self.slot.take()).expect("only the scope itself takes its value")
-    }
-}
-
-impl<S> Drop for Scope<S> {
-    fn drop(&mut self) {
-        let inner = self.slot.replace(ManuallyDrop::new(self.outer.take()));
-        // Outside of the cell, because a value may open a scope while it is dropped.
-        drop(ManuallyDrop::into_inner(inner));
-    }
+/// Does something with the innermost scope; `None` outside of all.
+fn with_innermost<S, T>(slot: &'static Slot<S>, look: impl FnOnce(&mut S) -> T) -> Option<T> {
+    // SAFETY: by S1 the pointer is null or to a scope that is borrowed for longer than this call takes.
+    let scope = unsafe { slot.get().as_ref() }?;
+    Some(look(&mut scope.borrow_mut()))
 }

@@ -55,11 +55,10 @@ impl std::fmt::Display for Process {
 /// Who the caller is.
 #[inline]
 pub(crate) fn me() -> Result<Member, LockError> {
-    family::me().map_err(|reason| LockError::NotAMember { reason: Box::new(reason) })
+    family::me().map_err(not_a_member)
 }
 
-/// Whether the caller still is who it was: not a forked copy, and not gone from the family.
-#[inline]
-pub(crate) fn is_me(member: Member) -> bool {
-    family::me().is_ok_and(|me| me == member)
+#[cold]
+fn not_a_member(reason: FamilyError) -> LockError {
+    LockError::NotAMember { reason: Box::new(reason) }
 }

@@ -152,11 +152,18 @@ impl Lock {
     /// Takes the lock in the name of `me`, waiting as long as `limit` says.
     #[inline]
     pub fn enter(&self, me: Member, claim: Claim, limit: Limit) -> Entry {
-        let mine = Word::held(me, claim.dirty, false);
-        match self.word.compare_exchange(0, mine.0, Ordering::AcqRel, Ordering::Relaxed) {
-            Ok(_) => Entry::Taken(Mark::CLEAN), // E1, E11
-            Err(_) => self.contend(me, claim, limit),
+        if self.claim(me, claim) {
+            Entry::Taken(Mark::CLEAN)
+        } else {
+            self.contend(me, claim, limit)
         }
+    }
+
+    /// Takes the lock if it is free and clean: the one compare-and-swap of a lock that nobody else wants.
+    #[inline]
+    pub fn claim(&self, me: Member, claim: Claim) -> bool {
+        let mine = Word::held(me, claim.dirty, false);
+        self.word.compare_exchange(0, mine.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() // E1, E11
     }
 
     /// Gives the lock back, which says `mark` from then on. Only for its owner: the swap is the commit point.

@@ -21,11 +21,11 @@ use std::thread;
 use std::time::Duration;
 
 use bytemuck::AnyBitPattern;
-use procession_shm::family::{self, Member};
+use procession_shm::family::{self, Member, is_me};
 use procession_shm::{Deadline, Shareable};
 
 use crate::LockError;
-use crate::error::{is_me, me};
+use crate::error::me;
 use crate::lock::{Call, Claim, Entry, Lock, Mark};
 use crate::patience::Limit;
 
@@ -226,6 +226,18 @@ impl<T> Mutex<T> {
     #[inline]
     fn lock_within(&self, limit: Limit) -> Result<Option<MutexGuard<'_, T>>, LockError> {
         let me = me()?;
+        if self.lock.claim(me, WORK) {
+            return Ok(Some(MutexGuard::new(self, me)));
+        }
+        self.wait_for_lock(me, limit)
+    }
+
+    #[cold]
+    fn wait_for_lock(
+        &self,
+        me: Member,
+        limit: Limit,
+    ) -> Result<Option<MutexGuard<'_, T>>, LockError> {
         match self.lock.enter(me, WORK, limit) {
             Entry::Taken(_) => Ok(Some(MutexGuard::new(self, me))),
             Entry::Refused(mark) => Err(mark.error()),

@@ -28,10 +28,10 @@ use std::ops::ControlFlow;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use procession_shm::Shareable;
-use procession_shm::family::Member;
+use procession_shm::family::{Member, is_me};
 
 use crate::LockError;
-use crate::error::{is_me, me};
+use crate::error::me;
 use crate::lock::{Call, Claim, Entry, Lock, Mark};
 use crate::patience::Limit;
 

@@ -19,11 +19,11 @@ use std::thread;
 use std::time::Duration;
 
 use bytemuck::AnyBitPattern;
-use procession_shm::family::{self, Member};
+use procession_shm::family::{self, Member, is_me};
 use procession_shm::{Deadline, Shareable};
 
 use crate::LockError;
-use crate::error::{is_me, me};
+use crate::error::me;
 use crate::lock::{Entry, Mark};
 use crate::patience::Limit;
 

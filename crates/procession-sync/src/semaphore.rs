@@ -51,12 +51,12 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::time::Duration;
 
-use procession_shm::family::{self, Member};
+use procession_shm::family::{self, Member, is_me};
 use procession_shm::sync::atomic::{AtomicU32, Ordering};
 use procession_shm::{Deadline, Shareable, Waitable, Watch};
 
 use crate::LockError;
-use crate::error::{is_me, me};
+use crate::error::me;
 use crate::holders::{Holders, Side};
 use crate::lock::{Call, Claim, Entry, Lock, Mark};
 use crate::patience::{Limit, Nap, Patience};

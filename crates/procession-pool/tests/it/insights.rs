@@ -47,7 +47,7 @@ fn tasks_bytes_and_times_add_up() {
 fn the_slowest_items_are_named() {
     guarded(|| {
         let pool = Pool::with_workers(2).unwrap();
-        let items: Vec<u64> = (0..20).map(|n| if n % 5 == 3 { 40 + n } else { 0 }).collect();
+        let items: Vec<u64> = (0..20).map(|n| if n % 5 == 3 { 400 + n } else { 0 }).collect();
         pool.job().chunk(1).map(nap, items).unwrap();
         let slowest = pool.insights().slowest;
         for item in [3, 8, 13, 18] {

@@ -31,7 +31,7 @@ static LAST: AtomicPtr<Session> = AtomicPtr::new(ptr::null_mut());
 /// The member that this process is, if it is one: two loads.
 #[inline]
 pub(super) fn cached() -> Option<Member> {
-    Member::from_bits(page()?.me.load(Ordering::Acquire))
+    Member::from_own_bits(page()?.me.load(Ordering::Acquire))
 }
 
 /// The family that this very process has joined or founded, whether or not it still belongs to it.

@@ -1,6 +1,7 @@
 //! Who a process is within its family: a slot, and which of the slot's many holders.
 
-use std::num::{NonZeroU16, NonZeroU32};
+use std::fmt;
+use std::num::NonZeroU64;
 
 use super::table::MEMBERS_MAX;
 
@@ -9,37 +10,36 @@ use super::table::MEMBERS_MAX;
 /// A slot is used again after its holder is gone, with the next generation, so a member that is gone is never mistaken for
 /// the one that came after it, whatever its pid is. Neither part is ever zero, so zero is free to mean "nobody" in a word
 /// that holds the whole of it, or only its slot.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Member {
-    slot: NonZeroU16,
-    generation: NonZeroU32,
-}
+///
+/// It is one word, because every lock compares it and writes it down: parts that are stored apart and loaded together cost more
+/// than the lock itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Member(NonZeroU64);
 
 impl Member {
     /// The member with this slot and generation, or `None` when there can be no such member.
     pub const fn new(slot: u16, generation: u32) -> Option<Self> {
-        match (NonZeroU16::new(slot), NonZeroU32::new(generation)) {
-            (Some(slot), Some(generation)) if slot.get() <= MEMBERS_MAX => {
-                Some(Self { slot, generation })
-            }
-            _ => None,
+        if slot == 0 || slot > MEMBERS_MAX || generation == 0 {
+            return None;
         }
+        Self::from_own_bits((generation as u64) << 32 | slot as u64)
     }
 
     /// The slot, from 1 to [`MEMBERS_MAX`].
+    #[expect(clippy::cast_possible_truncation, reason = "the slot is the lowest 16 bits")]
     pub const fn slot(self) -> u16 {
-        self.slot.get()
+        self.0.get() as u16
     }
 
     /// Which holder of its slot it is; never zero.
     pub const fn generation(self) -> u32 {
-        self.generation.get()
+        (self.0.get() >> 32) as u32
     }
 
     /// Slot and generation in one word: the generation in the upper half, the slot in the lowest 16 bits, the bits between
     /// them clear. Never zero.
     pub const fn to_bits(self) -> u64 {
-        (self.generation.get() as u64) << 32 | self.slot.get() as u64
+        self.0.get()
     }
 
     /// The member that [`to_bits`](Self::to_bits) made `bits` of, or `None` when it made them of none.
@@ -50,6 +50,24 @@ impl Member {
             return None;
         }
         Self::new((bits & 0xffff) as u16, (bits >> 32) as u32)
+    }
+
+    /// [`from_bits`](Self::from_bits) of a word that only this process writes, and only with what [`to_bits`](Self::to_bits)
+    /// gave or with zero, which is nobody.
+    pub(super) const fn from_own_bits(bits: u64) -> Option<Self> {
+        match NonZeroU64::new(bits) {
+            Some(bits) => Some(Self(bits)),
+            None => None,
+        }
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member")
+            .field("slot", &self.slot())
+            .field("generation", &self.generation())
+            .finish()
     }
 }
 

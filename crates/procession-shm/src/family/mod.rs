@@ -98,13 +98,13 @@ pub use member::Member;
 #[cfg(procession_loom)]
 pub(crate) use model::note_sleep;
 #[cfg(procession_loom)]
-pub use model::{enter, epoch, is_alive, kill, leave, me, pid_of, verify};
+pub use model::{enter, epoch, is_alive, is_me, kill, leave, me, pid_of, verify};
 #[cfg(not(procession_loom))]
 pub(crate) use process::note_sleep;
 #[cfg(not(procession_loom))]
 pub use process::{
-    attach, check_root, epoch, found, invite, is_alive, join, leave, me, pid_of, rejoin_after_fork,
-    verify,
+    attach, check_root, epoch, found, invite, is_alive, is_me, join, leave, me, pid_of,
+    rejoin_after_fork, verify,
 };
 pub use table::MEMBERS_MAX;
 #[cfg(not(procession_loom))]

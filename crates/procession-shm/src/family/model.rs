@@ -64,6 +64,11 @@ pub fn me() -> Result<Member, FamilyError> {
     ME.with(Cell::get).ok_or(FamilyError::NotAMember { pid: 0 })
 }
 
+/// Whether the calling thread stands for `member`.
+pub fn is_me(member: Member) -> bool {
+    ME.with(Cell::get) == Some(member)
+}
+
 /// Whether the member holds its slot.
 pub fn is_alive(member: Member) -> bool {
     TABLE.is_alive(member)

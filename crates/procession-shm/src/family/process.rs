@@ -41,6 +41,13 @@ pub fn me() -> Result<Member, FamilyError> {
     }
 }
 
+/// Whether this process is `member` still: no system call, and no family is founded for it. It is not in a forked copy of the
+/// member, nor in one that has left.
+#[inline]
+pub fn is_me(member: Member) -> bool {
+    identity::cached() == Some(member)
+}
+
 #[cold]
 fn my_session() -> Result<&'static Session, FamilyError> {
     match (identity::session(), identity::last_session()) {

@@ -1,15 +1,14 @@
 //! The scope of a decoder.
 
-use std::cell::RefCell;
-use std::mem::ManuallyDrop;
+use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
+use std::ptr;
 use std::sync::Arc;
 
-use super::{Scope, TransferError};
+use super::{TransferError, enter, with_innermost};
 
 thread_local! {
-    static RECEIVING: RefCell<ManuallyDrop<Option<Receiving>>> =
-        const { RefCell::new(ManuallyDrop::new(None)) };
+    static RECEIVING: Cell<*const RefCell<Receiving>> = const { Cell::new(ptr::null()) };
 }
 
 struct Receiving {
@@ -66,9 +65,9 @@ pub fn receive_scope<R>(
     decode: impl FnOnce() -> R,
 ) -> Received<R> {
     let descriptors = descriptors.into_iter().map(|fd| Some(Arc::new(fd))).collect();
-    let scope = Scope::open(&RECEIVING, Receiving { descriptors, trust, failure: None });
-    let value = decode();
-    Received { value, failure: scope.close().failure.map(|failure| *failure) }
+    let scope = RefCell::new(Receiving { descriptors, trust, failure: None });
+    let value = enter(&RECEIVING, &scope, decode);
+    Received { value, failure: scope.into_inner().failure.map(|failure| *failure) }
 }
 
 /// What the sender of the message that is being decoded is trusted to do.
@@ -154,23 +153,17 @@ impl Receiving {
 
 /// Keeps the first failure for [`Received`].
 pub(crate) fn record<T>(result: Result<T, TransferError>) -> Result<T, TransferError> {
-    RECEIVING.with_borrow_mut(|slot| {
-        if let Some(receiving) = &mut **slot {
-            receiving.keep_first(&result);
-        }
-    });
+    with_innermost(&RECEIVING, |receiving| receiving.keep_first(&result));
     result
 }
 
 fn in_scope<T>(
     operation: impl FnOnce(&mut Receiving) -> Result<T, TransferError>,
 ) -> Result<T, TransferError> {
-    RECEIVING.with_borrow_mut(|slot| match &mut **slot {
-        Some(receiving) => {
-            let result = operation(receiving);
-            receiving.keep_first(&result);
-            result
-        }
-        None => Err(TransferError::NotReceiving),
+    with_innermost(&RECEIVING, |receiving| {
+        let result = operation(receiving);
+        receiving.keep_first(&result);
+        result
     })
+    .unwrap_or(Err(TransferError::NotReceiving))
 }

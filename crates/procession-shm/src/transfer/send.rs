@@ -1,20 +1,19 @@
 //! The scope of an encoder.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr;
 use std::sync::Arc;
 
 use super::unique::Leaving;
-use super::{Scope, TransferError};
+use super::{TransferError, enter, with_innermost};
 
 thread_local! {
-    static SENDING: RefCell<ManuallyDrop<Option<Sending>>> =
-        const { RefCell::new(ManuallyDrop::new(None)) };
+    static SENDING: Cell<*const RefCell<Sending>> = const { Cell::new(ptr::null()) };
 }
 
-/// Small, because it is moved in and out for every message, and few have handles.
+/// Small, because few messages have handles.
 #[derive(Default)]
 struct Sending {
     outgoing: Outgoing,
@@ -128,9 +127,9 @@ pub struct Unsent<E> {
 /// ```
 #[inline]
 pub fn send_scope<R, E>(encode: impl FnOnce() -> Result<R, E>) -> Result<(R, Outgoing), Unsent<E>> {
-    let scope = Scope::open(&SENDING, Sending::default());
-    let result = encode();
-    let Sending { outgoing, failure } = scope.close();
+    let scope = RefCell::new(Sending::default());
+    let result = enter(&SENDING, &scope, encode);
+    let Sending { outgoing, failure } = scope.into_inner();
     match result {
         Ok(value) => Ok((value, outgoing)),
         Err(error) => Err(Unsent { error, failure: failure.map(|failure| *failure) }),
@@ -170,7 +169,7 @@ pub fn need_family(handle: &'static str) -> Result<(), TransferError> {
 }
 
 pub(crate) fn is_open() -> bool {
-    SENDING.with_borrow(|slot| slot.is_some())
+    !SENDING.get().is_null()
 }
 
 pub(super) fn push_leaving(
@@ -185,11 +184,7 @@ pub(super) fn push_leaving(
 
 /// Keeps the first failure for [`Unsent`], because serde turns it into text.
 pub(super) fn record<T>(result: Result<T, TransferError>) -> Result<T, TransferError> {
-    SENDING.with_borrow_mut(|slot| {
-        if let Some(sending) = &mut **slot {
-            sending.keep_first(&result);
-        }
-    });
+    with_innermost(&SENDING, |sending| sending.keep_first(&result));
     result
 }
 
@@ -197,12 +192,10 @@ fn in_scope<T>(
     handle: &'static str,
     operation: impl FnOnce(&mut Sending) -> Result<T, TransferError>,
 ) -> Result<T, TransferError> {
-    SENDING.with_borrow_mut(|slot| match &mut **slot {
-        Some(sending) => {
-            let result = operation(sending);
-            sending.keep_first(&result);
-            result
-        }
-        None => Err(TransferError::NotSending { handle }),
+    with_innermost(&SENDING, |sending| {
+        let result = operation(sending);
+        sending.keep_first(&result);
+        result
     })
+    .unwrap_or(Err(TransferError::NotSending { handle }))
 }
