@@ -30,6 +30,8 @@
 
 mod backing;
 #[cfg(not(procession_loom))]
+mod cores;
+#[cfg(not(procession_loom))]
 mod crowd;
 mod deadline;
 mod doctor;

@@ -171,6 +171,7 @@ pub fn wait(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
 
 #[cfg(not(procession_loom))]
 fn sleep(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
+    crate::cores::review();
     crate::futex::sleep(words, deadline)
 }
 

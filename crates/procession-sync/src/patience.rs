@@ -82,7 +82,8 @@ impl Patience {
     /// Before its first nap the caller looks for a while, if another core can make progress meanwhile.
     pub(crate) fn spin(&self, ready: impl FnMut() -> bool) {
         if !self.is_try() && !self.has_slept() {
-            spin_policy().until(ready);
+            // Two want to run at the same time: who waits and who is waited for.
+            Spin::for_parties(2).until(ready);
         }
     }
 
@@ -121,21 +122,4 @@ fn family_has_ended() -> bool {
 #[cfg(procession_loom)]
 fn family_has_ended() -> bool {
     false
-}
-
-/// Two want to run at the same time: who waits and who is waited for.
-#[cfg(not(procession_loom))]
-fn spin_policy() -> Spin {
-    use std::sync::OnceLock;
-    static POLICY: OnceLock<Spin> = OnceLock::new();
-    *POLICY.get_or_init(|| {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Spin::for_parties(2, cores)
-    })
-}
-
-/// A look in a model is as good as any number of them.
-#[cfg(procession_loom)]
-fn spin_policy() -> Spin {
-    Spin::NONE
 }

@@ -37,7 +37,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procession_shm::fork::FirstWins;
 use procession_shm::sync::atomic::{AtomicU64, Ordering};
 use procession_shm::{Deadline, SegmentError, Spin, Wake, Watch, family, fork};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -279,7 +278,7 @@ impl Line {
         let mut asks = matches!(patience, Patience::None);
         let mut spin = match patience {
             Patience::None => Spin::NONE,
-            Patience::Until(_) => Spin::for_parties(2, cores()),
+            Patience::Until(_) => Spin::for_parties(2),
         };
         loop {
             if let News::Done(value) = self.look_on(spin, &mut look)? {
@@ -401,11 +400,4 @@ impl Drop for Line {
             self.close();
         }
     }
-}
-
-/// How many processors this process may use, asked once.
-fn cores() -> usize {
-    static CORES: FirstWins<usize> = FirstWins::new();
-    let count = || std::thread::available_parallelism().map(usize::from);
-    CORES.get_or_try_init(count).copied().unwrap_or(1)
 }

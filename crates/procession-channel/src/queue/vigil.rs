@@ -108,7 +108,8 @@ impl Vigil<'_> {
         looks_ready: impl Fn() -> bool,
         mut attempt: impl FnMut() -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
-        if spin_policy().until(looks_ready)
+        // Two want to run at the same time: who waits and who is waited for.
+        if Spin::for_parties(2).until(looks_ready)
             && let Some(done) = attempt()?
         {
             return Ok(Some(done));
@@ -151,20 +152,4 @@ fn check_root() -> Result<(), FamilyError> {
 #[cfg(procession_loom)]
 fn check_root() -> Result<(), FamilyError> {
     Ok(())
-}
-
-/// Two want to run at the same time: who waits and who is waited for.
-#[cfg(not(procession_loom))]
-fn spin_policy() -> Spin {
-    use procession_shm::fork::FirstWins;
-    static POLICY: FirstWins<Spin> = FirstWins::new();
-    let policy =
-        || std::thread::available_parallelism().map(|cores| Spin::for_parties(2, cores.get()));
-    POLICY.get_or_try_init(policy).copied().unwrap_or(Spin::NONE)
-}
-
-/// A look in a model is as good as any number of them.
-#[cfg(procession_loom)]
-fn spin_policy() -> Spin {
-    Spin::NONE
 }

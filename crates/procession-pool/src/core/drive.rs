@@ -139,7 +139,7 @@ impl Core {
         state.driver = Driver::Awake;
         // Who drives has just looked at everything.
         state.unseen = Unseen::Nothing;
-        let spin = Spin::for_parties(state.busy() + 1, self.cores);
+        let spin = Spin::for_parties(state.busy() + 1);
         let mut news = false;
         if spin != Spin::NONE {
             let watchers = state.watchers_of_busy();

@@ -90,7 +90,6 @@ pub(crate) struct Core {
     next_lane: AtomicU64,
     /// Rung when the background thread may have something to do.
     duty: Condvar,
-    cores: usize,
     /// The process that made the pool, told from those forked from it.
     generation: u64,
     owner: u32,
@@ -109,7 +108,6 @@ impl Core {
             deaths: Mutex::default(),
             next_lane: AtomicU64::new(0),
             duty: Condvar::new(),
-            cores: procession_process::cpu_count(),
         });
         core.staff_up()?;
         if core.config.policy.idle_timeout.is_some() {

@@ -16,7 +16,6 @@ use super::beside::{Beside, DESCRIPTORS_MAX, NoHandles};
 use super::frame::{HEADER_LEN, Header, Items, Kind};
 use super::{HELLO, gate, parties, result_head, wake_at};
 use crate::answer::{self, reason};
-use crate::cpu_count;
 use crate::function::{Context, Function, Located, Reply, Work};
 use crate::stderr::complain;
 
@@ -25,7 +24,6 @@ use crate::stderr::complain;
 pub struct ChildLink {
     tasks: Consumer,
     worker: Worker,
-    cores: usize,
 }
 
 /// What runs items, apart from where they are read from: items are read in place from the one ring while their results are
@@ -75,7 +73,6 @@ impl ChildLink {
                 started: 0,
                 revoked: false,
             },
-            cores: cpu_count(),
         })
     }
 
@@ -157,7 +154,7 @@ impl ChildLink {
         }
         let parties = parties(self.tasks.memory()).load(Ordering::Relaxed);
         let parties = usize::try_from(parties).unwrap_or(usize::MAX);
-        let spin = Spin::for_parties(parties, self.cores);
+        let spin = Spin::for_parties(parties);
         let tasks = &mut self.tasks;
         let mut looked = Ok(0);
         spin.until(|| {

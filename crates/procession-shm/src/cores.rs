@@ -1,0 +1,79 @@
+//! How many cores this process can use at a time, as the policy of spinning wants to know it: at once, and not much out of date.
+//!
+//! The number is the standard library's: the CPU affinity, or what the quotas of the cgroup allow if that is less. To find it
+//! out takes system calls and files, so it is kept. An affinity can change at any time; who would believe in a single core for
+//! ever would never spin again, and who would believe in two that are gone would spin in vain before each sleep. So a
+//! process that goes to sleep asks the kernel for its affinity, one system call, if that was a second ago, and counts
+//! anew if the affinity is another one. Who does not sleep pays nothing for that, and who does a look at the clock.
+//!
+//! Rejected: to count anew each second, because of the files, which a process in a sandbox may not even read. So a quota that
+//! changes is noticed no sooner than the affinity does. Rejected: a count for each thread, which each would have to make.
+//! Where threads of one process have affinities of their own, the number is that of one of them which slept not long ago.
+//!
+//! The words are read and written apart from each other. A mixture of old and new is a wrong guess for a second.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering}; // tidy: raw atomic: a guess that is private to this process
+
+use rustix::thread::sched_getaffinity;
+use rustix::time::{ClockId, clock_gettime};
+
+/// How old an affinity may be when this process goes to sleep.
+const REVIEW_AFTER_MS: u64 = 1000;
+
+/// What was counted; 0 as long as nobody has asked.
+static CORES: AtomicUsize = AtomicUsize::new(0);
+
+/// The affinity that was found then.
+static AFFINITY: AtomicUsize = AtomicUsize::new(0);
+
+/// When it is to be looked at again.
+static REVIEW_AT_MS: AtomicU64 = AtomicU64::new(0);
+
+/// How many cores this process can use at a time, at least 1.
+#[inline]
+pub(crate) fn cores() -> usize {
+    match CORES.load(Ordering::Relaxed) {
+        0 => count(affinity()),
+        counted => counted,
+    }
+}
+
+/// Looks whether the number still is right, if that is due. For who is about to sleep.
+pub(crate) fn review() {
+    if CORES.load(Ordering::Relaxed) == 0 || now_ms() < REVIEW_AT_MS.load(Ordering::Relaxed) {
+        return;
+    }
+    let affinity = affinity();
+    if affinity == AFFINITY.load(Ordering::Relaxed) {
+        put_off();
+    } else {
+        count(affinity);
+    }
+}
+
+#[cold]
+fn count(affinity: usize) -> usize {
+    // An error means that neither limit could be read: one core is what every process has.
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    AFFINITY.store(affinity, Ordering::Relaxed);
+    CORES.store(cores, Ordering::Relaxed);
+    put_off();
+    cores
+}
+
+fn put_off() {
+    REVIEW_AT_MS.store(now_ms() + REVIEW_AFTER_MS, Ordering::Relaxed);
+}
+
+/// On how many cores the caller may run, or 0, always the same, where the kernel does not say.
+fn affinity() -> usize {
+    sched_getaffinity(None).map_or(0, |set| set.count() as usize)
+}
+
+/// A clock that is read in a few nanoseconds and lags behind by some milliseconds.
+fn now_ms() -> u64 {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    let ms = now.tv_sec * 1000 + now.tv_nsec / 1_000_000;
+    u64::try_from(ms).unwrap_or(0)
+}
