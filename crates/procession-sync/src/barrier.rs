@@ -7,12 +7,13 @@
 //! holds at a time while it adds up the table. What is counted for a round is counted on one *side*, odd or even, so moving
 //! the round on makes all cells worth nothing at once.
 //!
-//! A round that cannot end well is *broken*: somebody in it died or ran out of time, or called [`abort`](Barrier::abort). It
-//! stays so, for who is in it and for who comes, until a reset moves the round on. Whether a round ended well or was broken is
+//! A round that cannot end well is *broken*: somebody in it died or ran out of time, found no cell left to be counted in, or
+//! called [`abort`](Barrier::abort). It stays so, for who is in it and for who comes, until a reset moves the round on. Whether a round ended well or was broken is
 //! noted beside it for the last 64 rounds, so that one who wakes up late learns the truth about its own.
 //!
 //! Rejected: a count of arrivals (a dead one is counted for ever). Rejected: to make all who arrived leave before the next
-//! round begins (the dead and the stopped do not leave).
+//! round begins (the dead and the stopped do not leave). Rejected: to refuse more parties than there are cells (parties are
+//! threads, cells are processes, and nobody knows beforehand how many threads will come from how many processes).
 //!
 //! # Layout
 //!
@@ -53,7 +54,7 @@ use procession_shm::{Deadline, Shareable, wake_all};
 
 use crate::LockError;
 use crate::error::me;
-use crate::holders::{Holders, Side};
+use crate::holders::{COUNT_MAX, Holders, Side};
 use crate::lock::{Call, Claim, Entry, Lock, Mark};
 use crate::patience::{Limit, Nap, Patience};
 
@@ -66,9 +67,10 @@ const GATE: Claim = Claim { dirty: false, repair: false };
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BarrierError {
-    /// One of those who had arrived died or ran out of time, or somebody aborted or reset the barrier.
+    /// One of those who had arrived died or ran out of time, one who came was of more processes than there are places for,
+    /// or somebody aborted or reset the barrier.
     #[error(
-        "the barrier is broken: one who had arrived died or ran out of time, or it was aborted or reset; call `reset` to use it again"
+        "the barrier is broken: one who had arrived died or ran out of time, more processes came than it has places for, or it was aborted or reset; call `reset` to use it again"
     )]
     Broken,
     /// The others did not come in time. The barrier is broken now.
@@ -112,7 +114,8 @@ impl BarrierWaitResult {
 /// * **Work to be done once** is the leader's, after its `wait` has returned. If the others must wait for that work, let all
 ///   wait a second time. There is no action that runs inside the barrier: it could panic or die there.
 /// * **Zero parties** are as good as one: nobody waits.
-/// * **`HOLDERS`** processes may wait at once (64 if not said otherwise), as many as 32,767 threads of each.
+/// * **`HOLDERS`** processes may wait at once (64 if not said otherwise), as many as 32,767 threads of each. One process more
+///   gets [`TooManyHolders`](LockError::TooManyHolders) and breaks the barrier: without it the others would wait for ever.
 ///
 /// This is a *trusting* primitive: a process that has the memory can write anything into it.
 ///
@@ -142,6 +145,14 @@ unsafe impl<const HOLDERS: usize> Shareable for Barrier<HOLDERS> {}
 impl Barrier {
     const_fn! {
         /// A barrier that lets `parties` threads through at a time, with places for 64 processes that wait.
+        ///
+        /// The parties may be more than 64, as long as the processes they belong to are not: where more processes are to
+        /// meet, use [`with_holders`](Self::with_holders). If one process too many comes all the same, it gets
+        /// [`TooManyHolders`](LockError::TooManyHolders) and the others [`Broken`](BarrierError::Broken); nobody waits for ever.
+        ///
+        /// # Panics
+        ///
+        /// If `parties` is over 2,097,088, which is more than 64 processes can ever count.
         pub fn new(parties: u32) -> Self {
             Self::with_holders(parties)
         }
@@ -150,8 +161,22 @@ impl Barrier {
 
 impl<const HOLDERS: usize> Barrier<HOLDERS> {
     const_fn! {
-        /// A barrier that lets `parties` threads through at a time, with places for `HOLDERS` processes that wait.
+        /// A barrier that lets `parties` threads through at a time, with places for `HOLDERS` processes that wait; the
+        /// process that comes when these are taken breaks it.
+        ///
+        /// ```
+        /// use procession_sync::Barrier;
+        ///
+        /// let barrier: Barrier<256> = Barrier::with_holders(200); // 200 processes can meet here
+        /// assert_eq!(barrier.parties(), 200);
+        /// ```
+        ///
+        /// # Panics
+        ///
+        /// If `parties` is over 32,767 times `HOLDERS`, which are more than can ever be counted.
         pub fn with_holders(parties: u32) -> Self {
+            let can_all_be_counted = parties as u64 <= HOLDERS as u64 * COUNT_MAX;
+            assert!(can_all_be_counted, "more parties than a barrier with so few holders can count");
             Self {
                 gate: Lock::new(),
                 round: AtomicU32::new(0),
@@ -169,8 +194,8 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
     /// # Errors
     ///
     /// [`Broken`](BarrierError::Broken) when the barrier is broken or breaks, or is reset meanwhile;
-    /// [`Lock`](BarrierError::Lock) with [`TooManyHolders`](LockError::TooManyHolders) when the table is full or
-    /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family.
+    /// [`Lock`](BarrierError::Lock) with [`TooManyHolders`](LockError::TooManyHolders) when the table is full, with which the
+    /// barrier is broken for the others, or with [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family.
     pub fn wait(&self) -> Result<BarrierWaitResult, BarrierError> {
         self.wait_within(Limit::NEVER)
     }
@@ -244,8 +269,11 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
             return Err(BarrierError::Broken);
         }
         let index = u32::try_from(self.arrivals.total(side)).unwrap_or(u32::MAX);
-        let full = |_| LockError::TooManyHolders { cells: HOLDERS };
-        self.arrivals.claim(me, side).map_err(full)?;
+        if self.arrivals.claim(me, side).is_err() {
+            // The others count on the caller, who cannot be counted.
+            self.break_round(round);
+            return Err(LockError::TooManyHolders { cells: HOLDERS }.into());
+        }
         if index + 1 >= self.parties {
             self.end_round(round, 0);
         }

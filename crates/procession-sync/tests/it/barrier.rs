@@ -109,7 +109,18 @@ fn arrivals_of_a_reset_round_do_not_come_back() {
 
 #[test]
 fn places_are_for_processes_and_not_for_parties() {
-    let barrier: Barrier<1> = Barrier::with_holders(40_000);
-    assert_eq!(barrier.parties(), 40_000);
+    let barrier: Barrier<1> = Barrier::with_holders(30_000);
+    assert_eq!(barrier.parties(), 30_000);
     assert!(format!("{barrier:?}").contains("waiting: 0"));
+}
+
+#[test]
+#[should_panic(expected = "more parties than a barrier with so few holders can count")]
+fn parties_that_can_never_all_be_counted_are_refused() {
+    let _ = Barrier::<2>::with_holders(2 * 32_767 + 1);
+}
+
+#[test]
+fn as_many_parties_as_can_be_counted_are_taken() {
+    assert_eq!(Barrier::<2>::with_holders(2 * 32_767).parties(), 2 * 32_767);
 }

@@ -166,6 +166,17 @@ fn an_arrival_that_dies_breaks_the_barrier_until_it_is_reset() {
 }
 
 #[test]
+fn a_process_too_many_at_a_barrier_leaves_nobody_waiting() {
+    let table = table();
+    let [one, two, three] = [(); 3].map(|()| Player::start(&table));
+    one.ask_to_wait("meet_in_small");
+    two.ask_to_wait("meet_in_small");
+    assert_eq!(three.ask("meet_in_small"), "full 2");
+    assert_eq!([one.hear(), two.hear()], ["broken", "broken"]);
+    assert_eq!(three.ask("meet_in_small"), "broken");
+}
+
+#[test]
 fn an_event_stays_set_when_its_setter_dies() {
     let table = table();
     let [setter, waiter] = [(); 2].map(|()| Player::start(&table));

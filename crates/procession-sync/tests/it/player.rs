@@ -17,6 +17,7 @@ pub(crate) struct Table {
     pub(crate) narrow: RwLock<u64, 1>,
     pub(crate) seats: Semaphore,
     pub(crate) barrier: Barrier,
+    pub(crate) small: Barrier<2>,
     pub(crate) event: Event,
     pub(crate) cell: OnceLock<u64>,
 }
@@ -30,6 +31,7 @@ impl Table {
             narrow: RwLock::with_holders(0),
             seats: Semaphore::new(PERMITS),
             barrier: Barrier::new(2),
+            small: Barrier::with_holders(3),
             event: Event::new(),
             cell: OnceLock::new(),
         }
@@ -197,11 +199,8 @@ fn on_the_rest(table: &Table, verb: &str, number: u64, say: &mut dyn FnMut(&str)
             done()
         }
         "await_set" => Some(table.event.wait().map(|()| "set".into())),
-        "meet" => Some(match table.barrier.wait() {
-            Ok(result) => Ok(format!("met as {}", result.index())),
-            Err(BarrierError::Broken) => Ok("broken".into()),
-            Err(other) => panic!("{other}"),
-        }),
+        "meet" => Some(meet(&table.barrier)),
+        "meet_in_small" => Some(meet(&table.small)),
         "init" => Some(table.cell.get_or_init(|| number).map(u64::to_string)),
         "init_and_stop" => Some(
             table
@@ -215,5 +214,14 @@ fn on_the_rest(table: &Table, verb: &str, number: u64, say: &mut dyn FnMut(&str)
                 .map(u64::to_string),
         ),
         _ => None,
+    }
+}
+
+fn meet<const HOLDERS: usize>(barrier: &Barrier<HOLDERS>) -> Result<String, LockError> {
+    match barrier.wait() {
+        Ok(result) => Ok(format!("met as {}", result.index())),
+        Err(BarrierError::Broken) => Ok("broken".into()),
+        Err(BarrierError::Lock(error)) => Err(error),
+        Err(other) => panic!("{other}"),
     }
 }
