@@ -56,6 +56,8 @@ impl PoolBuilder {
                 start_method: StartMethod::Spawn,
                 preload: None,
                 limits: Limits::new(),
+                #[cfg(feature = "sandbox")]
+                sandbox: None,
                 initializer: None,
                 policy: Policy::default(),
             },
@@ -210,6 +212,16 @@ impl PoolBuilder {
 
     /// After how many items, at least 1, a worker is replaced by a fresh one: against leaks in the code that it runs. Every item
     /// counts, however many travel together. A worker is replaced between two items, never in one. By default it never is.
+    ///
+    /// ```
+    /// use procession_pool::Pool;
+    ///
+    /// let pool = Pool::builder().workers(2).max_tasks_per_worker(5).build()?;
+    /// let mut pids = pool.map(|_: u32| std::process::id(), 0..40)?;
+    /// pids.sort();
+    /// assert!(pids.chunk_by(|a, b| a == b).all(|of_one_worker| of_one_worker.len() <= 5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_tasks_per_worker(mut self, tasks: u64) -> Self {
         self.config.policy.max_tasks = Some(tasks.max(1));
         self.config.policy.lets_workers_go = true;
@@ -221,6 +233,19 @@ impl PoolBuilder {
     /// It is looked at whenever a worker has finished what travelled together ([`Job::chunk`](crate::Job::chunk)), and what it has not begun
     /// then goes to others; so no item is lost, and an item may grow beyond it. For a limit that holds at any moment and costs
     /// the item, use [`limits`](Self::limits). Looking costs some microseconds. By default there is no limit.
+    ///
+    /// ```
+    /// use procession_pool::Pool;
+    ///
+    /// fn leak(_: u32) -> u32 {
+    ///     vec![1_u8; 64 << 20].leak();                      // a C library, say
+    ///     std::process::id()
+    /// }
+    ///
+    /// let pool = Pool::builder().workers(1).max_memory_per_worker(48 << 20).build()?;
+    /// assert_ne!(pool.apply(leak, 1)?, pool.apply(leak, 2)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_memory_per_worker(mut self, bytes: u64) -> Self {
         self.config.policy.max_memory_bytes = Some(bytes);
         self.config.policy.lets_workers_go = true;
@@ -240,14 +265,69 @@ impl PoolBuilder {
     /// without anybody noticing. By default there is no limit.
     ///
     /// Workers that the pool itself ends, for a timeout or a cancelled task, do not count.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// let pool = Pool::builder().workers(1).restart_intensity(2, Duration::from_secs(60)).build()?;
+    /// let crashes: Vec<_> = pool.imap(|_: u32| -> u32 { std::process::abort() }, 0..100).collect();
+    /// assert!(matches!(crashes[0], Err(TaskError::Died { .. })));
+    /// assert!(matches!(crashes.last(), Some(Err(TaskError::Broken(_)))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn restart_intensity(mut self, deaths: u32, within: Duration) -> Self {
         self.config.policy.intensity = Some((deaths, within));
         self
     }
 
-    /// What each worker may use of the machine. By default as much as this process.
+    /// What each worker may use of the machine, at any moment: an item that needs more costs itself and its worker. By default
+    /// as much as this process.
+    ///
+    /// ```
+    /// use procession_pool::{Pool, TaskError};
+    /// use procession_process::Limits;
+    ///
+    /// fn decode(size: usize) -> usize { std::hint::black_box(vec![1_u8; size]).len() }
+    ///
+    /// let pool = Pool::builder().workers(2).limits(Limits::new().memory_bytes(256 << 20)).build()?;
+    /// let sizes: Vec<_> = pool.imap(decode, [1 << 20, 1 << 30]).collect();
+    /// assert!(matches!(sizes[..], [Ok(1_048_576), Err(TaskError::Died { .. })]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
+        self
+    }
+
+    /// The sandbox around each worker, those that replace others included. It is up before the worker looks at anything that it
+    /// is sent: initializers, items and exit hooks run in it. By default there is none.
+    ///
+    /// What it refuses is an ordinary error (`PermissionDenied`) to the item that tries, and touches nobody else. Handles in
+    /// arguments and results work as ever. Of a [`StartMethod::Zygote`], the zygote and what it preloads are outside.
+    ///
+    /// If this kernel does not offer all of it, [`build`](Self::build) is a [`SpawnError::SandboxUnavailable`], unless
+    /// [`best_effort`](procession_process::Sandbox::best_effort) allows that. A path of it that does not exist ends every worker
+    /// before it is ready, and the pool with [`PoolError::TooManyRestarts`].
+    ///
+    /// ```
+    /// use procession_pool::Pool;
+    /// use procession_process::Sandbox;
+    ///
+    /// fn decode(image: Vec<u8>) -> usize {
+    ///     assert!(std::fs::read("/etc/passwd").is_err());   // whoever takes the decoder over gets no further
+    ///     image.len()
+    /// }
+    ///
+    /// let sandbox = Sandbox::new().compute_only();
+    /// # if !sandbox.is_available() { return Ok(()) }
+    /// let pool = Pool::builder().workers(2).sandbox(sandbox).build()?;
+    /// assert_eq!(pool.map(decode, [vec![0; 10], vec![0; 20]])?, [10, 20]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "sandbox")]
+    pub fn sandbox(mut self, sandbox: procession_process::Sandbox) -> Self {
+        self.config.sandbox = Some(sandbox);
         self
     }
 

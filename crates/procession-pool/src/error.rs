@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use procession_channel::codec::{DecodeError, EncodeError};
 use procession_process::link::{ItemTooLarge, TooManyHandles};
-use procession_process::{Exit, Report, SpawnError};
+use procession_process::{Exit, Report, SpawnError, refusal};
 use procession_shm::SegmentError;
 use procession_shm::transfer::TransferError;
 
@@ -280,8 +280,17 @@ fn too_many_restarts(starts: u32, within: Option<Duration>, pid: u32, exit: Exit
             "{starts} workers died within {within:?}, the last one (process {pid}): {exit}; look at what the items do, or raise `restart_intensity` of the builder"
         ),
         None => format!(
-            "{starts} workers in a row died before they were ready, the last one (process {pid}): {exit}; look at what runs before `main` (constructors, statics) and at the limits of this process"
+            "{starts} workers in a row died before they were ready, the last one (process {pid}): {exit}; {}",
+            cure_of_failed_start(exit)
         ),
+    }
+}
+
+fn cure_of_failed_start(exit: Exit) -> String {
+    let refusal = if let Exit::Code(code) = exit { refusal::meaning(code) } else { None };
+    match refusal {
+        Some(why) => format!("{why}, and said more on its standard error"),
+        None => "look at what runs before `main` (constructors, statics) and at the limits of this process".to_owned(),
     }
 }
 

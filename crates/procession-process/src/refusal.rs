@@ -30,8 +30,9 @@ pub const HAS_THREADS: i32 = 117;
 /// The process could not be put into its sandbox.
 pub const SANDBOX: i32 = 118;
 
-/// What a code of this module means, in the words of somebody who waits for the process.
-pub(crate) fn meaning(code: i32) -> Option<&'static str> {
+/// What a code of this module means, in the words of somebody who waits for the process; `None` for any other code.
+#[must_use]
+pub fn meaning(code: i32) -> Option<&'static str> {
     Some(match code {
         PRIVILEGED => "its file is setuid, setgid or has file capabilities",
         BAD_VARIABLE | BAD_DESCRIPTOR | BAD_MESSAGE => {

@@ -56,6 +56,9 @@ pub(crate) struct Config {
     pub(crate) preload: Option<fn()>,
     /// What each worker may use of the machine.
     pub(crate) limits: Limits,
+    /// What each worker puts around itself.
+    #[cfg(feature = "sandbox")]
+    pub(crate) sandbox: Option<procession_process::Sandbox>,
     /// What each worker runs before all items.
     pub(crate) initializer: Option<Arc<Frame>>,
     /// When workers come and go.

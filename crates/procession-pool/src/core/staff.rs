@@ -61,8 +61,10 @@ impl Core {
             .start_method(self.config.start_method)
             .limits(self.config.limits)
             .on_exit(mourn);
-        let preloaded = self.config.preload.into_iter().fold(launcher, Launcher::preload);
-        let mut lane = Lane::new(id, preloaded.launch()?, link);
+        let launcher = self.config.preload.into_iter().fold(launcher, Launcher::preload);
+        #[cfg(feature = "sandbox")]
+        let launcher = self.config.sandbox.iter().cloned().fold(launcher, Launcher::sandbox);
+        let mut lane = Lane::new(id, launcher.launch()?, link);
         lane.quota = self.config.policy.max_tasks;
         if let Err(error) = self.send_initializer(&mut lane) {
             // Nobody will ever send it anything. If it cannot be killed, it is dead already.

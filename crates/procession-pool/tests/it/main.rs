@@ -24,6 +24,7 @@ mod places;
 mod program;
 mod resources;
 mod retries;
+mod sandbox;
 mod scribbler;
 mod soup;
 mod starting;

@@ -19,6 +19,7 @@ const ROLES: &[&[Role]] = &[
     super::lifecycle::ROLES,
     super::long::ROLES,
     super::resources::ROLES,
+    super::sandbox::ROLES,
     super::starting::ROLES,
     super::timeouts::ROLES,
 ];

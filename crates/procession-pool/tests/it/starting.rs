@@ -165,7 +165,7 @@ fn without_processes_there_is_an_error_that_says_so() {
 }
 
 /// From now on these system calls fail in all threads.
-fn forbid(calls: &[i64]) {
+pub(crate) fn forbid(calls: &[i64]) {
     let rules: BTreeMap<_, _> = calls.iter().map(|&call| (call, vec![])).collect();
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let arch = std::env::consts::ARCH.try_into().unwrap();

@@ -5,8 +5,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use procession::Sandbox;
+
 use crate::odd_tree::OddTree;
-use crate::programs::example;
+use crate::programs::{example, skip};
 
 /// What an example printed; it must have succeeded, and must not have complained.
 #[track_caller]
@@ -304,4 +306,17 @@ fn an_image_is_blurred_along_its_edges() {
     // 15 edges of 2 pixels by 1024 in each direction; where they cross, 4 pixels are on both.
     let greys = 2 * 15 * 2 * 1024 - 15 * 15 * 4;
     assert_eq!(printed("image_filter", &[]), format!("{greys} pixels lie on an edge\n"));
+}
+
+#[test]
+fn a_decoder_that_is_taken_over_reaches_nothing() {
+    if !Sandbox::new().compute_only().is_available() {
+        let reason = "this kernel has no Landlock, or no seccomp filters";
+        return skip("a_decoder_that_is_taken_over_reaches_nothing", reason);
+    }
+    let expected = "P1 3 2 101 010: 3 black pixels\n\
+                    exploit read write call run kill: it took its decoder over, and then could do 0 things\n\
+                    P1 9 9 1: it has 1 pixels and says 81\n\
+                    P1 2 2 1111: 4 black pixels\n";
+    assert_eq!(printed("sandboxed_decoder", &[]), expected);
 }
