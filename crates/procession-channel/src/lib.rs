@@ -14,6 +14,7 @@ pub mod pipe;
 pub mod queue;
 pub mod ring;
 
+mod budget;
 pub mod codec;
 mod fd;
 mod message;

@@ -2,19 +2,28 @@
 //!
 //! A packet is a tag (u64, little endian), by which its message finds it, with the descriptors as `SCM_RIGHTS`. It can be looked
 //! at without being taken (`MSG_PEEK`).
+//!
+//! The kernel carries 253 descriptors in a packet. If there are more, the packet has sockets instead, in each of which lies one
+//! packet with 253 of them (the last with the rest) and the same tag. They too are looked at and not taken, and go with the outer
+//! packet. Rejected: one socket with all the packets, of which only the first can be looked at; a socket in a socket in a socket,
+//! which the kernel allows four times.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recv, recvmsg, sendmsg,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg,
+    sendmsg, socketpair, sockopt,
 };
 
 /// The kernel's limit of descriptors in one packet (SCM_MAX_FD).
-pub(crate) const DESCRIPTORS_MAX: usize = 253;
+const PACKET_MAX: usize = 253;
+
+/// So many descriptors go with one message at most.
+pub(crate) const DESCRIPTORS_MAX: usize = PACKET_MAX * PACKET_MAX;
 
 const TAG_LEN: usize = size_of::<u64>();
 
@@ -34,7 +43,24 @@ pub(crate) fn send(
     tag: u64,
     descriptors: &[BorrowedFd<'_>],
 ) -> Result<(), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    if descriptors.len() <= PACKET_MAX {
+        return send_one(socket, tag, descriptors);
+    }
+    let bundles = descriptors.chunks(PACKET_MAX).map(|some| bundle(tag, some));
+    let bundles: Vec<OwnedFd> = bundles.collect::<Result<_, _>>()?;
+    send_one(socket, tag, &bundles.iter().map(AsFd::as_fd).collect::<Vec<_>>())
+}
+
+/// A socket in which these descriptors lie.
+fn bundle(tag: u64, descriptors: &[BorrowedFd<'_>]) -> Result<OwnedFd, Errno> {
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    send_one(ours.as_fd(), tag, descriptors)?;
+    Ok(theirs)
+}
+
+fn send_one(socket: BorrowedFd<'_>, tag: u64, descriptors: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PACKET_MAX))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(Errno::INVAL);
@@ -48,7 +74,7 @@ pub(crate) fn send(
 /// The packet at the front, which stays in the socket as well until [`discard`]. `EAGAIN` if there is none.
 pub(crate) fn peek(socket: BorrowedFd<'_>) -> Result<Packet, Errno> {
     let mut tag = [0; TAG_LEN];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PACKET_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
     let received = rustix::io::retry_on_intr(|| {
@@ -59,6 +85,50 @@ pub(crate) fn peek(socket: BorrowedFd<'_>) -> Result<Packet, Errno> {
         descriptors: control.drain().filter_map(rights).flatten().collect(),
         is_cut: received.flags.contains(ReturnFlags::CTRUNC),
     })
+}
+
+/// What the descriptors of a packet are that belongs to a message of `count`: `None` if it does not have so many, or if they are not
+/// what [`send`] sends.
+///
+/// `EMFILE` when the kernel found no number for some of them here; all of them are in the packet still.
+pub(crate) fn unpack(front: Packet, count: usize) -> Result<Option<Vec<OwnedFd>>, Errno> {
+    let Packet { tag, descriptors, is_cut } = front;
+    if is_cut {
+        return Err(Errno::MFILE);
+    }
+    if count <= PACKET_MAX || descriptors.len() != count.div_ceil(PACKET_MAX) {
+        return Ok((descriptors.len() == count).then_some(descriptors));
+    }
+    let mut all = Vec::new();
+    for bundle in descriptors {
+        let wanted = PACKET_MAX.min(count - all.len());
+        let Some(some) = look_into(&bundle, tag, wanted)? else { return Ok(None) };
+        all.extend(some);
+    }
+    Ok(Some(all))
+}
+
+/// The descriptors in a socket that should be a [`bundle`].
+fn look_into(
+    bundle: &OwnedFd,
+    tag: Option<u64>,
+    count: usize,
+) -> Result<Option<Vec<OwnedFd>>, Errno> {
+    if !is_channel_socket(bundle) {
+        return Ok(None);
+    }
+    let Ok(front) = peek(bundle.as_fd()) else { return Ok(None) };
+    if front.is_cut {
+        return Err(Errno::MFILE);
+    }
+    let is_right = front.tag == tag && front.descriptors.len() == count;
+    Ok(is_right.then_some(front.descriptors))
+}
+
+/// Whether it is a socket of the kind that a channel has. The kernel answers this for any descriptor without asking its file.
+pub(crate) fn is_channel_socket(socket: &OwnedFd) -> bool {
+    sockopt::socket_domain(socket) == Ok(AddressFamily::UNIX)
+        && sockopt::socket_type(socket) == Ok(SocketType::SEQPACKET)
 }
 
 /// Drops the packet at the front.

@@ -117,6 +117,7 @@ pub use ready::Room;
 pub use receiver::Receiver;
 pub use sender::Sender;
 
+use crate::budget::Account;
 use crate::ring::{Consumer, Producer, Ring};
 use inlet::Inlet;
 use line::{Line, Side};
@@ -227,7 +228,8 @@ impl Builder {
         let trust = self.is_trusting;
         let line = Line::new(ring.clone(), memory.into(), from, Side::Writer, trust)?;
         let frames = FrameWriter::new(Producer::new(ring.clone()), 0);
-        let outlet = Outlet { line, frames, undelivered: VecDeque::new(), len_max };
+        let (undelivered, account) = (VecDeque::new(), Account::default());
+        let outlet = Outlet { line, frames, undelivered, account, len_max };
         let line = Line::new(ring.clone(), again.into(), to, Side::Reader, trust)?;
         let frames = FrameReader::new(Consumer::new(ring), Gathered::default(), len_max);
         Ok((Sender::over(outlet), Receiver::over(Inlet { line, frames })))

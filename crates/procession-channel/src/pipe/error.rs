@@ -79,7 +79,7 @@ pub enum SendErrorKind {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The handles in it have more file descriptors than the kernel carries in one packet.
+    /// The handles in it have more file descriptors than one message carries.
     #[error(
         "the handles in the message have {count} file descriptors, and one message carries {limit}: send them in several messages"
     )]
@@ -89,7 +89,7 @@ pub enum SendErrorKind {
         /// How many one message carries.
         limit: usize,
     },
-    /// The kernel lets this user have no more file descriptors under way.
+    /// This process has as many file descriptors under way as a quarter of its limit, or the kernel lets this user have no more.
     #[error(
         "too many file descriptors are under way between processes: let the receivers take some, or raise RLIMIT_NOFILE (`ulimit -n`)"
     )]

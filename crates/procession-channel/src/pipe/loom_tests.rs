@@ -156,7 +156,7 @@ fn put(heap: &Heap, frames: &mut FrameWriter<&Heap>, byte: u8, is_last: bool) {
 fn next(heap: &Heap, frames: &mut FrameReader<&Heap>) -> Option<Vec<u8>> {
     let look = || loop {
         match frames.look().unwrap() {
-            Look::Whole => return true,
+            Look::Whole | Look::Here(_) => return true,
             Look::Part => Bell::new(&heap.writer).ring(AT_REST),
             Look::Nothing => return false,
         }

@@ -20,6 +20,7 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use procession_shm::sync::atomic::Ordering;
 use procession_shm::transfer::Outgoing;
 
 use super::SendErrorKind;
@@ -27,7 +28,8 @@ use super::frame::{HEADER_LEN, Last};
 use super::line::{Line, News, Patience, Waited};
 use super::packet::{self, DESCRIPTORS_MAX};
 use super::stream::FrameWriter;
-use crate::ring::Ring;
+use crate::budget::{Account, Charge};
+use crate::ring::{Memory, Ring};
 
 /// How many messages with descriptors may be under way. The socket would hold 278 packets; the kernel's own limit is per user.
 pub(super) const UNDELIVERED_MAX: usize = 64;
@@ -39,6 +41,7 @@ pub(super) struct Outlet {
     pub(super) frames: FrameWriter<Ring>,
     /// Where in the ring the messages with descriptors end that have not been received yet, as far as is known.
     pub(super) undelivered: VecDeque<u64>,
+    pub(super) account: Account,
     pub(super) len_max: usize,
 }
 
@@ -167,7 +170,9 @@ impl Outlet {
         if cfg!(procession_bug = "frame-before-packet") {
             self.frames.put_last(last, body);
         }
+        let mut charge = None;
         if let Some(outgoing) = outgoing.as_ref().filter(|_| count > 0) {
+            charge = Some(self.charge(count)?);
             let descriptors: Vec<BorrowedFd<'_>> = outgoing.descriptors().collect();
             packet::send(self.line.socket().as_fd(), sequence, &descriptors)?;
         }
@@ -177,11 +182,20 @@ impl Outlet {
         if !cfg!(procession_bug = "frame-before-packet") {
             self.frames.put_last(last, body);
         }
-        if count > 0 {
-            self.undelivered.push_back(self.frames.producer().position());
+        if let Some(charge) = charge {
+            let end = self.frames.producer().position();
+            self.undelivered.push_back(end);
+            charge.sent(end);
         }
         self.line.ring_peer();
         Ok(())
+    }
+
+    /// Counts descriptors among those that this process has under way.
+    fn charge(&mut self, count: usize) -> Result<Charge, SendErrorKind> {
+        let ring = self.frames.producer().memory().clone();
+        let is_delivered = move |end| ring.head().load(Ordering::Relaxed) >= end;
+        self.account.charge(count, is_delivered)?.ok_or(SendErrorKind::TooManyInFlight)
     }
 
     #[inline]

@@ -23,10 +23,6 @@ pub(super) fn send(
     sequence: u64,
     descriptors: &[BorrowedFd<'_>],
 ) -> Result<(), SendErrorKind> {
-    let (count, limit) = (descriptors.len(), DESCRIPTORS_MAX);
-    if count > limit {
-        return Err(SendErrorKind::TooManyDescriptors { count, limit });
-    }
     packet::send(socket, sequence, descriptors).map_err(|errno| match errno {
         // The budget of a pipe is far below what its socket holds; only a receiver that lies about what it took fills it.
         Errno::TOOMANYREFS | Errno::AGAIN => SendErrorKind::TooManyInFlight,
@@ -45,13 +41,8 @@ pub(super) fn peek(
     if front.tag != Some(sequence) {
         return Err(Violation::Descriptors("their packet belongs to another message").into());
     }
-    if front.descriptors.len() == count {
-        return Ok(front.descriptors);
-    }
-    if front.is_cut {
-        return Err(RecvError::Io(Errno::MFILE.into()));
-    }
-    Err(Violation::Descriptors("there are more or fewer of them").into())
+    let all = packet::unpack(front, count).map_err(refused)?;
+    all.ok_or_else(|| Violation::Descriptors("there are more or fewer of them").into())
 }
 
 /// Drops the packet that was looked at last.

@@ -116,7 +116,8 @@ impl<T: Message> Sender<T> {
     /// * [`Closed`](SendErrorKind::Closed): the other end was dropped, its process died, or this end was closed.
     /// * [`Encode`](SendErrorKind::Encode): the value cannot be encoded; also a handle in it that is not here any more.
     /// * [`TooLarge`](SendErrorKind::TooLarge), [`TooManyDescriptors`](SendErrorKind::TooManyDescriptors): the message.
-    /// * [`TooManyInFlight`](SendErrorKind::TooManyInFlight): the kernel's limit of descriptors under way.
+    /// * [`TooManyInFlight`](SendErrorKind::TooManyInFlight): too many descriptors are under way, of this process (a
+    ///   quarter of `RLIMIT_NOFILE`) or of its user.
     /// * [`Moved`](SendErrorKind::Moved): this end was sent away.
     /// * [`Corrupt`](SendErrorKind::Corrupt): the other end broke the rules; the pipe is closed.
     /// * [`Io`](SendErrorKind::Io): another system call failed.

@@ -1,6 +1,6 @@
 //! Both ends in one process, and peers that lie: they map the ring a second time and write what they like.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
@@ -315,4 +315,51 @@ proptest! {
             }
         }
     }
+}
+
+/// As a sender leaves it that is killed between its packet and its frame.
+#[test]
+fn a_packet_without_its_message_goes_with_the_pipe() {
+    let (sender, receiver) = small::<u8>();
+    sender.send(1).unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let sent = sender.end.with(|end| {
+        let outlet = end.as_ref().unwrap();
+        packet::send(outlet.line.socket().as_fd(), outlet.frames.sequence(), &[writer.as_fd()])
+    });
+    sent.unwrap().unwrap();
+    drop((sender, writer));
+    assert_eq!(receiver.recv().unwrap(), 1);
+    assert!(matches!(receiver.recv(), Err(RecvError::Closed)));
+    drop(receiver);
+    assert_eq!(std::io::Read::read(&mut reader, &mut [0]).unwrap(), 0, "the orphan is closed");
+}
+
+/// Descriptors of a message that are no sockets, where sockets with more of them should be.
+#[test]
+fn bundles_of_the_wrong_kind_are_a_violation() {
+    let (sender, receiver) = small::<u8>();
+    let (inner, _held) = socketpair_with(b"no packet");
+    let null = std::fs::File::open("/dev/null").unwrap();
+    let forged: [(BorrowedFd<'_>, BorrowedFd<'_>); 2] =
+        [(null.as_fd(), inner.as_fd()), (inner.as_fd(), inner.as_fd())];
+    let socket = |receiver: &Receiver<u8>| {
+        let socket = receiver.end.with(|end| end.as_ref().unwrap().line.socket().try_clone());
+        socket.unwrap().unwrap()
+    };
+    for (n, (one, other)) in (0..).zip(forged) {
+        let sent = sender.end.with(|end| {
+            packet::send(end.as_ref().unwrap().line.socket().as_fd(), n, &[one, other])
+        });
+        sent.unwrap().unwrap();
+        let peeked = packet::peek(socket(&receiver).as_fd(), n, 300);
+        assert!(matches!(peeked, Err(RecvError::Corrupt(Violation::Descriptors(_)))), "{peeked:?}");
+        packet::discard(socket(&receiver).as_fd()).unwrap();
+    }
+}
+
+fn socketpair_with(bytes: &[u8]) -> (OwnedFd, OwnedFd) {
+    let (ours, theirs) = sockets().unwrap();
+    send(&ours, bytes, SendFlags::empty()).unwrap();
+    (theirs, ours)
 }

@@ -5,11 +5,10 @@
 //! only if it is trusted itself: nobody else can make this process trust a peer.
 
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use procession_shm::transfer::{self, TransferError, Trust};
 use procession_shm::{Segment, page_size};
-use rustix::net::{AddressFamily, SocketType, sockopt};
 use serde::de::{Error as _, Visitor};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -21,6 +20,8 @@ use super::line::{Line, Side};
 use super::outlet::{Outlet, UNDELIVERED_MAX};
 use super::stream::{FrameReader, FrameWriter, Gathered};
 use super::{CAPACITY_MAX, DEFAULT_LEN_MAX, Receiver, Sender};
+use crate::budget::Account;
+use crate::packet::is_channel_socket;
 use crate::ring::{Consumer, Producer, Ring};
 
 const SENDER: &str = "Sender";
@@ -113,12 +114,6 @@ fn is_paid_for(segment: &Segment) -> bool {
     })
 }
 
-/// Whether it is a socket of the kind that a pipe has. The kernel answers this for any descriptor without asking its file.
-fn is_channel_socket(socket: &OwnedFd) -> bool {
-    sockopt::socket_domain(socket) == Ok(AddressFamily::UNIX)
-        && sockopt::socket_type(socket) == Ok(SocketType::SEQPACKET)
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 struct SenderPlace {
     line: LinePlace,
@@ -151,7 +146,8 @@ impl SenderPlace {
             return Err(malformed);
         };
         let frames = FrameWriter::new(producer, self.line.sequence);
-        Ok(Outlet { line, frames, undelivered: self.undelivered.into(), len_max })
+        let (undelivered, account) = (self.undelivered.into(), Account::default());
+        Ok(Outlet { line, frames, undelivered, account, len_max })
     }
 }
 

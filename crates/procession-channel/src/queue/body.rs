@@ -6,20 +6,22 @@
 //! other. A socket hangs up when nobody has the other one any more, in no process and in no message. So it is the kernel that
 //! counts the halves, and a process that is killed takes its own along.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use procession_shm::sync::atomic::Ordering::{Acquire, Release};
+use procession_shm::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use procession_shm::transfer::{self, TransferError};
 use procession_shm::{Segment, Shared, fork};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair, sockopt};
 use serde::{Deserialize, Serialize};
 
-use super::control::{Control, Settings};
+use super::control::{Control, Place, Settings};
 use super::ends::Ends;
 use super::store::Store;
 use super::{QueueError, packets};
+use crate::budget::{Account, Charge};
 
 /// So many bytes of the ring are in use at first.
 const FIRST_WINDOW: u64 = 64 << 10;
@@ -41,13 +43,15 @@ pub(super) struct Seat {
     /// `None` only while it is dropped.
     socket: Option<Arc<OwnedFd>>,
     generation: u64,
+    account: Mutex<Account>,
 }
 
 impl Seat {
     fn new(body: Arc<Body>, half: Half, socket: Arc<OwnedFd>) -> Arc<Self> {
         // A process for which no generation can be drawn has none of the fork either.
         let generation = fork::generation().unwrap_or_default();
-        Arc::new(Self { body, half, socket: Some(socket), generation })
+        let account = Mutex::default();
+        Arc::new(Self { body, half, socket: Some(socket), generation, account })
     }
 
     #[inline]
@@ -58,6 +62,17 @@ impl Seat {
     #[inline]
     fn arc(&self) -> &Arc<OwnedFd> {
         self.socket.as_ref().expect("only the destructor takes it")
+    }
+
+    /// Counts descriptors among those that this process has under way; `None` when they are too many.
+    pub(super) fn charge(&self, count: usize) -> io::Result<Option<Charge>> {
+        let body = Arc::clone(&self.body);
+        let is_delivered = move |end| {
+            let cursor = Place(body.control.get.cursor.load(Relaxed));
+            cursor.items_since(Place(end)) <= u32::MAX / 2
+        };
+        let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        account.charge(count, is_delivered)
     }
 
     /// Whether nobody has the other half any more.

@@ -57,7 +57,7 @@ pub enum SendErrorKind {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The handles in it have more file descriptors than the kernel carries in one packet.
+    /// The handles in it have more file descriptors than one message carries.
     #[error(
         "the handles in the value have {count} file descriptors, and one value carries {limit}: put them in several values"
     )]
@@ -67,7 +67,7 @@ pub enum SendErrorKind {
         /// How many one value carries.
         limit: usize,
     },
-    /// The kernel lets this user have no more file descriptors under way.
+    /// This process has as many file descriptors under way as a quarter of its limit, or the kernel lets this user have no more.
     #[error(
         "too many file descriptors are under way between processes: let others get some items, or raise RLIMIT_NOFILE (`ulimit -n`)"
     )]

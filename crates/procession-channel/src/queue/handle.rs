@@ -193,7 +193,8 @@ impl<T: Message> Queue<T> {
     /// * [`Closed`](super::SendErrorKind::Closed): the queue was closed, or a [`Putter`] has found no room and nobody who gets.
     /// * [`Encode`](super::SendErrorKind::Encode): the value cannot be encoded; also a handle in it that is not here any more.
     /// * [`TooLarge`](super::SendErrorKind::TooLarge), [`TooManyDescriptors`](super::SendErrorKind::TooManyDescriptors): the value.
-    /// * [`TooManyInFlight`](super::SendErrorKind::TooManyInFlight): the kernel's limit of descriptors under way.
+    /// * [`TooManyInFlight`](super::SendErrorKind::TooManyInFlight): too many descriptors are under way, of this process (a
+    ///   quarter of `RLIMIT_NOFILE`) or of its user.
     /// * [`NotAMember`](super::SendErrorKind::NotAMember), [`Corrupt`](super::SendErrorKind::Corrupt).
     /// * [`Io`](super::SendErrorKind::Io): no memory left for the value, or another system call failed.
     #[inline]

@@ -58,13 +58,11 @@ pub(super) fn peek(
         let front = packet::peek(socket).map_err(refused)?;
         if front.tag != Some(tag) {
             discard(socket)?;
-        } else if front.descriptors.len() == count {
-            return Ok(front.descriptors);
-        } else if front.is_cut {
-            return Err(RecvError::Io(Errno::MFILE.into()));
-        } else {
-            return Err(Corrupt("an item has more or fewer descriptors than it says").into());
+            continue;
         }
+        let all = packet::unpack(front, count).map_err(refused)?;
+        let wrong = Corrupt("an item has more or fewer descriptors than it says");
+        return all.ok_or(wrong.into());
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procession_shm::family::Member;
+use procession_shm::sync::atomic::Ordering::Relaxed;
 use procession_shm::transfer::Outgoing;
 use procession_shm::{Deadline, family};
 use procession_sync::parts::Limit;
@@ -17,6 +18,7 @@ use super::put::Load;
 use super::vigil::{Attempt, Patience, Vigil};
 use super::{SendError, SendErrorKind};
 use crate::Message;
+use crate::budget::Charge;
 
 /// A buffer of at most this many bytes is kept for the next value.
 const KEPT_BYTES_MAX: usize = 256 << 10;
@@ -190,14 +192,26 @@ impl<T: Message> Putter<T> {
         limit: Limit,
     ) -> Result<Attempt<usize>, SendErrorKind> {
         let (me, body) = (family::me()?, &*self.seat.body);
+        let descriptors = handles.iter().map(|outgoing| outgoing.descriptors().len()).sum();
+        let charge = if descriptors > 0 { Some(self.charge(descriptors)?) } else { None };
         let load = Load { bytes, ends, handles, socket: self.seat.socket() };
         let Some(count) = body.put(me, load, limit)? else { return Ok(Attempt::Busy) };
+        if let Some(charge) = charge.filter(|_| count > 0) {
+            // Others may have put behind it by now; it is delivered when they are, at the latest.
+            charge.sent(body.control.put.tail.load(Relaxed));
+        }
         match count {
             0 => return self.nothing(me),
             1 => body.control.not_empty.wake_one(),
             _ => body.control.not_empty.wake_all(),
         }
         Ok(Attempt::Done(count))
+    }
+
+    /// Counts descriptors among those that this process has under way.
+    #[cold]
+    fn charge(&self, count: usize) -> Result<Charge, SendErrorKind> {
+        self.seat.charge(count)?.ok_or(SendErrorKind::TooManyInFlight)
     }
 
     /// What to make of it that there is no room.

@@ -1,12 +1,15 @@
 //! A queue whose memory somebody has overwritten: whatever it holds, no operation panics or reads what is not there.
 
+use std::io::Read;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::control::low;
 use super::store::Bytes;
-use super::{Queue, RecvError};
+use super::{Queue, RecvError, packets};
+use crate::Fd;
 
 /// Numbers as they are found in the words, and others.
 fn scribble() -> impl Strategy<Value = u64> {
@@ -91,4 +94,20 @@ fn a_frame_that_cannot_be_is_corrupt() {
     queue.put(vec![1]).unwrap();
     queue.putter.seat.body.bytes.write(0, &[255; 8]);
     assert!(matches!(queue.get(), Err(RecvError::Corrupt(_))));
+}
+
+/// As a process leaves it that is killed between its packet and its frame, or between its get and the drop of the packet.
+#[test]
+fn packets_without_an_item_are_dropped_by_who_looks_for_a_later_one() {
+    let queue = Queue::new().unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    for tag in [1, 2] {
+        assert!(packets::send(queue.putter.seat.socket(), tag, &[writer.as_fd()]).unwrap());
+    }
+    drop(writer);
+    let (mut real, text) = std::io::pipe().unwrap();
+    queue.put(Fd::new(text)).unwrap();
+    drop(queue.get().unwrap().into_inner().unwrap());
+    assert_eq!(real.read(&mut [0]).unwrap(), 0, "it was the one that was got");
+    assert_eq!(reader.read(&mut [0]).unwrap(), 0, "the orphans are closed");
 }

@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod awaited;
+mod budget;
 mod bytes;
 mod deaths;
 #[path = "../executor/mod.rs"]
 mod executor;
 mod handles;
+#[path = "../limit/mod.rs"]
+mod limit;
 mod messages;
 mod processes;
 mod program;

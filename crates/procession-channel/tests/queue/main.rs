@@ -9,6 +9,8 @@ mod ends;
 #[path = "../executor/mod.rs"]
 mod executor;
 mod handles;
+#[path = "../limit/mod.rs"]
+mod limit;
 mod machine;
 mod threads;
 mod values;
