@@ -28,6 +28,10 @@
 //! # Ok::<(), procession_shm::SegmentError>(())
 //! ```
 
+#[cfg(all(test, not(procession_loom)))]
+#[macro_use]
+mod skips;
+
 mod backing;
 #[cfg(not(procession_loom))]
 mod cores;

@@ -108,12 +108,16 @@ pub(crate) fn play(role: &str) -> Finished {
 pub(crate) fn finish(command: &mut Command) -> Finished {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = rustix::process::Pid::from_child(&child);
-    let guard = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+    // Where there are no pidfds the number does: whoever hangs has not been reaped.
+    let guard = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok();
     let (done, watched) = mpsc::channel::<()>();
     let watchdog = std::thread::spawn(move || {
         if watched.recv_timeout(GUARD) == Err(mpsc::RecvTimeoutError::Timeout) {
             let kill = rustix::process::Signal::KILL;
-            rustix::process::pidfd_send_signal(guard, kill).unwrap();
+            match guard {
+                Some(guard) => rustix::process::pidfd_send_signal(guard, kill).unwrap(),
+                None => rustix::process::kill_process(pid, kill).unwrap(),
+            }
         }
     });
     let output = child.wait_with_output().unwrap();

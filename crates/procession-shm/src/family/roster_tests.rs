@@ -6,6 +6,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::*;
 use crate::family::watcher::Watcher;
+use crate::skips::skipped;
 use crate::sync::atomic::Ordering;
 
 /// A family that is not this process' own.
@@ -91,6 +92,7 @@ fn topics_survive_the_kernel() {
 
 #[test]
 fn nobody_is_live_before_it_is_watched() {
+    needs_pidfds!();
     let mut stage = Stage::new();
     let guest = stage.open();
     let member = guest.member;
@@ -109,6 +111,7 @@ fn nobody_is_live_before_it_is_watched() {
 
 #[test]
 fn deaths_of_one_turn_share_one_announcement() {
+    needs_pidfds!();
     let mut stage = Stage::new();
     let (one, two) = (stage.guest(), stage.guest());
     let members = [one.member, two.member];
@@ -120,6 +123,7 @@ fn deaths_of_one_turn_share_one_announcement() {
 
 #[test]
 fn deaths_that_follow_each_other_are_told_once_each_at_most_and_none_is_forgotten() {
+    needs_pidfds!();
     let mut stage = Stage::new();
     let guests: Vec<_> = (0..200).map(|_| stage.guest()).collect();
     for guest in guests {
@@ -135,6 +139,7 @@ fn deaths_that_follow_each_other_are_told_once_each_at_most_and_none_is_forgotte
 
 #[test]
 fn a_death_is_told_though_the_second_line_has_buried_it() {
+    needs_pidfds!();
     let mut stage = Stage::new();
     let guest = stage.guest();
     assert!(stage.roster.table().bury(guest.member));
@@ -145,6 +150,7 @@ fn a_death_is_told_though_the_second_line_has_buried_it() {
 
 #[test]
 fn a_clean_leave_moves_no_epoch_and_frees_the_slot() {
+    needs_pidfds!();
     let mut stage = Stage::new();
     let before = stage.vacancies();
     let guest = stage.guest();
@@ -158,6 +164,7 @@ fn a_clean_leave_moves_no_epoch_and_frees_the_slot() {
 
 #[test]
 fn the_last_word_of_the_dead_counts() {
+    needs_pidfds!();
     let mut stage = Stage::new();
     let guest = stage.guest();
     packet::send(&guest.socket, Packet::Leave, &[]).unwrap();
@@ -178,6 +185,7 @@ fn a_dropped_invitation_frees_its_slot_and_wakes_nobody() {
 
 #[test]
 fn who_speaks_another_language_is_put_out() {
+    needs_pidfds!();
     let mut stage = Stage::new();
     let guest = stage.guest();
     rustix::net::send(&guest.socket, b"gibberish", rustix::net::SendFlags::NOSIGNAL).unwrap();
@@ -188,6 +196,7 @@ fn who_speaks_another_language_is_put_out() {
 
 #[test]
 fn members_cannot_speak_for_the_root() {
+    needs_pidfds!();
     let mut stage = Stage::new();
     let guest = stage.guest();
     let member = guest.member;
@@ -198,6 +207,7 @@ fn members_cannot_speak_for_the_root() {
 
 #[test]
 fn slots_are_used_in_turn_and_each_time_with_the_next_generation() {
+    needs_pidfds!();
     let mut stage = Stage::new();
     let first = stage.guest();
     let old = first.member;
@@ -229,6 +239,7 @@ const PROMISED: u32 = 1024;
 
 #[test]
 fn more_members_than_promised_live_at_once_and_end_at_once() {
+    needs_pidfds!();
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let (needed, mut raised) = (4 * u64::from(PROMISED), limit);
     raised.current = limit.maximum;
@@ -261,15 +272,4 @@ fn a_root_without_descriptors_says_so_and_loses_no_slot() {
     let not_watchable = std::fs::File::open("/proc/self/exe").unwrap();
     assert!(stage.roster.seat(&mut stage.roster.seats(), not_watchable.into()).is_err());
     assert_eq!(stage.vacancies(), before);
-}
-
-/// A test that could not run has not passed: whoever counts the skips must see it.
-fn skipped(test: &str, reason: &str) {
-    use std::io::Write;
-    let line = format!("SKIPPED: {test}: {reason}");
-    eprintln!("{line}");
-    if let Some(path) = std::env::var_os("PROCESSION_SKIPS") {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        writeln!(file, "{line}").unwrap();
-    }
 }

@@ -7,6 +7,7 @@ use crate::stage::{Actor, has_room_for_a_full_family};
 
 #[test]
 fn a_thousand_sleepers_wake_at_one_death() {
+    needs_pidfds!();
     let root = Actor::start();
     let sleepers: Vec<_> = (0..4).map(|_| root.child().0).collect();
     let (victim, _) = root.child();
@@ -21,6 +22,7 @@ fn a_thousand_sleepers_wake_at_one_death() {
 
 #[test]
 fn deaths_that_come_together_are_all_told() {
+    needs_pidfds!();
     let root = Actor::start();
     let victims: Vec<_> = (0..16).map(|_| root.child()).collect();
     for (victim, _) in &victims {
@@ -32,6 +34,7 @@ fn deaths_that_come_together_are_all_told() {
 
 #[test]
 fn a_full_family_says_so_and_has_room_again() {
+    needs_pidfds!();
     let root = Actor::start();
     if !has_room_for_a_full_family(&root, "a_full_family_says_so_and_has_room_again") {
         return;

@@ -51,6 +51,7 @@ fn denied(call: &str, errno: i32) -> Actor {
 
 #[test]
 fn without_waitv_deaths_still_wake() {
+    needs_pidfds!();
     for errno in [libc::ENOSYS, libc::EPERM] {
         let root = denied("futex_waitv", errno);
         assert_eq!(root.ask("doctor futex_waitv"), "Fallback");
@@ -64,6 +65,7 @@ fn without_waitv_deaths_still_wake() {
 
 #[test]
 fn without_noexec_seal_segments_are_made_without_it() {
+    needs_pidfds!();
     let root = denied("memfd_noexec_seal", libc::EINVAL);
     assert_eq!(root.ask("doctor MFD_NOEXEC_SEAL"), "Fallback");
     assert_eq!(root.ask("doctor memfd_create"), "Full");
@@ -74,6 +76,7 @@ fn without_noexec_seal_segments_are_made_without_it() {
 
 #[test]
 fn without_memfd_there_is_no_family() {
+    needs_pidfds!();
     let root = denied("memfd_create", libc::EPERM);
     assert_eq!(root.ask("doctor memfd_create"), "Missing");
     assert!(root.ask("me").starts_with("Table(Denied"));
@@ -81,6 +84,7 @@ fn without_memfd_there_is_no_family() {
 
 #[test]
 fn a_root_without_pidfds_is_alone() {
+    needs_pidfds!();
     for errno in [libc::ENOSYS, libc::EPERM] {
         let root = denied("pidfd_open", errno);
         assert_eq!(root.ask("doctor pidfd_open"), "Missing");
@@ -93,6 +97,7 @@ fn a_root_without_pidfds_is_alone() {
 
 #[test]
 fn who_cannot_have_a_pidfd_of_itself_needs_one_attached() {
+    needs_pidfds!();
     let root = Actor::start();
     let child = denied("pidfd_open", libc::EPERM);
     child.tell_to_join(root.invitation());
@@ -108,6 +113,7 @@ fn who_cannot_have_a_pidfd_of_itself_needs_one_attached() {
 
 #[test]
 fn a_root_without_descriptors_says_so_to_everybody_and_recovers() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, member) = root.child();
     let (late, invitation) = (Actor::start(), root.invitation());
@@ -129,6 +135,7 @@ fn a_root_without_descriptors_says_so_to_everybody_and_recovers() {
 
 #[test]
 fn an_inviter_without_descriptors_says_so_and_no_slot_is_lost() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, _) = root.child();
     assert_eq!(child.ask("exhaust"), "done");

@@ -25,6 +25,7 @@ fn a_copy_is_nobody_until_it_rejoins(root: &Actor, original: &Actor) {
 
 #[test]
 fn a_copy_of_a_member() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, _) = root.child();
     a_copy_is_nobody_until_it_rejoins(&root, &child);
@@ -32,6 +33,7 @@ fn a_copy_of_a_member() {
 
 #[test]
 fn a_copy_of_the_root() {
+    needs_pidfds!();
     let root = Actor::start();
     let (_child, _) = root.child();
     a_copy_is_nobody_until_it_rejoins(&root, &root);
@@ -39,6 +41,7 @@ fn a_copy_of_the_root() {
 
 #[test]
 fn a_copy_of_a_copy() {
+    needs_pidfds!();
     let root = Actor::start();
     root.member("me");
     let copy = root.offspring("fork");
@@ -48,6 +51,7 @@ fn a_copy_of_a_copy() {
 
 #[test]
 fn a_copy_of_a_process_of_no_family_founds_its_own() {
+    needs_pidfds!();
     let original = Actor::start();
     let copy = original.offspring("fork");
     assert!(copy.ask("rejoin").parse::<u64>().is_ok());
@@ -56,6 +60,7 @@ fn a_copy_of_a_process_of_no_family_founds_its_own() {
 
 #[test]
 fn a_copy_does_not_hide_the_death_of_its_original() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, member) = root.child();
     let copy = child.offspring("fork"); // it keeps the member's socket open
@@ -66,6 +71,7 @@ fn a_copy_does_not_hide_the_death_of_its_original() {
 
 #[test]
 fn a_copy_does_not_hide_the_death_of_the_root() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, _) = root.child();
     let copy = root.offspring("fork"); // it keeps the root's ends of all sockets open
@@ -77,6 +83,7 @@ fn a_copy_does_not_hide_the_death_of_the_root() {
 
 #[test]
 fn a_copy_that_has_rejoined_does_not_hide_that_its_original_runs_another_program() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, member) = root.child();
     let copy = child.offspring("fork");
@@ -88,6 +95,7 @@ fn a_copy_that_has_rejoined_does_not_hide_that_its_original_runs_another_program
 
 #[test]
 fn rejoining_leaves_no_copied_descriptor_behind() {
+    needs_pidfds!();
     let root = Actor::start();
     let _members: Vec<_> = (0..8).map(|_| root.child()).collect();
     assert_eq!(root.ask("keep"), "done"); // the watcher is done with them all and holds no lock
@@ -102,6 +110,7 @@ fn rejoining_leaves_no_copied_descriptor_behind() {
 
 #[test]
 fn a_copy_of_who_has_left_stays_out() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, _) = root.child();
     child.ask("leave");

@@ -33,6 +33,7 @@ pub(crate) fn assert_that_only_members_have_slots(root: &Actor, members: usize) 
 
 #[test]
 fn killed_while_the_root_has_not_answered() {
+    needs_pidfds!();
     let root = Actor::start();
     let (inviter, _) = root.child();
     root.stop();
@@ -44,6 +45,7 @@ fn killed_while_the_root_has_not_answered() {
 
 #[test]
 fn killed_with_the_invitation_in_hand() {
+    needs_pidfds!();
     let root = Actor::start();
     let (inviter, _) = root.child();
     assert_eq!(inviter.ask("keep"), "done");
@@ -53,6 +55,7 @@ fn killed_with_the_invitation_in_hand() {
 
 #[test]
 fn killed_with_the_answer_unread() {
+    needs_pidfds!();
     let root = Actor::start();
     let (inviter, member) = root.child();
     root.stop();
@@ -88,6 +91,7 @@ fn is_polling(actor: &Actor) -> bool {
 
 #[test]
 fn killed_after_the_invited_has_it() {
+    needs_pidfds!();
     let root = Actor::start();
     let (inviter, inviters) = root.child();
     let invited = Actor::start();
@@ -106,6 +110,7 @@ fn killed_after_the_invited_has_it() {
 
 #[test]
 fn the_invited_is_killed_while_the_root_has_not_answered() {
+    needs_pidfds!();
     let root = Actor::start();
     root.member("me");
     let invited = Actor::start();
@@ -119,6 +124,7 @@ fn the_invited_is_killed_while_the_root_has_not_answered() {
 
 #[test]
 fn the_attached_is_killed_while_a_copy_of_its_socket_is_open() {
+    needs_pidfds!();
     let root = Actor::start();
     let (inviter, _) = root.child();
     let invited = Actor::start();

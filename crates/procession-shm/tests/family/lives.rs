@@ -11,6 +11,7 @@ fn verify(member: Member) -> String {
 
 #[test]
 fn the_first_use_founds_a_family() {
+    needs_pidfds!();
     let root = Actor::start();
     let member = root.member("me");
     assert!(root.sees_alive(member));
@@ -21,6 +22,7 @@ fn the_first_use_founds_a_family() {
 
 #[test]
 fn a_member_is_alive_until_it_dies_and_the_dead_keeps_its_pid() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, member) = root.child();
     assert!(root.sees_alive(member));
@@ -35,6 +37,7 @@ fn a_member_is_alive_until_it_dies_and_the_dead_keeps_its_pid() {
 
 #[test]
 fn an_invitation_is_good_for_one() {
+    needs_pidfds!();
     let root = Actor::start();
     let (first, second) = (Actor::start(), Actor::start());
     let (member, fds) = root.invitation().into_fds();
@@ -50,6 +53,7 @@ fn an_invitation_is_good_for_one() {
 
 #[test]
 fn who_is_a_member_cannot_join_again() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, _) = root.child();
     child.tell_to_join(root.invitation());
@@ -62,6 +66,7 @@ fn who_is_a_member_cannot_join_again() {
 
 #[test]
 fn a_slot_that_comes_back_is_somebody_else() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, old) = root.child();
     child.kill();
@@ -78,6 +83,7 @@ fn a_slot_that_comes_back_is_somebody_else() {
 
 #[test]
 fn a_stopped_member_is_alive() {
+    needs_pidfds!();
     let root = Actor::start();
     let (stopped, member) = root.child();
     let (other, _) = root.child();
@@ -92,6 +98,7 @@ fn a_stopped_member_is_alive() {
 
 #[test]
 fn a_grandchild_that_dies_with_its_parent_is_noticed() {
+    needs_pidfds!();
     let root = Actor::start();
     let (parent, parents) = root.child();
     let grandchild = parent.offspring("spawn");
@@ -107,6 +114,7 @@ fn a_grandchild_that_dies_with_its_parent_is_noticed() {
 
 #[test]
 fn running_another_program_ends_a_membership_and_not_the_process() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, member) = root.child();
     child.tell("exec");
@@ -116,6 +124,7 @@ fn running_another_program_ends_a_membership_and_not_the_process() {
 
 #[test]
 fn a_thread_that_ends_does_not_leave() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, member) = root.child();
     assert_eq!(child.member("thread"), member);
@@ -127,6 +136,7 @@ fn a_thread_that_ends_does_not_leave() {
 
 #[test]
 fn a_clean_leave_frees_the_slot_and_wakes_nobody() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, member) = root.child();
     assert_eq!(child.ask("leave"), "done");
@@ -144,6 +154,7 @@ fn a_clean_leave_frees_the_slot_and_wakes_nobody() {
 /// It may have used up a wake-up that was meant for one of several.
 #[test]
 fn who_has_slept_has_all_look_again_when_it_leaves() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, _) = root.child();
     let (victim, victims) = root.child();
@@ -159,6 +170,7 @@ fn who_has_slept_has_all_look_again_when_it_leaves() {
 
 #[test]
 fn who_has_left_can_be_invited_again() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, before) = root.child();
     child.ask("leave");
@@ -171,6 +183,7 @@ fn who_has_left_can_be_invited_again() {
 
 #[test]
 fn the_root_goes_first() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, member) = root.child();
     assert_eq!(child.ask("check_root"), "done");
@@ -185,6 +198,7 @@ fn the_root_goes_first() {
 
 #[test]
 fn a_root_that_runs_another_program_is_gone() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, _) = root.child();
     let (other, others) = root.child();
@@ -200,6 +214,7 @@ fn a_root_that_runs_another_program_is_gone() {
 
 #[test]
 fn a_program_can_drive_the_watcher_itself() {
+    needs_pidfds!();
     let root = Actor::start();
     assert_eq!(root.ask("found"), "done");
     assert!(root.ask("found").starts_with("AlreadyMember"));
@@ -225,6 +240,7 @@ fn a_program_can_drive_the_watcher_itself() {
 
 #[test]
 fn a_root_that_dies_ends_the_calls_that_wait_for_it() {
+    needs_pidfds!();
     let root = Actor::start();
     let (child, _) = root.child();
     let (late, invitation) = (Actor::start(), root.invitation());
@@ -242,6 +258,7 @@ fn a_root_that_dies_ends_the_calls_that_wait_for_it() {
 
 #[test]
 fn the_second_line_sees_a_death_that_a_stopped_root_does_not_tell() {
+    needs_pidfds!();
     let root = Actor::start();
     let (victim, member) = root.child();
     let (other, _) = root.child();

@@ -6,13 +6,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "what is skipped must be seen")]
 
+#[macro_use]
+mod stage;
+
 mod actor;
 mod crowds;
 mod denied;
 mod forks;
 mod inviters;
 mod lives;
-mod stage;
 
 /// Not a test: the process that the tests start, many times over.
 #[test]

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 
+use procession_shm::Status;
 use procession_shm::family::{Invitation, MEMBERS_MAX, Member};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{
@@ -62,6 +63,29 @@ pub(crate) fn actor_command(stdin: OwnedFd) -> Command {
     command.args(["actor", "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
     command.env(ACTOR, "1").stdin(stdin).stdout(Stdio::null());
     command
+}
+
+/// Ends a test where no process can be invited, and says so loudly.
+macro_rules! needs_pidfds {
+    () => {
+        fn here() {}
+        if !crate::stage::has_pidfds(std::any::type_name_of_val(&here)) {
+            return;
+        }
+    };
+}
+
+/// Whether there are pidfds, without which nobody but the root can be in a family.
+pub(crate) fn has_pidfds(test: &str) -> bool {
+    let report = procession_shm::doctor();
+    let has = report.get("pidfd_open").is_some_and(|check| check.status == Status::Full);
+    if !has {
+        skipped(
+            test.trim_end_matches("::here"),
+            "a family needs pidfds, and pidfd_open is refused",
+        );
+    }
+    has
 }
 
 /// Whether an actor can have the descriptors of a full family; says loudly if it cannot.

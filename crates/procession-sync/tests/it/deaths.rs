@@ -12,6 +12,7 @@ fn table() -> Shared<Table> {
 
 #[test]
 fn four_processes_count_together() {
+    needs_pidfds!();
     const ROUNDS: u64 = 25_000;
     let table = table();
     let players = [(); 4].map(|()| Player::start(&table));
@@ -22,6 +23,7 @@ fn four_processes_count_together() {
 
 #[test]
 fn who_waits_for_a_mutex_whose_owner_dies_learns_its_pid() {
+    needs_pidfds!();
     let table = table();
     let [owner, one, two] = [(); 3].map(|()| Player::start(&table));
     assert_eq!(owner.ask("lock"), "held");
@@ -42,6 +44,7 @@ fn who_waits_for_a_mutex_whose_owner_dies_learns_its_pid() {
 
 #[test]
 fn a_torn_value_is_kept_only_by_who_asks_for_it() {
+    needs_pidfds!();
     let table = table();
     let [owner, other] = [(); 2].map(|()| Player::start(&table));
     owner.ask("lock");
@@ -62,6 +65,7 @@ fn a_torn_value_is_kept_only_by_who_asks_for_it() {
 
 #[test]
 fn a_reader_that_dies_lets_the_writer_in() {
+    needs_pidfds!();
     let table = table();
     let [reader, writer] = [(); 2].map(|()| Player::start(&table));
     assert_eq!(reader.ask("read"), "held");
@@ -73,6 +77,7 @@ fn a_reader_that_dies_lets_the_writer_in() {
 
 #[test]
 fn a_writer_that_dies_tears_and_one_that_only_waits_does_not() {
+    needs_pidfds!();
     let table = table();
     let [reader, writer] = [(); 2].map(|()| Player::start(&table));
     reader.ask("read");
@@ -94,6 +99,7 @@ fn a_writer_that_dies_tears_and_one_that_only_waits_does_not() {
 
 #[test]
 fn a_table_full_of_the_dead_has_room() {
+    needs_pidfds!();
     let table = table();
     let [one, two] = [(); 2].map(|()| Player::start(&table));
     assert_eq!(one.ask("read_narrow"), "held");
@@ -104,6 +110,7 @@ fn a_table_full_of_the_dead_has_room() {
 
 #[test]
 fn the_permits_of_the_dead_come_back() {
+    needs_pidfds!();
     let table = table();
     let [holder, waiter] = [(); 2].map(|()| Player::start(&table));
     for _ in 0..PERMITS {
@@ -117,6 +124,7 @@ fn the_permits_of_the_dead_come_back() {
 
 #[test]
 fn what_was_added_and_used_up_outlives_its_process() {
+    needs_pidfds!();
     let table = table();
     let player = Player::start(&table);
     player.ask("acquire");
@@ -129,6 +137,7 @@ fn what_was_added_and_used_up_outlives_its_process() {
 
 #[test]
 fn a_dead_waiter_swallows_no_notification() {
+    needs_pidfds!();
     let table = table();
     let [dead, living] = [(); 2].map(|()| Player::start(&table));
     dead.ask_to_wait("take");
@@ -141,6 +150,7 @@ fn a_dead_waiter_swallows_no_notification() {
 
 #[test]
 fn a_notification_that_the_dead_still_owed_is_given() {
+    needs_pidfds!();
     let table = table();
     let [bringer, taker] = [(); 2].map(|()| Player::start(&table));
     taker.ask_to_wait("take");
@@ -151,6 +161,7 @@ fn a_notification_that_the_dead_still_owed_is_given() {
 
 #[test]
 fn an_arrival_that_dies_breaks_the_barrier_until_it_is_reset() {
+    needs_pidfds!();
     let table = table();
     let wide = [(); 2].map(|()| Player::start(&table));
     let [dead, late] = wide;
@@ -167,6 +178,7 @@ fn an_arrival_that_dies_breaks_the_barrier_until_it_is_reset() {
 
 #[test]
 fn a_process_too_many_at_a_barrier_leaves_nobody_waiting() {
+    needs_pidfds!();
     let table = table();
     let [one, two, three] = [(); 3].map(|()| Player::start(&table));
     one.ask_to_wait("meet_in_small");
@@ -178,6 +190,7 @@ fn a_process_too_many_at_a_barrier_leaves_nobody_waiting() {
 
 #[test]
 fn an_event_stays_set_when_its_setter_dies() {
+    needs_pidfds!();
     let table = table();
     let [setter, waiter] = [(); 2].map(|()| Player::start(&table));
     waiter.ask_to_wait("await_set");
@@ -189,6 +202,7 @@ fn an_event_stays_set_when_its_setter_dies() {
 
 #[test]
 fn an_initializer_that_dies_is_followed_by_the_next() {
+    needs_pidfds!();
     let table = table();
     let [first, second, third] = [(); 3].map(|()| Player::start(&table));
     assert_eq!(first.ask("init_and_stop"), "in it");
@@ -205,6 +219,7 @@ fn an_initializer_that_dies_is_followed_by_the_next() {
 /// Stopped is not dead: the lock is waited for.
 #[test]
 fn a_stopped_owner_keeps_its_lock() {
+    needs_pidfds!();
     let table = table();
     let owner = Player::start(&table);
     owner.ask("lock");

@@ -46,6 +46,7 @@ fn copies_of_guards_do_nothing_and_a_copy_of_a_process_is_nobody() {
 #[test]
 #[expect(clippy::mem_forget, reason = "a guard that is forgotten")]
 fn a_copied_lock_is_still_held_in_the_copy() {
+    needs_pidfds!();
     let mutex = Mutex::new(0);
     std::mem::forget(mutex.lock().unwrap());
     assert!(in_a_fork(|| {

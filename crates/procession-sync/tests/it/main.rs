@@ -2,6 +2,10 @@
 
 #![cfg(not(procession_loom))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "what is skipped must be seen")]
+
+#[macro_use]
+mod stage;
 
 mod awaited;
 mod barrier;
@@ -16,7 +20,6 @@ mod player;
 mod ready;
 mod rwlock;
 mod semaphore;
-mod stage;
 mod wide;
 
 /// Not a test: the process that the tests start, many times over.
