@@ -143,6 +143,7 @@ fn stream_handles() {
 
 #[test]
 fn a_lock_is_shared_with_workers_that_are_invited_for_it() {
+    needs_pidfds!();
     guarded(|| {
         let pool = Pool::with_workers(2).unwrap();
         // Workers that know nothing of each other are invited when a handle needs it.
@@ -159,6 +160,7 @@ fn a_lock_is_shared_with_workers_that_are_invited_for_it() {
 
 #[test]
 fn the_death_of_a_worker_that_holds_a_lock_is_told_to_the_others() {
+    needs_pidfds!();
     guarded(|| {
         let pool = Pool::with_workers(2).unwrap();
         let counter = Shared::new(Mutex::new(0_u64)).unwrap();
@@ -179,6 +181,7 @@ fn the_death_of_a_worker_that_holds_a_lock_is_told_to_the_others() {
 
 #[test]
 fn a_trusting_handle_from_a_worker_needs_a_trusting_pool() {
+    needs_pidfds!();
     guarded(|| {
         let make = |n: u64| Shared::new(Mutex::new(n)).unwrap();
         let pool = Pool::with_workers(1).unwrap();

@@ -1,6 +1,9 @@
 //! Attempts to break the pool: deaths, deadlines, bad input, abuse, hostile workers.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+#[macro_use]
+mod program;
+
 mod async_streams;
 mod bad_input;
 mod cancel;
@@ -21,7 +24,6 @@ mod long;
 mod model;
 mod oddities;
 mod places;
-mod program;
 mod resources;
 mod retries;
 mod sandbox;

@@ -110,6 +110,7 @@ fn an_initializer_that_fails_now_and_then_is_tried_again() {
 
 #[test]
 fn an_initializer_may_get_handles() {
+    needs_pidfds!();
     guarded(|| {
         static TABLE: OnceLock<(SharedSlice<u64>, Shared<Mutex<u64>>)> = OnceLock::new();
         let table = SharedSlice::from_slice(&[5, 6, 7]).unwrap();

@@ -26,6 +26,7 @@ fn pool() -> Pool {
 
 #[test]
 fn workers_find_what_was_preloaded() {
+    needs_pidfds!();
     guarded(|| {
         let pool = pool();
         let seen = pool.map(zygotes, 0..20).unwrap();
@@ -37,6 +38,7 @@ fn workers_find_what_was_preloaded() {
 
 #[test]
 fn the_death_of_a_worker_or_of_the_zygote_costs_one_item_for_each_worker() {
+    needs_pidfds!();
     guarded(|| {
         let pool = pool();
         let abort = |n: u32| if n == 5 { std::process::abort() } else { n };
@@ -55,6 +57,7 @@ fn the_death_of_a_worker_or_of_the_zygote_costs_one_item_for_each_worker() {
 
 #[test]
 fn a_preload_function_that_panics_and_inline_workers_are_errors() {
+    needs_pidfds!();
     let refused = |method| {
         let builder = Pool::builder().workers(1).start_method(method);
         builder.preload(|| panic!("no model")).build().unwrap_err()

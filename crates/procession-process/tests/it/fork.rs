@@ -52,6 +52,7 @@ fn launch_some(who: &str) {
 
 #[test]
 fn both_sides_of_a_fork_launch_and_only_the_parent_has_a_say() {
+    needs_pidfds!();
     let finished = play("forks").succeed();
     assert_eq!(finished.count("forked done"), 1);
 }

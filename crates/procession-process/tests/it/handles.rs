@@ -123,6 +123,7 @@ fn all_threads_may_use_a_handle_at_once() {
 
 #[test]
 fn processes_are_waited_for_together() {
+    needs_pidfds!();
     for method in [StartMethod::Spawn, StartMethod::Zygote, StartMethod::Inline] {
         let builder = Process::builder().start_method(method);
         let (to_first, first) = simplex::<u8>().unwrap();

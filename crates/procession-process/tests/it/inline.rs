@@ -119,6 +119,7 @@ impl<'de> Deserialize<'de> for Picky {
 
 #[test]
 fn what_cannot_travel_is_the_same_error_as_with_a_process() {
+    needs_pidfds!();
     for method in [StartMethod::Spawn, StartMethod::Zygote, StartMethod::Inline] {
         let builder = Process::builder().start_method(method).result_len_max(1000);
         let argument = |writable, readable| {

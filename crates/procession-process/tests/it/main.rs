@@ -2,6 +2,9 @@
 //! from programs in every kind of trouble.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+#[macro_use]
+mod role;
+
 mod builder;
 mod constructors;
 mod descriptors;
@@ -22,7 +25,6 @@ mod nth_call;
 mod other_program;
 mod process;
 mod refused;
-mod role;
 mod sandbox;
 mod status;
 mod terminal;

@@ -108,6 +108,7 @@ fn without_a_sandbox_the_attacks_work() {
 
 #[test]
 fn every_sandbox_keeps_other_processes_and_the_machine_out_of_reach() {
+    needs_pidfds!();
     if !available("every_sandbox_keeps_other_processes_and_the_machine_out_of_reach") {
         return;
     }
@@ -238,6 +239,7 @@ fn compute(
 
 #[test]
 fn computing_goes_on() {
+    needs_pidfds!();
     if !available("computing_goes_on") {
         return;
     }
@@ -395,6 +397,7 @@ fn nothing_is_forked_or_run_by_what_only_computes() {
 
 #[test]
 fn a_zygote_forks_into_sandboxes() {
+    needs_pidfds!();
     if !available("a_zygote_forks_into_sandboxes") {
         return;
     }

@@ -153,6 +153,7 @@ fn children_of(pid: u32) -> Vec<u32> {
 /// it is a child by itself, and the environment at exec is its own.
 #[test]
 fn all_behaviours_of_processes_hold() {
+    needs_pidfds!();
     let program = std::env::current_exe().unwrap();
     let mut command = std::process::Command::new(program);
     command.args(["process::", "handles::", "lifetime::", "builder::", "futures::", "lineage::"]);
@@ -168,6 +169,7 @@ fn all_behaviours_of_processes_hold() {
 
 #[test]
 fn what_was_preloaded_is_there_and_was_loaded_once() {
+    needs_pidfds!();
     static LOADED: OnceLock<String> = OnceLock::new();
     static TIMES: AtomicU32 = AtomicU32::new(0);
     fn load() {
@@ -189,6 +191,7 @@ fn what_was_preloaded_is_there_and_was_loaded_once() {
 
 #[test]
 fn a_zygote_is_started_once_and_is_not_the_parent_that_is_told() {
+    needs_pidfds!();
     let first = zygote_of(&zygote());
     assert_eq!(zygote_of(&zygote()), first);
     assert_eq!(zygote_of(&zygote().name("other").nice(3)), first);
@@ -202,6 +205,7 @@ fn a_zygote_is_started_once_and_is_not_the_parent_that_is_told() {
 
 #[test]
 fn what_preload_prints_is_printed_once() {
+    needs_pidfds!();
     let finished = play("print in preload").succeed();
     assert_eq!(finished.count("printed in preload;"), 1, "{}", finished.out);
     assert_eq!(finished.count("function"), 3);
@@ -209,12 +213,14 @@ fn what_preload_prints_is_printed_once() {
 
 #[test]
 fn environment_and_directory_are_those_of_the_parent() {
+    needs_pidfds!();
     play("environment of a zygote").succeed();
     play("directory of a zygote").succeed();
 }
 
 #[test]
 fn a_launcher_forks_too_and_the_child_has_what_it_was_given() {
+    needs_pidfds!();
     fn list(start: procession_process::Start) {
         let open = fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
         let targets = open.filter_map(|path| fs::read_link(path).ok());
@@ -242,6 +248,7 @@ fn inline_is_refused_by_a_launcher() {
 
 #[test]
 fn threads_in_a_preload_function_are_refused_until_they_have_ended() {
+    needs_pidfds!();
     static END: AtomicBool = AtomicBool::new(false);
     fn with_a_thread() {
         // Ended by a signal that the tests sends to the zygote: nobody else can reach into it.
@@ -272,6 +279,7 @@ fn threads_in_a_preload_function_are_refused_until_they_have_ended() {
 
 #[test]
 fn a_preload_function_that_panics_is_told_to_all_who_ask() {
+    needs_pidfds!();
     let builder = zygote().preload(|| panic!("nothing to load"));
     for _ in 0..3 {
         match builder.spawn(|()| (), ()) {
@@ -285,6 +293,7 @@ fn a_preload_function_that_panics_is_told_to_all_who_ask() {
 
 #[test]
 fn a_preload_function_that_ends_the_zygote_is_an_error_and_no_endless_loop() {
+    needs_pidfds!();
     for (preload, expected) in [
         ((|| std::process::exit(7)) as fn(), Exit::Code(7)),
         ((|| std::process::abort()) as fn(), Exit::Signal(libc::SIGABRT)),
@@ -300,6 +309,7 @@ fn a_preload_function_that_ends_the_zygote_is_an_error_and_no_endless_loop() {
 
 #[test]
 fn what_cannot_be_copied_is_not_made_in_a_preload_function() {
+    needs_pidfds!();
     static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
     fn make() {
         let buffer = SharedBuf::<u8>::zeroed(10).unwrap_err().to_string();
@@ -319,6 +329,7 @@ fn what_cannot_be_copied_is_not_made_in_a_preload_function() {
 
 #[test]
 fn signals_for_the_program_do_not_end_the_zygote_and_reach_its_children() {
+    needs_pidfds!();
     role::heed_interrupts();
     fn unique() {}
     let builder = zygote().preload(unique);
@@ -336,6 +347,7 @@ fn signals_for_the_program_do_not_end_the_zygote_and_reach_its_children() {
 
 #[test]
 fn a_zygote_that_died_idle_is_replaced() {
+    needs_pidfds!();
     fn unique() {
         std::hint::black_box(1);
     }
@@ -351,6 +363,7 @@ fn a_zygote_that_died_idle_is_replaced() {
 
 #[test]
 fn the_death_of_a_zygote_ends_its_children_and_each_is_reported() {
+    needs_pidfds!();
     fn unique() {
         std::hint::black_box(2);
     }
@@ -387,6 +400,7 @@ fn the_death_of_a_zygote_ends_its_children_and_each_is_reported() {
 /// Zygotes are killed at any moment while processes are asked for: each runs once or not at all, and is told so.
 #[test]
 fn a_zygote_that_dies_while_it_forks_loses_nothing_and_doubles_nothing() {
+    needs_pidfds!();
     fn unique() {
         std::hint::black_box(3);
     }
@@ -442,11 +456,13 @@ fn a_zygote_that_dies_while_it_forks_loses_nothing_and_doubles_nothing() {
 
 #[test]
 fn processes_and_descriptors_do_not_pile_up() {
+    needs_pidfds!();
     play("1000 forks").succeed();
 }
 
 #[test]
 fn nothing_is_left_when_the_parent_is_killed() {
+    needs_pidfds!();
     use std::io::{BufRead, BufReader};
     let mut command = command("leave zygote children");
     let mut parent = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
