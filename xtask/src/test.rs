@@ -1,9 +1,12 @@
 //! `test`: every check and every test, and one line that says how they went.
 
+use std::io;
+
 use crate::Verdict;
 use crate::board::Board;
 use crate::command::Invocation;
 use crate::kill;
+use crate::loom;
 use crate::matrix;
 use crate::tally::{Runner, Tally};
 use crate::tidy;
@@ -17,7 +20,7 @@ pub(crate) fn run(args: &[String]) -> Verdict {
     };
     let workspace = Workspace::find()?;
     let mut board = Board::new(workspace.root().to_owned());
-    gate(&workspace, &mut board);
+    gate(&workspace, &mut board)?;
     if with_matrix {
         matrix::run_parts(&workspace, &mut board)?;
     }
@@ -25,10 +28,11 @@ pub(crate) fn run(args: &[String]) -> Verdict {
 }
 
 /// What every change must pass. The cheap parts come first.
-fn gate(workspace: &Workspace, board: &mut Board) {
+fn gate(workspace: &Workspace, board: &mut Board) -> io::Result<()> {
     rustfmt(workspace, board);
     house_rules(workspace, board);
     clippy(workspace, board);
+    loom::check_build(workspace, board)?;
     docs(board);
     tests(workspace, board);
     board.count("kill points", Runner::Own, kill::harness(&[]));
@@ -37,6 +41,7 @@ fn gate(workspace: &Workspace, board: &mut Board) {
         Runner::Libtest,
         Invocation::cargo("test --workspace --doc --no-fail-fast"),
     );
+    Ok(())
 }
 
 fn rustfmt(workspace: &Workspace, board: &mut Board) {
