@@ -175,6 +175,7 @@ fn verbs_work_as_ever_in_a_sandbox() {
 
 #[test]
 fn handles_work_as_ever_in_a_sandbox() {
+    needs_pidfds!();
     if !available("handles_work_as_ever_in_a_sandbox") {
         return;
     }
@@ -243,6 +244,7 @@ fn replacements_and_errands_are_in_the_sandbox_too() {
 
 #[test]
 fn workers_are_forked_into_the_sandbox() {
+    needs_pidfds!();
     if !available("workers_are_forked_into_the_sandbox") {
         return;
     }
