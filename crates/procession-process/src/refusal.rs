@@ -2,7 +2,7 @@
 //!
 //! A process that finds the bootstrap variable in its environment never runs `main`: a copy of
 //! this program that did would start copies of itself. If it cannot serve either, it says why in
-//! one line on standard error and exits with one of these codes. They stay clear of those that
+//! one line on standard error and exits with one of these codes. Only a child whose parent has died while it started says nothing. They stay clear of those that
 //! shells (126 and above), sysexits.h (64 to 78) and Rust's panics (101) use.
 
 use std::fmt;
@@ -51,12 +51,18 @@ pub fn meaning(code: i32) -> Option<&'static str> {
 #[derive(Debug)]
 pub(crate) struct Refusal {
     code: i32,
-    why: String,
+    /// `None` when there is nobody who would want to know.
+    why: Option<String>,
 }
 
 impl Refusal {
     pub(crate) fn new(code: i32, why: impl fmt::Display) -> Self {
-        Self { code, why: why.to_string() }
+        Self { code, why: Some(why.to_string()) }
+    }
+
+    /// The parent has died while this process was starting, as it would have died with it a moment later.
+    pub(crate) fn orphaned() -> Self {
+        Self { code: PARENT_GONE, why: None }
     }
 
     /// For `map_err`: the operating system refused the step `op`.
@@ -65,12 +71,13 @@ impl Refusal {
     }
 
     pub(crate) fn exit(self) -> ! {
-        complain(format_args!(
-            "process {} cannot serve as a child process: {}; {VARIABLE} is set by procession for \
-             its own children, unset it if it was set by hand",
-            std::process::id(),
-            self.why,
-        ));
+        if let Some(why) = self.why {
+            complain(format_args!(
+                "process {} cannot serve as a child process: {why}; {VARIABLE} is set by procession for \
+                 its own children, unset it if it was set by hand",
+                std::process::id(),
+            ));
+        }
         // SAFETY: _exit has no preconditions. Nothing of the program has run that would need
         // exit's handlers.
         unsafe { libc::_exit(self.code) }

@@ -6,17 +6,21 @@
 //! What happens if the parent dies:
 //!
 //! - before this process has asked for the parent-death signal: the comparison of parents and the
-//!   look at the parent's pidfd, both *after* asking, find out, and it exits;
+//!   look at the parent's pidfd, both *after* asking, find out, and it exits without a word;
 //! - at any time after: the kernel sends SIGKILL.
 
 use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::io::Errno;
+use rustix::net::{SocketType, sockopt};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getppid, pidfd_open, set_parent_process_death_signal,
+};
 
 use crate::bootstrap::{self, Message, Packet, Payload, VARIABLE_C, Variable};
 use crate::hook::{self, Arguments};
@@ -118,7 +122,9 @@ fn prepare(value: &CStr) -> Result<Job, Refusal> {
     // was called.
     unsafe { libc::unsetenv(VARIABLE_C.as_ptr()) };
     hook::begin_child(variable.depth);
-    die_with_parent(variable.parent)?;
+    if let Err(refusal) = die_with_parent(variable.parent) {
+        return Err(if is_orphan(&variable) { Refusal::orphaned() } else { refusal });
+    }
     standard::open_standard_descriptors().map_err(Refusal::system("open /dev/null"))?;
     let packet = Packet::receive(bootstrap_socket(variable.descriptor)?)?;
     let job = job(Parent { pid: variable.parent, is_direct: true }, packet)?;
@@ -137,6 +143,27 @@ pub(crate) fn die_with_parent(expected: u32) -> Result<(), Refusal> {
             format_args!("its parent is process {actual}, process {expected} is to be served"),
         )),
         _ => Ok(()),
+    }
+}
+
+/// Whether this is a child whose parent has died, and not a process that has found the variable in its environment by accident: it has
+/// the socket of a child, and the process that is to be served has ended.
+fn is_orphan(variable: &Variable) -> bool {
+    if !standard::is_open(variable.descriptor) {
+        return false;
+    }
+    // SAFETY: it was open a moment ago, and this is the only thread.
+    let socket = unsafe { BorrowedFd::borrow_raw(variable.descriptor) };
+    let is_ours = sockopt::socket_type(socket) == Ok(SocketType::SEQPACKET);
+    is_ours && has_ended(variable.parent)
+}
+
+/// Whether there is no such process, or only what is left of it until somebody takes notice.
+fn has_ended(pid: u32) -> bool {
+    let Some(pid) = Pid::from_raw(pid.cast_signed()) else { return false };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => check_alive(&process).is_err(),
+        Err(errno) => errno == Errno::SRCH,
     }
 }
 
@@ -193,7 +220,7 @@ fn check_alive(parent: &OwnedFd) -> Result<(), Refusal> {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     match poll(&mut ended, Some(&now)).map_err(Refusal::system("look at the parent"))? {
         0 => Ok(()),
-        _ => Err(Refusal::new(refusal::PARENT_GONE, "the process that started it has ended")),
+        _ => Err(Refusal::orphaned()),
     }
 }
 

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Output};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -35,12 +36,16 @@ fn message() -> Message<'static> {
     }
 }
 
-/// Starts this program with that message; its exit code and what it printed.
+/// Starts this program with that message; its exit code.
 fn code(message: &Message<'_>, descriptors: &[BorrowedFd<'_>]) -> Option<i32> {
+    start(message, descriptors, std::process::id()).status.code()
+}
+
+/// Starts this program with that message of that parent; how it ended and what it printed.
+fn start(message: &Message<'_>, descriptors: &[BorrowedFd<'_>], parent: u32) -> Output {
     let kind = SocketType::SEQPACKET;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap();
     bootstrap::send(&ours, message, descriptors).unwrap();
-    let parent = std::process::id();
     let variable = Variable { descriptor: 3, parent, depth: 1 };
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--list"]).env(VARIABLE, variable.to_string());
@@ -58,7 +63,7 @@ fn code(message: &Message<'_>, descriptors: &[BorrowedFd<'_>]) -> Option<i32> {
     unsafe { command.pre_exec(place) };
     let output = command.output().unwrap();
     assert!(output.stdout.is_empty(), "main has run");
-    output.status.code()
+    output
 }
 
 /// A pidfd, or nothing where they are refused, which is said loudly: such a parent sends none.
@@ -96,7 +101,31 @@ fn a_parent_that_has_ended_is_not_served() {
     dead.wait().unwrap();
     let Some(notice) = notice else { return };
     let message = Message { has_pidfd: true, ..message() };
-    assert_eq!(code(&message, &[notice.as_fd()]), Some(refusal::PARENT_GONE));
+    let output = start(&message, &[notice.as_fd()], std::process::id());
+    assert_eq!(output.status.code(), Some(refusal::PARENT_GONE));
+    assert_eq!(output.stderr, b"", "there is nobody to tell");
+}
+
+/// As a child that is given to another parent before it could ask to die with its own.
+#[test]
+fn a_child_that_starts_as_an_orphan_exits_without_a_word() {
+    let mut parent = Command::new("true").spawn().unwrap();
+    let ended = pidfd("a_child_that_starts_as_an_orphan_exits_without_a_word", parent.id());
+    if let Some(ended) = &ended {
+        poll(&mut [PollFd::new(ended, PollFlags::IN)], None).unwrap();
+    }
+    let before = start(&message(), &[], parent.id());
+    parent.wait().unwrap();
+    if ended.is_none() {
+        return;
+    }
+    for output in [before, start(&message(), &[], parent.id())] {
+        assert_eq!(output.status.code(), Some(refusal::PARENT_GONE));
+        assert_eq!(output.stderr, b"");
+    }
+    let output = start(&message(), &[], 1);
+    assert_eq!(output.status.code(), Some(refusal::PARENT_GONE));
+    assert_ne!(output.stderr, b"", "process 1 lives, so something else is wrong");
 }
 
 #[test]
