@@ -9,6 +9,7 @@ mod deaths;
 #[path = "../executor/mod.rs"]
 mod executor;
 mod handles;
+mod hostile;
 #[path = "../limit/mod.rs"]
 mod limit;
 mod messages;

@@ -7,6 +7,7 @@ mod in_main;
 mod odd_tree;
 mod pages;
 mod programs;
+mod queue_programs;
 mod queues;
 mod surface;
 mod tree_hash;
