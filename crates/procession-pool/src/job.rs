@@ -14,7 +14,7 @@ use crate::core::chunk::Chunk;
 use crate::error::{PoolError, SubmitError, TaskError};
 use crate::imap::{Imap, Setup};
 use crate::pool::Pool;
-use crate::run::{Encode, Two, With, encode_one, encode_shared, encode_two};
+use crate::run::{Encode, IntoPair, Two, With, encode_one, encode_shared, encode_two};
 use crate::task::{self, Task};
 
 /// A call in the making: options first, then one of the verbs. Made by [`Pool::job`].
@@ -107,15 +107,14 @@ impl<'p> Job<'p> {
     /// # Errors
     ///
     /// As there.
-    pub fn starmap<A, B, X, Y, R, I, K>(
+    pub fn starmap<A, B, R, I, K>(
         &self,
         function: fn(A, B) -> R,
         items: I,
     ) -> Result<Vec<R::Ok>, TaskError>
     where
-        I: IntoIterator<Item = (X, Y)>,
-        X: IntoArg<A>,
-        Y: IntoArg<B>,
+        I: IntoIterator,
+        I::Item: IntoPair<A, B>,
         A: Message,
         B: Message,
         R: Outcome<K>,
@@ -193,41 +192,39 @@ impl<'p> Job<'p> {
     }
 
     /// See [`Pool::istarmap`].
-    pub fn istarmap<A, B, X, Y, R, I, K>(
+    pub fn istarmap<A, B, R, I, K>(
         &self,
         function: fn(A, B) -> R,
         items: I,
     ) -> Imap<'p, I::IntoIter, R::Ok>
     where
-        I: IntoIterator<Item = (X, Y)>,
-        X: IntoArg<A>,
-        Y: IntoArg<B>,
+        I: IntoIterator,
+        I::Item: IntoPair<A, B>,
         A: Message,
         B: Message,
         R: Outcome<K>,
         K: 'static,
     {
         let function = Function::binary::<Two<K>, A, B, R>(function);
-        self.stream(function, None, encode_two::<A, B, X, Y>, items.into_iter(), true)
+        self.stream(function, None, encode_two::<A, B, I::Item>, items.into_iter(), true)
     }
 
     /// See [`Pool::istarmap_unordered`].
-    pub fn istarmap_unordered<A, B, X, Y, R, I, K>(
+    pub fn istarmap_unordered<A, B, R, I, K>(
         &self,
         function: fn(A, B) -> R,
         items: I,
     ) -> Imap<'p, I::IntoIter, R::Ok>
     where
-        I: IntoIterator<Item = (X, Y)>,
-        X: IntoArg<A>,
-        Y: IntoArg<B>,
+        I: IntoIterator,
+        I::Item: IntoPair<A, B>,
         A: Message,
         B: Message,
         R: Outcome<K>,
         K: 'static,
     {
         let function = Function::binary::<Two<K>, A, B, R>(function);
-        self.stream(function, None, encode_two::<A, B, X, Y>, items.into_iter(), false)
+        self.stream(function, None, encode_two::<A, B, I::Item>, items.into_iter(), false)
     }
 
     /// See [`Pool::imap_with`].

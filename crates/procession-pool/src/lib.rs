@@ -46,6 +46,7 @@ pub use imap::ImapStream;
 pub use insights::{Cause, Insights, Share, SlowItem};
 pub use job::Job;
 pub use pool::Pool;
+pub use run::IntoPair;
 pub use task::{Canceller, Task};
 
 // The program in the page that visitors see first is a test, too.

@@ -15,6 +15,7 @@ use crate::error::{PoolError, SubmitError, TaskError};
 use crate::imap::Imap;
 use crate::insights::Insights;
 use crate::job::Job;
+use crate::run::IntoPair;
 use crate::task::{self, Task};
 
 /// Worker processes that run functions of this program.
@@ -156,15 +157,14 @@ impl Pool {
     /// # Errors
     ///
     /// As [`map`](Self::map).
-    pub fn starmap<A, B, X, Y, R, I, K>(
+    pub fn starmap<A, B, R, I, K>(
         &self,
         function: fn(A, B) -> R,
         items: I,
     ) -> Result<Vec<R::Ok>, TaskError>
     where
-        I: IntoIterator<Item = (X, Y)>,
-        X: IntoArg<A>,
-        Y: IntoArg<B>,
+        I: IntoIterator,
+        I::Item: IntoPair<A, B>,
         A: Message,
         B: Message,
         R: Outcome<K>,
@@ -243,15 +243,14 @@ impl Pool {
     }
 
     /// As [`imap`](Self::imap), for a function of two arguments and pairs of them.
-    pub fn istarmap<A, B, X, Y, R, I, K>(
+    pub fn istarmap<A, B, R, I, K>(
         &self,
         function: fn(A, B) -> R,
         items: I,
     ) -> Imap<'_, I::IntoIter, R::Ok>
     where
-        I: IntoIterator<Item = (X, Y)>,
-        X: IntoArg<A>,
-        Y: IntoArg<B>,
+        I: IntoIterator,
+        I::Item: IntoPair<A, B>,
         A: Message,
         B: Message,
         R: Outcome<K>,
@@ -261,15 +260,14 @@ impl Pool {
     }
 
     /// As [`imap_unordered`](Self::imap_unordered), for a function of two arguments and pairs of them.
-    pub fn istarmap_unordered<A, B, X, Y, R, I, K>(
+    pub fn istarmap_unordered<A, B, R, I, K>(
         &self,
         function: fn(A, B) -> R,
         items: I,
     ) -> Imap<'_, I::IntoIter, R::Ok>
     where
-        I: IntoIterator<Item = (X, Y)>,
-        X: IntoArg<A>,
-        Y: IntoArg<B>,
+        I: IntoIterator,
+        I::Item: IntoPair<A, B>,
         A: Message,
         B: Message,
         R: Outcome<K>,

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use procession_channel::codec::{DecodeError, Limits, decode, encode};
+use procession_channel::codec::{DecodeError, EncodeError, Limits, decode, encode};
 use procession_channel::{IntoArg, Message};
 use procession_process::Outcome;
 use procession_process::answer::{self, finish, reason};
@@ -59,19 +59,82 @@ fn for_all(outgoing: Outgoing) -> Result<Handles, SubmitError> {
     Ok(Handles::take(outgoing)?)
 }
 
+/// What [`starmap`](crate::Pool::starmap) and its siblings take for a function of an `A` and a `B`: a pair of arguments, or a
+/// reference to one.
+///
+/// It is implemented for `(X, Y)` where `X` and `Y` can be passed for the parameters, and for `&(X, Y)` where references to them can.
+/// What stands for what is the rule of [`IntoArg`]: a reference stands for a clone.
+///
+/// ```
+/// fn check<A, B, P: procession_pool::IntoPair<A, B>>(_function: fn(A, B), _pair: P) {}
+/// fn join(_words: Vec<String>, _times: u32) {}
+///
+/// check(join, (vec!["one".to_owned()], 2));
+/// check(join, &(vec!["one".to_owned()], 2));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a pair of arguments for a function of `{A}` and `{B}`",
+    label = "expected a pair `({A}, {B})` or a reference to one",
+    note = "in a pair each part is what its parameter is, or a reference to it, which stands for a clone",
+    note = "for a function of one argument there is `map`; for one of three, `map` with `|(a, b, c)| f(a, b, c)`"
+)]
+pub trait IntoPair<A, B>: sealed::Sealed {
+    /// Appends the bytes of the `A`, says where they end, and appends those of the `B`.
+    ///
+    /// # Errors
+    ///
+    /// As [`IntoArg::encode_arg`].
+    #[doc(hidden)]
+    fn encode_pair(&self, out: &mut Vec<u8>) -> Result<usize, EncodeError>;
+}
+
+mod sealed {
+    /// Other types could not be told apart from a pair by the compiler.
+    pub trait Sealed {}
+    impl<X, Y> Sealed for (X, Y) {}
+    impl<X, Y> Sealed for &(X, Y) {}
+}
+
+impl<A, B, X: IntoArg<A>, Y: IntoArg<B>> IntoPair<A, B> for (X, Y) {
+    fn encode_pair(&self, out: &mut Vec<u8>) -> Result<usize, EncodeError> {
+        encode_parts(&self.0, &self.1, out)
+    }
+}
+
+impl<'a, A, B, X, Y> IntoPair<A, B> for &'a (X, Y)
+where
+    &'a X: IntoArg<A>,
+    &'a Y: IntoArg<B>,
+{
+    fn encode_pair(&self, out: &mut Vec<u8>) -> Result<usize, EncodeError> {
+        let (first, second) = *self;
+        encode_parts(&first, &second, out)
+    }
+}
+
+fn encode_parts<A, B, X: IntoArg<A>, Y: IntoArg<B>>(
+    first: &X,
+    second: &Y,
+    out: &mut Vec<u8>,
+) -> Result<usize, EncodeError> {
+    first.encode_arg(out, &Limits::DEFAULT)?;
+    let end = out.len();
+    second.encode_arg(out, &Limits::DEFAULT)?;
+    Ok(end)
+}
+
 /// Encodes two arguments: the length of the first as a u32, the first, the second.
-pub(crate) fn encode_two<A, B, X: IntoArg<A>, Y: IntoArg<B>>(
-    (first, second): &(X, Y),
+pub(crate) fn encode_two<A, B, P: IntoPair<A, B>>(
+    pair: &P,
     out: &mut Vec<u8>,
 ) -> Result<Handles, SubmitError> {
     let outgoing = gather(|| {
         let start = out.len();
         out.extend_from_slice(&[0; 4]);
-        first.encode_arg(out, &Limits::DEFAULT)?;
-        let len = out.len() - start - 4;
+        let len = pair.encode_pair(out)? - start - 4;
         let len = u32::try_from(len).map_err(|_| SubmitError::too_large(len))?;
         out[start..start + 4].copy_from_slice(&len.to_le_bytes());
-        Ok(second.encode_arg(out, &Limits::DEFAULT)?)
+        Ok(())
     })?;
     Ok(Handles::take(outgoing)?)
 }

@@ -68,8 +68,8 @@ pub use procession_channel::{Fd, IntoArg, Message, pipe};
 #[cfg(feature = "stream")]
 pub use procession_pool::ImapStream;
 pub use procession_pool::{
-    Attempts, Canceller, Cause, Imap, Insights, Job, Panic, Pool, PoolBuilder, PoolError, Share,
-    SlowItem, SubmitError, Task, TaskError, task,
+    Attempts, Canceller, Cause, Imap, Insights, IntoPair, Job, Panic, Pool, PoolBuilder, PoolError,
+    Share, SlowItem, SubmitError, Task, TaskError, task,
 };
 #[cfg(feature = "sandbox")]
 pub use procession_process::Sandbox;

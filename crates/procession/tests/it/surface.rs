@@ -75,6 +75,13 @@ fn references_stand_for_clones() -> procession::Result<()> {
     assert_eq!(pool.map(|word: String| word.len(), ["one", "three"])?, [3, 5]);
     assert_eq!(pool.map(|word: String| word.len(), &words)?, [3, 3]);
     assert!(pool.apply(|path: PathBuf| path.is_absolute(), std::path::Path::new("/"))?);
+    assert_eq!(pool.starmap(join, &pairs)?, ["one two!"]);
+    for joined in pool.istarmap(join, &pairs).progress() {
+        assert_eq!(joined?, "one two!");
+    }
+    assert_eq!(pool.istarmap_unordered(join, pairs.iter()).count(), 1);
+    let numbers = [(2, 3), (3, 2)];
+    assert_eq!(pool.starmap(power, &numbers)?.len(), numbers.len());
     assert_eq!(spawn!(join(&words[..], "?"))?.join()?, "one two?");
     Ok(())
 }
