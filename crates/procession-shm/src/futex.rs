@@ -51,6 +51,18 @@ pub(crate) fn sleep(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
     }
 }
 
+/// As [`sleep`], and says on which word this sleeper was woken, if the kernel has told.
+pub(crate) fn sleep_and_tell(words: &[Watch<'_>], deadline: &Deadline) -> (Wake, Option<usize>) {
+    let can_tell = (2..=WAITV_MAX).contains(&words.len()) && !WITHOUT_WAITV.load(Ordering::Relaxed);
+    if !can_tell {
+        return (sleep(words, deadline), None);
+    }
+    match sleep_on_many(words, deadline) {
+        Slept::WokenOn(index) => (Wake::Woken, Some(index)),
+        other => (other.into(), None),
+    }
+}
+
 pub(crate) fn wake(word: &AtomicU32, count: u32, private: bool) -> usize {
     // A wake fails only for a word that is not mapped, which a reference rules out.
     futex::wake(word, flags(private), count).unwrap_or(0)

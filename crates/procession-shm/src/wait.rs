@@ -169,10 +169,29 @@ pub fn wait(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
     sleep(words, deadline)
 }
 
+/// As [`wait`], and says which of the words this sleeper was woken on, if the kernel has told. Who wakes others on a word that
+/// he does not change is only found by that. The kernel tells of 2 to 128 words, where it has `futex_waitv`, and not of a word
+/// that had changed before the sleep began.
+pub fn wait_and_tell(words: &[Watch<'_>], deadline: &Deadline) -> (Wake, Option<usize>) {
+    family::note_sleep(words);
+    sleep_and_tell(words, deadline)
+}
+
 #[cfg(not(procession_loom))]
 fn sleep(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
     crate::cores::review();
     crate::futex::sleep(words, deadline)
+}
+
+#[cfg(not(procession_loom))]
+fn sleep_and_tell(words: &[Watch<'_>], deadline: &Deadline) -> (Wake, Option<usize>) {
+    crate::cores::review();
+    crate::futex::sleep_and_tell(words, deadline)
+}
+
+#[cfg(procession_loom)]
+fn sleep_and_tell(words: &[Watch<'_>], deadline: &Deadline) -> (Wake, Option<usize>) {
+    (sleep(words, deadline), None)
 }
 
 /// In the model no time passes: a wait with a deadline is one that never times out.

@@ -14,8 +14,10 @@
 //!
 //! # What a hostile worker can do here
 //!
-//! Wake the driver as often as it likes, up to [`Lane::was_woken_by`](super::lane::Lane::was_woken_by)'s limit. It cannot
-//! keep it asleep longer than the other words and the next alarm allow.
+//! Wake the driver, whether it changes its words for that or not and whether it has something to do or not, up to
+//! [`Lane::was_woken_by`](super::lane::Lane::was_woken_by)'s limit. (Who changes nothing is found only where the kernel tells on
+//! which word it has woken a sleeper: with `futex_waitv`, and up to 128 words.) It cannot keep the driver asleep longer than
+//! the other words and the next alarm allow.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
@@ -24,7 +26,7 @@ use std::time::Duration;
 use procession_channel::bell::{AT_ONCE, AT_REST};
 use procession_process::link::Watcher;
 use procession_shm::sync::atomic::Ordering;
-use procession_shm::{Deadline, Spin, Wake, Watch, wait};
+use procession_shm::{Deadline, Spin, Wake, Watch, wait_and_tell};
 
 use super::Core;
 use super::call::Consumer;
@@ -167,7 +169,7 @@ impl Core {
         let (wanted, nap) = state.nap_mode();
         let announced = state.announce(wanted);
         if !announced.is_empty() && announced.iter().any(|sleep| sleep.has_news) {
-            state.retract(wanted, &announced);
+            state.retract(&announced, None);
             return state;
         }
         let deadline = state
@@ -177,9 +179,9 @@ impl Core {
         let progress = state.progress;
         state.driver = Driver::Asleep;
         self.unlock(state);
-        let woken = wait(&words(&self.bell, bell, &announced), &deadline);
+        let (woken, on) = wait_and_tell(&words(&self.bell, bell, &announced), &deadline);
         let mut state = self.lock();
-        state.retract(wanted, &announced);
+        state.retract(&announced, on.and_then(|word| who_owns(word, &announced)));
         state.slept_in_vain = woken == Wake::TimedOut && state.progress == progress;
         state
     }
@@ -199,6 +201,14 @@ fn words<'a>(
         }
     }
     words
+}
+
+/// The worker whose word has this index among [`words`], if it is a worker's.
+fn who_owns(word: usize, announced: &[Announced]) -> Option<u64> {
+    let mut owners = announced
+        .iter()
+        .flat_map(|sleep| std::iter::repeat_n(sleep.id, 1 + usize::from(sleep.needs_room)));
+    owners.nth(word.checked_sub(1)?)
 }
 
 /// A worker on whose bell the driver is about to sleep.
@@ -251,17 +261,22 @@ impl State {
         announced
     }
 
-    /// The driver is awake again: nobody needs to ring. Workers that ring without news are found here.
-    fn retract(&mut self, wanted: u32, announced: &[Announced]) {
+    /// The driver is awake again: nobody needs to ring. Workers that wake it without news are found here: their bells are not as
+    /// they were, or the kernel has told that the driver was woken on a word of theirs.
+    fn retract(&mut self, announced: &[Announced], waker: Option<u64>) {
         for sleep in announced {
             let Some(lane) = self.lane(sleep.index).filter(|lane| lane.id == sleep.id) else {
                 continue;
             };
-            let rung = sleep.has_news || (sleep.bell == wanted && lane.link.bell().is_rung(wanted));
+            let rung = sleep.has_news
+                || waker == Some(lane.id)
+                || lane.link.bell().is_rung(sleep.bell)
+                || sleep.needs_room && lane.link.room_bell().is_rung(AT_REST);
             lane.link.bell().retract();
             lane.link.room_bell().retract();
-            let has_results = lane.link.has_results() || sleep.needs_room;
-            if rung && !lane.was_woken_by(has_results) {
+            // Room may be used up by another thread before it is seen here.
+            let has_news = lane.link.has_results() || sleep.needs_room;
+            if rung && !lane.was_woken_by(has_news) {
                 self.condemn(sleep.index, Sentence::Nonsense);
             }
         }

@@ -8,9 +8,10 @@ use std::time::Duration;
 use procession_pool::{Pool, TaskError};
 
 use super::guard::{eventually, guarded};
-use super::program::{Role, play, say};
+use super::ledger::{Ledger, record};
+use super::program::{Role, play, runs, say};
 use super::resources::{assert_back_to, holdings, use_and_drop};
-use super::scribbler::Sabotage;
+use super::scribbler::{Alarm, Sabotage};
 use super::trap::assert_sound;
 
 pub(crate) const ROLES: &[Role] = &[
@@ -145,8 +146,8 @@ fn endless_result() {
     assert!(peak < before + (16 << 10), "{before} KiB before, {peak} KiB at most");
 }
 
-/// A worker wakes its parent all the time and has nothing to say. Its parent finds out and kills it: that is what ends the call,
-/// whose item would go on for ever.
+/// A worker wakes its parent all the time and has nothing to say. Its parent finds out and kills it: that is what ends each of
+/// these calls, which would go on for ever.
 #[test]
 fn a_hostile_worker_cannot_keep_its_parent_awake() {
     guarded(|| {
@@ -155,25 +156,51 @@ fn a_hostile_worker_cannot_keep_its_parent_awake() {
     });
 }
 
-fn ring_for_ever((): ()) {
-    loop {
-        super::scribbler::ring_parent();
-    }
-}
-
 fn false_alarms() {
-    let pool = Pool::with_workers(1).unwrap();
-    let rounds = times(5, 200);
     let before = sleeps();
-    for _ in 0..rounds {
-        let outcome = pool.apply(ring_for_ever, ());
-        assert!(matches!(outcome, Err(TaskError::Corrupt { .. })), "{outcome:?}");
+    for alarm in [Alarm::Ring, Alarm::Flip, Alarm::Wake] {
+        alarm_while_busy(alarm);
+    }
+    for alarm in [Alarm::Ring, Alarm::Flip, Alarm::Wake] {
+        alarm_while_idle(alarm);
     }
     let woken = sleeps() - before;
-    say(&format!("woken {woken} times by {rounds} workers"));
-    // Each may wake it 64 times for nothing, and is started, notices and all, with far fewer sleeps than that.
-    assert!(woken < rounds * 2 * 64, "{woken} sleeps were ended by {rounds} workers");
+    say(&format!("woken {woken} times by 6 workers"));
+    // Each may wake it 64 times for nothing, and all that is done besides takes far fewer sleeps than that.
+    assert!(woken < 6 * 2 * 64, "{woken} sleeps were ended by 6 workers");
+}
+
+/// By an item that never ends, while what comes behind it is longer than a ring.
+fn alarm_while_busy(alarm: Alarm) {
+    let pool = Pool::with_workers(1).unwrap();
+    let culprit = pool.submit(Alarm::sound, alarm).unwrap();
+    let behind = pool.submit(|bytes: Vec<u8>| bytes.len(), vec![7; 3 << 20]).unwrap();
+    let outcome = culprit.get();
+    assert!(matches!(outcome, Err(TaskError::Corrupt { .. })), "{alarm:?}: {outcome:?}");
+    assert_eq!(behind.get().unwrap(), 3 << 20, "{alarm:?}");
     assert_sound(&pool);
+}
+
+/// By a thread that goes on after its item, while another worker's item waits for the end of that one.
+fn alarm_while_idle(alarm: Alarm) {
+    let pool = Pool::with_workers(2).unwrap();
+    let ledger = Ledger::new();
+    let outlives = pool.submit(outlive, ledger.path()).unwrap();
+    eventually("somebody waits", || outlives.is_running());
+    // It may be found out before its item is done.
+    drop(pool.apply(turn, (ledger.path(), alarm)));
+    outlives.get().unwrap();
+    assert_sound(&pool);
+}
+
+fn turn((ledger, alarm): (String, Alarm)) {
+    record(&ledger, std::process::id());
+    std::thread::spawn(move || alarm.sound());
+}
+
+fn outlive(ledger: String) {
+    let culprit = || Some(u32::from_le_bytes(*fs::read(&ledger).unwrap().first_chunk()?));
+    eventually("the culprit is gone", || culprit().is_some_and(|pid| !runs(pid)));
 }
 
 /// How often this thread has slept and was woken.

@@ -110,6 +110,10 @@ impl Ring {
 
     fn ring_bell(&self, at: usize) {
         self.u32(at).store(0, Ordering::SeqCst);
+        self.wake(at);
+    }
+
+    fn wake(&self, at: usize) {
         // SAFETY: a wake-up of whoever sleeps on a word of this process' memory; no pointer is kept.
         unsafe { libc::syscall(libc::SYS_futex, self.start + at, libc::FUTEX_WAKE, i32::MAX) };
     }
@@ -154,6 +158,33 @@ fn rings() -> (Ring, Ring) {
 /// Wakes the parent, which may sleep, so that it looks at what was done.
 pub(crate) fn ring_parent() {
     rings().1.ring_bell(READER_BELL);
+}
+
+/// How a worker wakes its parent that has nothing to say.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Alarm {
+    Ring,
+    /// With a value that no bell has.
+    Flip,
+    /// Without any change.
+    Wake,
+}
+
+impl Alarm {
+    /// Goes on for ever.
+    pub(crate) fn sound(self) {
+        let (_, results) = rings();
+        loop {
+            match self {
+                Self::Ring => results.ring_bell(READER_BELL),
+                Self::Flip => {
+                    results.u32(READER_BELL).store(77, Ordering::SeqCst);
+                    results.wake(READER_BELL);
+                }
+                Self::Wake => results.wake(READER_BELL),
+            }
+        }
+    }
 }
 
 /// What choices by chance begin with. `PROCESSION_SEED` gives another number, so that a run can be unlike others, and repeated.
