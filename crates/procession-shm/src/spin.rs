@@ -4,7 +4,7 @@
 //! the core. So a short look pays, but only while whoever is to change the word can run at the same time: on a machine whose
 //! cores are all busy, spinning takes the time slice away from the very process that is waited for. The policy is therefore
 //! told how many parties want a core, and gives no time at all when they are more than the cores this process may use. How many
-//! these are is counted when the first one asks; a change of the affinity is noticed by who sleeps, within about a second.
+//! these are is counted when the first one asks; an affinity that has become wider is noticed by who sleeps, within about a second.
 
 use std::time::{Duration, Instant};
 

@@ -62,8 +62,16 @@ type Link<A, B> = (Sender<A>, Receiver<B>, Process<()>);
 fn connect<A: Message, B: Message>(
     serve: fn(Place<A, B>) -> procession::Result<()>,
 ) -> Result<Link<A, B>, Box<dyn Error>> {
+    connect_by(pipe::builder(), serve)
+}
+
+/// As [`connect`], with requests that go through such a pipe.
+fn connect_by<A: Message, B: Message>(
+    requests: pipe::Builder,
+    serve: fn(Place<A, B>) -> procession::Result<()>,
+) -> Result<Link<A, B>, Box<dyn Error>> {
     let [here, there] = cpu::two()?;
-    let (requests, inlet) = pipe::simplex()?;
+    let (requests, inlet) = requests.simplex()?;
     let (outlet, answers) = pipe::simplex()?;
     let child = Process::spawn(serve, (there, inlet, outlet))?;
     answers.poll(SETTLE);
@@ -110,7 +118,8 @@ fn handed_over<T: Message>(
         }
         Ok(())
     }
-    let (requests, answers, child) = connect(hold::<T>)?;
+    // Only from a process that is trusted is a buffer taken as it is, and not copied.
+    let (requests, answers, child) = connect_by(pipe::builder().trusting(), hold::<T>)?;
     let mut next = Some(make()?);
     let figures = round_trip::asleep(effort, count, || -> Result<u64, Box<dyn Error>> {
         let value = next.take().ok_or("there is nothing to send")?;
