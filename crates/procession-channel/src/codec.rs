@@ -122,6 +122,18 @@ pub fn encode<T: Message>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeErro
     encode_with(value, out, &Limits::DEFAULT)
 }
 
+/// What [`encode`] would append, without a copy: of a vector of numbers, its memory.
+#[inline]
+pub fn as_message<T: Message>(value: &T) -> Option<&[u8]> {
+    bulk::memory_of(value)
+}
+
+/// Whether [`decode_owned`] makes a `T` of its message without a copy.
+#[inline]
+pub fn keeps_message<T: Message>() -> bool {
+    bulk::is_bytes::<T>()
+}
+
 /// [`encode`] of a value that is not needed any more, to an empty `out`: a `Vec<u8>` becomes the message without a copy.
 ///
 /// # Errors

@@ -44,6 +44,10 @@ const CHUNK_GROWTH: usize = 8;
 /// How many chunks may be in flight for each worker: two with the worker, the others on their way to it or to you.
 const CHUNKS_PER_WORKER: usize = 4;
 
+/// The same while chunks are known to be much shorter than [`CHUNK_SPAN`], because they must not grow: so many that nobody has
+/// to wake up for each.
+const SHORT_CHUNKS_PER_WORKER: usize = 64;
+
 /// The results of a call, one by one.
 ///
 /// Made by [`Pool::imap`](crate::Pool::imap) and its siblings. It owns the input and pulls it, inside [`next`](Iterator::next),
@@ -69,6 +73,8 @@ pub struct Imap<'p, I: Iterator, R> {
     options: Options,
     /// How many items the next chunk shall have.
     chunk: usize,
+    /// How many chunks may be in flight for each worker.
+    chunks_per_worker: usize,
     /// Input is pulled when no more items than these are outstanding.
     refill_at: usize,
     /// Items pulled from the input.
@@ -126,6 +132,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
             encode: setup.encode,
             is_ordered: setup.is_ordered,
             chunk: setup.options.chunk.unwrap_or(1),
+            chunks_per_worker: CHUNKS_PER_WORKER,
             refill_at: 0,
             options: setup.options,
             pulled: 0,
@@ -159,7 +166,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     }
 
     fn window(&self) -> usize {
-        let automatic = self.core.config.workers * CHUNKS_PER_WORKER * self.chunk;
+        let automatic = self.core.config.workers * self.chunks_per_worker * self.chunk;
         self.options.window.unwrap_or(automatic).max(1)
     }
 
@@ -261,6 +268,12 @@ impl<I: Iterator, R> Imap<'_, I, R> {
 
     /// Sets the size of the next chunk.
     fn adapt(&mut self, wanted: usize) {
+        self.adapt_chunk(wanted);
+        self.chunks_per_worker =
+            (wanted / self.chunk).clamp(CHUNKS_PER_WORKER, SHORT_CHUNKS_PER_WORKER);
+    }
+
+    fn adapt_chunk(&mut self, wanted: usize) {
         if let Some(fixed) = self.options.chunk {
             self.chunk = fixed;
             return;

@@ -27,16 +27,23 @@ macro_rules! for_each_number {
     };
 }
 
+/// The memory of `value`, which is its message, if it is a vector of numbers.
+#[inline]
+pub(super) fn memory_of<T: Any>(value: &T) -> Option<&[u8]> {
+    for_each_number!(Number => {
+        if let Some(items) = (value as &dyn Any).downcast_ref::<Vec<Number>>() {
+            return Some(bytemuck::cast_slice(items));
+        }
+    });
+    None
+}
+
 /// Appends `value` if it is a vector of numbers, and says whether it was.
 #[inline]
 pub(super) fn encode<T: Any>(value: &T, out: &mut Vec<u8>) -> bool {
-    for_each_number!(Number => {
-        if let Some(items) = (value as &dyn Any).downcast_ref::<Vec<Number>>() {
-            out.extend_from_slice(bytemuck::cast_slice(items));
-            return true;
-        }
-    });
-    false
+    let Some(memory) = memory_of(value) else { return false };
+    out.extend_from_slice(memory);
+    true
 }
 
 /// Appends `items` as [`encode`] would a vector of them, and says whether they are numbers.
@@ -103,6 +110,12 @@ fn to_numbers<Number: Pod>(memory: &[u8]) -> Vec<Number> {
             memory.chunks_exact(size_of::<Number>()).map(bytemuck::pod_read_unaligned).collect()
         }
     }
+}
+
+/// Whether a `T` is a vector of bytes, which can become its message, and come of it, without a copy.
+#[inline]
+pub(super) fn is_bytes<T: Any>() -> bool {
+    TypeId::of::<T>() == TypeId::of::<Vec<u8>>()
 }
 
 /// `value` as a `B`, if that is what it is; otherwise gives it back.

@@ -217,8 +217,13 @@ fn decode<T: Message>(
         Trust::Untrusting { copy_bytes_max: allocation_bytes }
     };
     let descriptors = std::mem::take(&mut delivery.descriptors);
-    let Received { value, failure } =
-        receive_scope(descriptors, trust, || codec::decode(&delivery.body, &limits));
+    let Received { value, failure } = receive_scope(descriptors, trust, || {
+        if codec::keeps_message::<T>() {
+            codec::decode_owned(std::mem::take(&mut delivery.body), &limits)
+        } else {
+            codec::decode(&delivery.body, &limits)
+        }
+    });
     value.map_err(|error| match failure {
         Some(untrusted @ TransferError::Untrusted { .. }) => RecvError::Untrusted(untrusted),
         Some(TransferError::Memory(error)) => RecvError::Io(error.into()),

@@ -158,6 +158,10 @@ impl<T: Message> Sender<T> {
 
     #[inline]
     fn encode_and_deliver(&self, value: &T, patience: Patience) -> Result<(), SendErrorKind> {
+        if let Some(body) = codec::as_message(value) {
+            let outgoing = Outgoing::default();
+            return self.deliver(Parcel { body, is_bytes: false, outgoing }, patience);
+        }
         let mut buffer = self.buffer.take();
         buffer.clear();
         let encoded =
