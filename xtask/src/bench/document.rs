@@ -41,7 +41,8 @@ pub(super) fn provenance(root: &Path, rounds: usize) -> String {
         first_line("date", &["--iso-8601"]),
         first_line("git", &["rev-parse", "--short", "HEAD"]),
         processor().unwrap_or_else(|| "unknown processor".to_owned()),
-        first_line("uname", &["-r"]),
+        // What follows the version is whose build it is.
+        first_line("uname", &["-r"]).split('-').next().unwrap_or_default(),
         first_line("rustc", &["--version"]),
     )
 }

@@ -146,11 +146,13 @@ fn reason(complaint: &str) -> String {
     let panic = lines.iter().position(|line| line.contains(" panicked at "));
     let told =
         panic.map_or(lines.len().saturating_sub(1)..lines.len(), |at| at..lines.len().min(at + 2));
-    // What goes into the documentation names no place on this machine.
-    match env::var("HOME") {
-        Ok(home) if home.len() > 1 => lines[told].join(" ").replace(&home, "~"),
-        _ => lines[told].join(" "),
-    }
+    lines[told].join(" ").split(' ').map(without_place).collect::<Vec<_>>().join(" ")
+}
+
+/// What goes into the documentation names no place on this machine: of a path there remains what is the package's own.
+fn without_place(word: &str) -> &str {
+    let inside = word.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/'));
+    inside.map_or_else(|| word.rsplit('/').next().unwrap_or(word), |(_registry, path)| path)
 }
 
 type Ended = (Option<ExitStatus>, String, String);
