@@ -80,7 +80,7 @@ fn references_stand_for_clones() -> procession::Result<()> {
         assert_eq!(joined?, "one two!");
     }
     assert_eq!(pool.istarmap_unordered(join, pairs.iter()).count(), 1);
-    let numbers = [(2, 3), (3, 2)];
+    let numbers = vec![(2, 3), (3, 2)];
     assert_eq!(pool.starmap(power, &numbers)?.len(), numbers.len());
     assert_eq!(spawn!(join(&words[..], "?"))?.join()?, "one two?");
     Ok(())
