@@ -392,7 +392,7 @@ impl<I: Iterator, R: Message> FusedIterator for Imap<'_, I, R> {}
 
 impl<I: Iterator, R> Drop for Imap<'_, I, R> {
     fn drop(&mut self) {
-        if self.core.disowned().is_some() {
+        if !self.core.is_ours() {
             return;
         }
         self.core.with(|state| state.cancel_call(self.call));

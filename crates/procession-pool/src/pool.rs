@@ -122,7 +122,7 @@ impl Pool {
 
     /// The process ids of the workers that live right now, in no particular order.
     pub fn worker_pids(&self) -> Vec<u32> {
-        if self.core.disowned().is_some() {
+        if !self.core.is_ours() {
             return Vec::new();
         }
         self.core.poll();
@@ -381,7 +381,7 @@ impl Pool {
         let config = &self.core.config;
         let is_other = config.policy.exit_type.is_some_and(|hook| hook != TypeId::of::<R>());
         assert!(!is_other, "the exit hook of this pool does not return `{}`", type_name::<R>());
-        if self.core.disowned().is_some() {
+        if !self.core.is_ours() {
             return Vec::new();
         }
         let deliveries = self.core.with(|state| std::mem::take(&mut state.exit_values));
@@ -392,7 +392,7 @@ impl Pool {
     /// What the pool has done so far and where the time went, for each worker and in all. May be called at any time; does not
     /// block.
     pub fn insights(&self) -> Insights {
-        if self.core.disowned().is_none() {
+        if self.core.is_ours() {
             self.core.poll();
             return self.core.with(|state| state.insights());
         }
@@ -402,21 +402,21 @@ impl Pool {
     /// Takes no more tasks. Those that were submitted go on; streams that are being read end with [`TaskError::Closed`] after
     /// what was pulled from their input.
     pub fn close(&self) {
-        if self.core.disowned().is_none() {
+        if self.core.is_ours() {
             self.core.close();
         }
     }
 
     /// Closes the pool, waits until all is done, and lets the workers go.
     pub fn join(&self) {
-        if self.core.disowned().is_none() {
+        if self.core.is_ours() {
             self.core.join();
         }
     }
 
     /// Cancels everything and kills the workers. Does not wait for any task.
     pub fn terminate(&self) {
-        if self.core.disowned().is_none() {
+        if self.core.is_ours() {
             self.core.terminate();
         }
     }
@@ -424,13 +424,13 @@ impl Pool {
     /// Closes the pool and waits until all is done, but at most for `timeout`; what is not done then is cancelled. Says whether
     /// all was done.
     pub fn shutdown(&self, timeout: Duration) -> bool {
-        self.core.disowned().is_none() && self.core.shutdown(&Deadline::after(timeout))
+        self.core.is_ours() && self.core.shutdown(&Deadline::after(timeout))
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        if self.core.disowned().is_some() {
+        if !self.core.is_ours() {
             return;
         }
         if thread::panicking() { self.core.terminate() } else { self.core.join() }

@@ -59,7 +59,7 @@ impl Canceller {
     /// A task that no worker has begun is not run. One that is running is stopped by killing its worker, which is replaced.
     /// [`Task::get`] then returns [`TaskError::Cancelled`]. Returns at once; never waits for the worker.
     pub fn cancel(&self) -> bool {
-        self.core.disowned().is_none() && self.core.with(|state| state.cancel_items(self.call))
+        self.core.is_ours() && self.core.with(|state| state.cancel_items(self.call))
     }
 }
 
@@ -264,7 +264,7 @@ impl<R> Future for Task<R> {
 
 impl<R> Drop for Task<R> {
     fn drop(&mut self) {
-        if self.core().disowned().is_some() {
+        if !self.core().is_ours() {
             return;
         }
         if self.cancels_on_drop {

@@ -28,10 +28,6 @@
 //! # Ok::<(), procession_shm::SegmentError>(())
 //! ```
 
-#[cfg(all(test, not(procession_loom)))]
-#[macro_use]
-mod skips;
-
 mod backing;
 #[cfg(not(procession_loom))]
 mod cores;

@@ -2,9 +2,7 @@
 
 #![cfg(not(procession_loom))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stderr, reason = "what is skipped must be seen")]
 
-use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -17,7 +15,10 @@ const PINNED: &str = "PROCESSION_TEST_PINNED";
 #[test]
 fn a_process_goes_by_the_widest_affinity_that_it_had() {
     if std::thread::available_parallelism().unwrap().get() < 2 {
-        return skipped("a_process_goes_by_the_widest_affinity_that_it_had", "it needs two cores");
+        return skips::skipped(
+            "a_process_goes_by_the_widest_affinity_that_it_had",
+            "it needs two cores",
+        );
     }
     // The affinity of this process is left alone: other tests run in it.
     let child = Command::new("/proc/self/exe")
@@ -61,15 +62,5 @@ fn sleep_until(is_so: impl Fn() -> bool) {
         let watches = [Watch::private(&word, 0)];
         assert_eq!(wait(&watches, &Deadline::after(Duration::from_millis(20))), Wake::TimedOut);
         assert!(!hang.is_over(), "the change was never noticed");
-    }
-}
-
-/// A test that could not run has not passed: whoever counts the skips must see it.
-fn skipped(test: &str, reason: &str) {
-    let line = format!("SKIPPED: {test}: {reason}");
-    eprintln!("{line}");
-    if let Some(path) = std::env::var_os("PROCESSION_SKIPS") {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        writeln!(file, "{line}").unwrap();
     }
 }

@@ -2,8 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::env;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,7 +26,7 @@ fn library(test: &str) -> Option<PathBuf> {
         return Some(path);
     }
     let linker = if is_lld { "GNU ld is not installed" } else { "lld is not the linker here" };
-    skip(&format!("{PACKAGE}::{test}"), linker);
+    skips::skipped(&format!("{PACKAGE}::{test}"), linker);
     None
 }
 
@@ -86,7 +85,10 @@ fn a_helper_that_loads_another_build_calls_nothing() {
 fn python_loads_it_and_helps() {
     let Some(library) = library("python_loads_it_and_helps") else { return };
     if Command::new("python3").args(["-c", "import ctypes"]).output().is_err() {
-        return skip(&format!("{PACKAGE}::python_loads_it_and_helps"), "python3 is not installed");
+        return skips::skipped(
+            &format!("{PACKAGE}::python_loads_it_and_helps"),
+            "python3 is not installed",
+        );
     }
     let script = "
 import ctypes, sys
@@ -99,15 +101,4 @@ print([square(n, '\\n'.join(helper).encode()) for n in range(4)])
 ";
     let answer = say(Command::new("python3").args(["-c", script]).arg(&library));
     assert_eq!(answer, "[0, 1, 4, 9]");
-}
-
-/// Says that a test cannot run here, on the screen and where the skipped tests are counted.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn skip(test: &str, reason: &str) {
-    let line = format!("SKIPPED: {test}: {reason}\n");
-    eprint!("{line}");
-    if let Some(path) = env::var_os("PROCESSION_SKIPS") {
-        let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
-        file.write_all(line.as_bytes()).unwrap();
-    }
 }

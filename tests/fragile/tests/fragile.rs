@@ -1,9 +1,6 @@
 //! A C library may do what it likes to its worker, and nothing to its caller.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::env;
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::process::Command;
 
 const EXPECTED: &str = "\
@@ -24,19 +21,11 @@ fn each_bad_file_costs_itself_and_no_other() {
     let ran = Command::new(env!("CARGO_BIN_EXE_fragile")).output().unwrap();
     let stdout = String::from_utf8(ran.stdout).unwrap();
     if stdout.contains("there is no C compiler here") {
-        return skip("fragile::each_bad_file_costs_itself_and_no_other", "needs a C compiler");
+        return skips::skipped(
+            "fragile::each_bad_file_costs_itself_and_no_other",
+            "needs a C compiler",
+        );
     }
     assert_eq!(stdout, EXPECTED);
     assert!(ran.status.success(), "{}: {}", ran.status, String::from_utf8_lossy(&ran.stderr));
-}
-
-/// Says that a test cannot run here, on the screen and where the skipped tests are counted.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn skip(test: &str, reason: &str) {
-    let line = format!("SKIPPED: {test}: {reason}\n");
-    eprint!("{line}");
-    if let Some(path) = env::var_os("PROCESSION_SKIPS") {
-        let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
-        file.write_all(line.as_bytes()).unwrap();
-    }
 }

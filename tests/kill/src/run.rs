@@ -9,7 +9,6 @@ use crate::options::{Density, Options};
 use crate::performance::Director;
 use crate::probe;
 use crate::scene::{Case, Expect};
-use crate::skip;
 use crate::subjects;
 
 #[derive(Debug, Default)]
@@ -44,7 +43,7 @@ pub(crate) fn all(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
 
 fn skip_all(cases: &[Case], reason: &str) -> Result<ExitCode, Box<dyn Error>> {
     for case in cases {
-        skip::announce(&case.name, reason)?;
+        skips::announce(&case.name, reason)?;
     }
     println!("0 passed, 0 failed, {} skipped", cases.len());
     Ok(ExitCode::SUCCESS)

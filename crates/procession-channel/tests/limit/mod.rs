@@ -1,7 +1,5 @@
 //! The limit of file descriptors.
 
-use std::io::Write;
-
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the limit as far as it goes, and says (with a note of what is skipped) whether so many descriptors can be under way then.
@@ -10,15 +8,7 @@ pub(crate) fn can_have_under_way(test: &str, count: u64) -> bool {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
     let is_enough = maximum.is_none_or(|maximum| maximum / 4 >= count + 200);
     if !is_enough {
-        skip(&format!("SKIPPED: {test}: RLIMIT_NOFILE cannot be raised to {}\n", 4 * count + 800));
+        skips::skipped(test, &format!("RLIMIT_NOFILE cannot be raised to {}", 4 * count + 800));
     }
     is_enough
-}
-
-fn skip(line: &str) {
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-    if let Some(path) = std::env::var_os("PROCESSION_SKIPS") {
-        let file = std::fs::File::options().append(true).create(true).open(path);
-        file.and_then(|mut file| file.write_all(line.as_bytes())).unwrap();
-    }
 }

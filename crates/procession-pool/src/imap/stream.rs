@@ -31,7 +31,7 @@ impl<'p, I: Iterator, R> Imap<'p, I, R> {
     /// It is another type because one that is both an iterator and a stream cannot be used: each method would be ambiguous.
     pub fn stream(self) -> ImapStream<'p, I, R> {
         let mut imap = Box::new(self);
-        if imap.core.disowned().is_none() {
+        if imap.core.is_ours() {
             if let Err(error) = imap.core.ensure_background() {
                 imap.stop(TaskError::Broken(Arc::new(error)));
             }

@@ -193,7 +193,7 @@ impl Board {
 
     /// How the task stands. One that is pending writes itself on the board when something arrives for it.
     fn look_at<R>(self: &Arc<Self>, task: &Task<R>, index: usize) -> Standing {
-        if task.core().disowned().is_some() {
+        if !task.core().is_ours() {
             return Standing::Failed;
         }
         let entry = Arc::new(Entry { board: Arc::clone(self), index });

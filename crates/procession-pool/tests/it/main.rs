@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 #[macro_use]
+extern crate skips;
+
 mod program;
 
 mod async_streams;

@@ -123,34 +123,3 @@ fn parent_of(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
-
-/// Ends a test that needs what there is only with pidfds, and says so loudly.
-macro_rules! needs_pidfds {
-    () => {
-        fn here() {}
-        if !crate::program::has_pidfds(std::any::type_name_of_val(&here)) {
-            return;
-        }
-    };
-}
-
-/// Whether there are pidfds. Without them there are no zygotes, and nobody but its root can be in a family.
-pub(crate) fn has_pidfds(test: &str) -> bool {
-    let report = procession_shm::doctor();
-    let has =
-        report.get("pidfd_open").is_some_and(|check| check.status == procession_shm::Status::Full);
-    if !has {
-        skipped(test.trim_end_matches("::here"), "it needs pidfds, and pidfd_open is refused");
-    }
-    has
-}
-
-/// Says that a test cannot run here, where somebody counts them.
-pub(crate) fn skipped(test: &str, reason: &str) {
-    let line = format!("SKIPPED: {test}: {reason}\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-    if let Some(file) = std::env::var_os("PROCESSION_SKIPS") {
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
-        file.write_all(line.as_bytes()).unwrap();
-    }
-}

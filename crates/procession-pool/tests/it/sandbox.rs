@@ -14,9 +14,11 @@ use procession_process::{
 use procession_shm::{Shared, SharedSlice};
 use procession_sync::Mutex;
 
+use skips::skipped;
+
 use super::guard::guarded;
 use super::ledger::Ledger;
-use super::program::{Role, play, say, skipped};
+use super::program::{Role, play, say};
 use super::starting::forbid;
 use super::trap::{How, assert_sound};
 

@@ -9,10 +9,12 @@ use procession_pool::{Pool, PoolError, SubmitError, TaskError};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use seccompiler::{SeccompAction, SeccompFilter};
 
+use skips::skipped;
+
 use super::guard::{eventually, guarded};
 use super::idle::kill;
 use super::ledger::{Ledger, record};
-use super::program::{Role, children, command, finish, play, say, skipped};
+use super::program::{Role, children, command, finish, play, say};
 use super::resources::holdings;
 use super::trap::{assert_sound, limit_memory};
 

@@ -1,7 +1,6 @@
 //! Messages that no parent of this build would send: only the crate itself can write them.
 
 use std::borrow::Cow;
-use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
@@ -71,20 +70,10 @@ fn pidfd(test: &str, pid: u32) -> Option<OwnedFd> {
     let pid = Pid::from_raw(pid.cast_signed()).unwrap();
     let pidfd = pidfd_open(pid, PidfdFlags::empty());
     if let Err(errno @ (Errno::NOSYS | Errno::PERM)) = pidfd {
-        skipped(test, &format!("it needs pidfds: {errno}"));
+        skips::skipped(test, &format!("it needs pidfds: {errno}"));
         return None;
     }
     Some(pidfd.unwrap())
-}
-
-/// A test that could not run has not passed: whoever counts the skips must see it.
-fn skipped(test: &str, reason: &str) {
-    let line = format!("SKIPPED: {test}: {reason}\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-    if let Some(path) = std::env::var_os("PROCESSION_SKIPS") {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        file.write_all(line.as_bytes()).unwrap();
-    }
 }
 
 #[test]

@@ -12,7 +12,9 @@ use procession_process::{
     refusal,
 };
 
-use super::role::{self, Scratch, command, finish, say, skipped};
+use skips::skipped;
+
+use super::role::{self, Scratch, command, finish, say};
 
 pub(crate) const ROLES: &[(&str, fn())] = &[
     ("cleared environment", || {

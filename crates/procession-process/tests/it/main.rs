@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 #[macro_use]
+extern crate skips;
+
 mod role;
 
 mod builder;

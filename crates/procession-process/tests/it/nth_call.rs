@@ -75,7 +75,9 @@ fn start_under_test(kept: usize) -> bool {
 
 #[cfg(target_arch = "x86_64")]
 mod tests {
-    use super::super::role::{command, say, skipped};
+    use skips::skipped;
+
+    use super::super::role::{command, say};
     use super::tracer::{Round, Tracee};
 
     const ERRORS: [(i32, &str); 4] = [
@@ -147,5 +149,5 @@ mod tests {
 #[cfg(not(target_arch = "x86_64"))]
 #[test]
 fn each_call_of_a_start_fails_in_turn() {
-    role::skipped("each_call_of_a_start_fails_in_turn", "the tracer knows x86_64 only");
+    skips::skipped("each_call_of_a_start_fails_in_turn", "the tracer knows x86_64 only");
 }

@@ -9,7 +9,9 @@ use procession_process::{
     Exit, Launcher, Process, ProcessBuilder, ProcessError, SpawnError, Stdio, image, refusal,
 };
 
-use super::role::{self, Scratch, command, finish, play, say, skipped};
+use skips::skipped;
+
+use super::role::{self, Scratch, command, finish, play, say};
 
 pub(crate) const ROLES: &[(&str, fn())] = &[
     ("strangers", strangers),

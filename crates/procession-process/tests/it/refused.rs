@@ -9,7 +9,9 @@ use procession_process::{Exit, Launcher, SpawnError, refusal};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use seccompiler::SeccompAction;
 
-use super::role::{self, MAIN, Scratch, command, command_at, finish, is_root, play, say, skipped};
+use skips::skipped;
+
+use super::role::{self, MAIN, Scratch, command, command_at, finish, is_root, play, say};
 use super::status::forbid;
 
 pub(crate) const ROLES: &[(&str, fn())] = &[

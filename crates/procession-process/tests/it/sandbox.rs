@@ -24,7 +24,9 @@ use self::attacks::{
     ENVIRON, Outcome, attack_files, attack_network, attack_processes, attack_system, read_files,
     refused, run_programs, run_true, worked,
 };
-use super::role::{self, Scratch, eventually, play, runs, say, skipped};
+use skips::skipped;
+
+use super::role::{self, Scratch, eventually, play, runs, say};
 use super::status::forbid;
 
 pub(crate) const ROLES: &[(&str, fn())] = &[

@@ -11,7 +11,9 @@ use procession_process::{Process, spawn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpid};
 
-use super::role::{self, command, eventually, runs, say, skipped};
+use skips::skipped;
+
+use super::role::{self, command, eventually, runs, say};
 
 pub(crate) const ROLES: &[(&str, fn())] = &[
     ("job", || {

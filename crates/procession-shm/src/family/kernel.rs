@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn this_process_is_who_it_is_and_lives() {
-        needs_pidfds!();
+        skips::needs_pidfds!();
         let pidfd = own_pidfd().unwrap();
         let holder = holder_behind(pidfd.as_fd());
         assert_eq!(holder.pid, std::process::id());
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_dead_process_is_gone_before_and_after_it_is_reaped() {
-        needs_pidfds!();
+        skips::needs_pidfds!();
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = Pid::from_child(&child);
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_pid_that_somebody_else_has_now_does_not_lie() {
-        needs_pidfds!();
+        skips::needs_pidfds!();
         let me = holder_behind(own_pidfd().unwrap().as_fd());
         let another = Holder { pid: me.pid, inode: me.inode.wrapping_add(1) };
         assert_eq!(is_proven_gone(another), me.inode != 0);

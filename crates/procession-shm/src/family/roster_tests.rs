@@ -6,8 +6,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::*;
 use crate::family::watcher::Watcher;
-use crate::skips::skipped;
 use crate::sync::atomic::Ordering;
+use skips::{needs_pidfds, skipped};
 
 /// A family that is not this process' own.
 struct Stage {

@@ -89,10 +89,7 @@ impl<R: Send + 'static> Sole<R> {
         &self,
         handle: &'static str,
         write: impl FnOnce(&mut R) -> Result<T, TransferError>,
-    ) -> Result<T, TransferError>
-    where
-        R: 'static,
-    {
+    ) -> Result<T, TransferError> {
         send::record(self.try_leave(handle, write))
     }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::stage::{Actor, has_room_for_a_full_family, skipped};
+use skips::skipped;
+
+use crate::stage::{Actor, has_room_for_a_full_family};
 
 /// How many places a family has beside its root's.
 const PLACES: usize = MEMBERS_MAX as usize - 1;

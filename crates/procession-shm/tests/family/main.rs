@@ -7,6 +7,8 @@
 #![expect(clippy::print_stderr, reason = "what is skipped must be seen")]
 
 #[macro_use]
+extern crate skips;
+
 mod stage;
 
 mod actor;

@@ -1,12 +1,11 @@
 //! The director's side: starting actors, telling them what to do, and making sure that none is left.
 
-use std::io::{IoSlice, IoSliceMut, Write};
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 
-use procession_shm::Status;
 use procession_shm::family::{Invitation, MEMBERS_MAX, Member};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{
@@ -65,48 +64,18 @@ pub(crate) fn actor_command(stdin: OwnedFd) -> Command {
     command
 }
 
-/// Ends a test where no process can be invited, and says so loudly.
-macro_rules! needs_pidfds {
-    () => {
-        fn here() {}
-        if !crate::stage::has_pidfds(std::any::type_name_of_val(&here)) {
-            return;
-        }
-    };
-}
-
-/// Whether there are pidfds, without which nobody but the root can be in a family.
-pub(crate) fn has_pidfds(test: &str) -> bool {
-    let report = procession_shm::doctor();
-    let has = report.get("pidfd_open").is_some_and(|check| check.status == Status::Full);
-    if !has {
-        skipped(
-            test.trim_end_matches("::here"),
-            "a family needs pidfds, and pidfd_open is refused",
-        );
-    }
-    has
-}
-
 /// Whether an actor can have the descriptors of a full family; says loudly if it cannot.
 pub(crate) fn has_room_for_a_full_family(root: &Actor, test: &str) -> bool {
     let (per_invitation, elsewhere) = (4, 64);
     let needed = per_invitation * u64::from(MEMBERS_MAX) + elsewhere;
     let has: u64 = root.number("raise_limit");
     if has < needed {
-        skipped(test, &format!("it needs {needed} descriptors, and the hard limit is {has}"));
+        skips::skipped(
+            test,
+            &format!("it needs {needed} descriptors, and the hard limit is {has}"),
+        );
     }
     has >= needed
-}
-
-/// A test that could not run has not passed: whoever counts the skips must see it.
-pub(crate) fn skipped(test: &str, reason: &str) {
-    let line = format!("SKIPPED: {test}: {reason}");
-    eprintln!("{line}");
-    if let Some(path) = std::env::var_os("PROCESSION_SKIPS") {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        writeln!(file, "{line}").unwrap();
-    }
 }
 
 /// A process that does what it is told. It is killed and reaped when dropped.

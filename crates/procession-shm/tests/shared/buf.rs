@@ -296,7 +296,7 @@ fn a_large_one_is_touched_only_where_it_is_used() {
     let mut buffer = match SharedBuf::<u8>::zeroed(LEN) {
         Ok(buffer) => buffer,
         Err(SegmentError::OutOfMemory { .. }) => {
-            return skipped(
+            return skips::skipped(
                 "a_large_one_is_touched_only_where_it_is_used",
                 "less than 1 GiB is free",
             );
@@ -307,15 +307,4 @@ fn a_large_one_is_touched_only_where_it_is_used() {
     let parts: Vec<SharedBuf<u8>> = buffer.split_into(1000).into_iter().map(travel).collect();
     let frozen = SharedBuf::unsplit(parts).unwrap().freeze().unwrap();
     assert_eq!((frozen[0], frozen[LEN / 2], frozen[LEN - 1]), (0, 0, 3));
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn skipped(test: &str, reason: &str) {
-    use std::io::Write;
-    let line = format!("SKIPPED: {test}: {reason}");
-    eprintln!("{line}");
-    if let Some(path) = std::env::var_os("PROCESSION_SKIPS") {
-        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-        writeln!(file, "{line}").unwrap();
-    }
 }

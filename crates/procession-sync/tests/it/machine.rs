@@ -12,7 +12,9 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
 use crate::player::{Hands, PERMITS, Table, perform};
-use crate::stage::{Player, has_pidfds};
+use skips::has_pidfds;
+
+use crate::stage::Player;
 
 const ACTORS: usize = 3;
 

@@ -2,9 +2,10 @@
 
 #![cfg(not(procession_loom))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stderr, reason = "what is skipped must be seen")]
 
 #[macro_use]
+extern crate skips;
+
 mod stage;
 
 mod awaited;

@@ -3,15 +3,15 @@
 //! The director, which is the test, is the root of a family. It starts this binary again as a player, and hands it over
 //! a socket what it needs: an invitation to the family, and the table, which both map.
 
-use std::io::{IoSlice, IoSliceMut, Write};
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use procession_shm::Shared;
 use procession_shm::family::{self, Invitation, Member};
 use procession_shm::transfer::{Trust, receive_scope, send_scope};
-use procession_shm::{Shared, Status, doctor};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -54,38 +54,6 @@ fn receive(socket: &OwnedFd) -> (Vec<u8>, Vec<OwnedFd>) {
         }
     }
     (bytes[..len].to_vec(), fds)
-}
-
-/// Ends a test where no process can be invited, and says so loudly.
-macro_rules! needs_pidfds {
-    () => {
-        fn here() {}
-        if !crate::stage::has_pidfds(std::any::type_name_of_val(&here)) {
-            return;
-        }
-    };
-}
-
-/// Whether there are pidfds, without which nobody but the root can be in a family.
-pub(crate) fn has_pidfds(test: &str) -> bool {
-    let has = doctor().get("pidfd_open").is_some_and(|check| check.status == Status::Full);
-    if !has {
-        skipped(
-            test.trim_end_matches("::here"),
-            "a family needs pidfds, and pidfd_open is refused",
-        );
-    }
-    has
-}
-
-/// A test that could not run has not passed: whoever counts the skips must see it.
-fn skipped(test: &str, reason: &str) {
-    let line = format!("SKIPPED: {test}: {reason}");
-    eprintln!("{line}");
-    if let Some(path) = std::env::var_os("PROCESSION_SKIPS") {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        writeln!(file, "{line}").unwrap();
-    }
 }
 
 /// The player's part, until the director hangs up.

@@ -1,8 +1,6 @@
 //! The examples of this crate, run as the programs that they are.
 
 use std::env;
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -35,15 +33,4 @@ fn build() -> Vec<PathBuf> {
 fn executable(message: &str) -> Option<PathBuf> {
     let (_, rest) = message.split_once("\"executable\":\"")?;
     Some(Path::new(rest.split_once('"')?.0).to_owned())
-}
-
-/// Says that a test cannot run here, on the screen and where the skipped tests are counted.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-pub(crate) fn skip(test: &str, reason: &str) {
-    let line = format!("SKIPPED: {test}: {reason}\n");
-    eprint!("{line}");
-    if let Some(path) = env::var_os("PROCESSION_SKIPS") {
-        let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
-        file.write_all(line.as_bytes()).unwrap();
-    }
 }

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::odd_tree::{LINES, OddTree};
-use crate::programs::{example, skip};
+use skips::skipped;
+
+use crate::programs::example;
 
 /// `tree_hash` on `.` in this folder.
 fn tree_hash(folder: &Path, args: &[&str]) -> Command {
@@ -60,7 +62,7 @@ fn sha256sum_prints_the_same_and_accepts_it() {
     let version = version.map(|ran| String::from_utf8_lossy(&ran.stdout).into_owned());
     if !version.is_ok_and(|text| escapes_returns(&text)) {
         let reason = "needs sha256sum of GNU coreutils 9 or later";
-        return skip("tree_hash::sha256sum_prints_the_same_and_accepts_it", reason);
+        return skipped("tree_hash::sha256sum_prints_the_same_and_accepts_it", reason);
     }
     let tree = OddTree::build("sha256sum");
     let found = "find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum --";

@@ -8,7 +8,9 @@ use std::fs;
 use procession::Sandbox;
 
 use crate::odd_tree::OddTree;
-use crate::programs::{example, skip};
+use skips::skipped;
+
+use crate::programs::example;
 
 /// What an example printed; it must have succeeded, and must not have complained.
 #[track_caller]
@@ -312,7 +314,7 @@ fn an_image_is_blurred_along_its_edges() {
 fn a_decoder_that_is_taken_over_reaches_nothing() {
     if !Sandbox::new().compute_only().is_available() {
         let reason = "this kernel has no Landlock, or no seccomp filters";
-        return skip("a_decoder_that_is_taken_over_reaches_nothing", reason);
+        return skipped("a_decoder_that_is_taken_over_reaches_nothing", reason);
     }
     let expected = "P1 3 2 101 010: 3 black pixels\n\
                     exploit read write call run kill: it took its decoder over, and then could do 0 things\n\
