@@ -14,8 +14,8 @@
 //!
 //! # What a hostile worker can do here
 //!
-//! Wake the driver, whether it changes its words for that or not and whether it has something to do or not, up to
-//! [`Lane::was_woken_by`](super::lane::Lane::was_woken_by)'s limit. (Who changes nothing is found only where the kernel tells on
+//! Wake the driver, whether it changes its words for that or not, whether it has something to do or not and whether it is owed the
+//! rest of a long argument or not, up to [`Lane::was_woken_by`](super::lane::Lane::was_woken_by)'s limit. (Who changes nothing is found only where the kernel tells on
 //! which word it has woken a sleeper: with `futex_waitv`, and up to 128 words.) It cannot keep the driver asleep longer than
 //! the other words and the next alarm allow.
 
@@ -274,9 +274,8 @@ impl State {
                 || sleep.needs_room && lane.link.room_bell().is_rung(AT_REST);
             lane.link.bell().retract();
             lane.link.room_bell().retract();
-            // Room may be used up by another thread before it is seen here.
-            let has_news = lane.link.has_results() || sleep.needs_room;
-            if rung && !lane.was_woken_by(has_news) {
+            let has_results = lane.link.has_results();
+            if rung && !lane.was_woken_by(has_results) {
                 self.condemn(sleep.index, Sentence::Nonsense);
             }
         }

@@ -15,6 +15,10 @@ use crate::parcel::Budget;
 /// How many wake-ups in a row may come with nothing. An honest worker's are one after each chunk at most.
 const FALSE_ALARMS_MAX: u32 = 64;
 
+/// How many bytes a worker takes at least, of what it is owed, in so many wake-ups for room. An honest one wakes its parent once
+/// for a whole frame, of which the shortest has 40 bytes, or for all that lay in the ring.
+const TAKEN_MIN: u64 = 1024;
+
 /// What the pool decided about a worker before it died: the reason that its current item is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sentence {
@@ -93,6 +97,8 @@ pub(crate) struct Lane {
     pub(crate) hired: Instant,
     /// Wake-ups in a row that came with nothing.
     false_alarms: u32,
+    /// How many bytes had been sent to it when there was none of them.
+    sent_before_alarms: u64,
     /// Calls whose context it was sent.
     pub(crate) contexts: Vec<CallId>,
     /// How many more items it may be given, if that is limited.
@@ -120,6 +126,7 @@ impl Lane {
             link,
             hired: now,
             false_alarms: 0,
+            sent_before_alarms: 0,
             ready: false,
             sentence: None,
             sentenced: None,
@@ -177,17 +184,27 @@ impl Lane {
         !matches!(self.sentence, Some(Sentence::Corrupt(_) | Sentence::Nonsense))
     }
 
-    /// Takes note of a wake-up; false when there were too many with nothing behind them.
+    /// Takes note of a wake-up; false when there were too many with nothing behind them: neither a result, nor room for what is
+    /// still to be sent. Room counts once it is used, so that only what was taken does.
     ///
     /// A worker that only ever wakes its parent could otherwise keep it from ever sleeping.
     pub(crate) fn was_woken_by(&mut self, has_results: bool) -> bool {
-        self.false_alarms = if has_results { 0 } else { self.false_alarms + 1 };
+        let has_taken = self.link.sent() - self.sent_before_alarms >= TAKEN_MIN;
+        if has_results || has_taken {
+            self.forget_alarms();
+        } else {
+            self.false_alarms += 1;
+        }
         self.false_alarms <= FALSE_ALARMS_MAX
+    }
+
+    fn forget_alarms(&mut self) {
+        (self.false_alarms, self.sent_before_alarms) = (0, self.link.sent());
     }
 
     /// Takes note that it has finished something.
     pub(crate) fn made_progress(&mut self, now: Instant) {
-        self.false_alarms = 0;
+        self.forget_alarms();
         self.is_slow = false;
         self.item_since = now;
     }

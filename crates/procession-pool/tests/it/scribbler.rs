@@ -171,17 +171,17 @@ pub(crate) enum Alarm {
 }
 
 impl Alarm {
-    /// Goes on for ever.
+    /// Goes on for ever, on both words on which the parent may sleep.
     pub(crate) fn sound(self) {
-        let (_, results) = rings();
-        loop {
+        let (tasks, results) = rings();
+        for (ring, bell) in [(results, READER_BELL), (tasks, WRITER_BELL)].into_iter().cycle() {
             match self {
-                Self::Ring => results.ring_bell(READER_BELL),
+                Self::Ring => ring.ring_bell(bell),
                 Self::Flip => {
-                    results.u32(READER_BELL).store(77, Ordering::SeqCst);
-                    results.wake(READER_BELL);
+                    ring.u32(bell).store(77, Ordering::SeqCst);
+                    ring.wake(bell);
                 }
-                Self::Wake => results.wake(READER_BELL),
+                Self::Wake => ring.wake(bell),
             }
         }
     }

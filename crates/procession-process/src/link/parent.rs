@@ -306,6 +306,12 @@ impl ParentLink {
         Arc::clone(&self.watcher)
     }
 
+    /// How many bytes of frames were ever sent.
+    #[inline]
+    pub fn sent(&self) -> u64 {
+        self.tasks.position()
+    }
+
     /// How many bytes of results were ever received.
     pub fn received(&self) -> u64 {
         self.results.position()
