@@ -260,8 +260,8 @@ impl PoolBuilder {
         self
     }
 
-    /// How many workers may die within a time. One more is the end of the pool: [`PoolError::TooManyRestarts`], and everything
-    /// that waits ends with [`TaskError::Broken`](crate::TaskError::Broken). Against items that kill one worker after the other
+    /// How many workers may die within a time. One more is the end of the pool: [`PoolError::TooManyRestarts`], and every item that
+    /// is not done ends with [`TaskError::Broken`](crate::TaskError::Broken). Against items that kill one worker after the other
     /// without anybody noticing. By default there is no limit.
     ///
     /// Workers that the pool itself ends, for a timeout or a cancelled task, do not count.

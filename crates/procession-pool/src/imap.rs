@@ -54,9 +54,13 @@ const SHORT_CHUNKS_PER_WORKER: usize = 64;
 /// only as far as results are taken, so an endless input works and a slow consumer stops the producer. At most the window
 /// ([`Job::window`](crate::Job::window)) is in flight.
 ///
-/// [`next`](Iterator::next) blocks until there is a result. An item that fails is an `Err` in its place and does not end the
-/// iterator; after the pool broke or was closed there is one last `Err`. A panic in the input iterator passes through `next`
-/// and leaves the pool intact.
+/// [`next`](Iterator::next) blocks until there is a result. Every item that was pulled has exactly one: what fails is an `Err` in
+/// its place and does not end the iterator. A panic in the input iterator passes through `next` and leaves the pool intact.
+///
+/// When the pool breaks, or is closed, each item that was pulled and will not be done is an `Err` as well
+/// ([`Broken`](TaskError::Broken), [`Closed`](TaskError::Closed), [`Cancelled`](TaskError::Cancelled) for what
+/// [`terminate`](Pool::terminate) stops), nothing more is pulled, and then the iterator ends. So it ends without an `Err` only
+/// when all of its input is done.
 ///
 /// Dropping it cancels what is left: items that no worker has begun are not run, results of the others are discarded.
 #[must_use = "it pulls its input, and so does its work, only as results are taken"]
@@ -144,11 +148,6 @@ impl<I: Iterator, R> Imap<'_, I, R> {
             pool: PhantomData,
             result: PhantomData,
         }
-    }
-
-    fn stop(&mut self, end: TaskError) {
-        self.input = None;
-        self.end = Some(end);
     }
 
     /// Ends in a process that inherited it through a fork: with an error, unless it is over.
@@ -247,22 +246,30 @@ impl<I: Iterator, R> Imap<'_, I, R> {
         self.staged.push(Chunk::new(self.call, end - full.count(), full));
     }
 
-    /// Hands what is on the stage to the pool. If the pool takes no more, that is lost.
+    /// Hands what is on the stage to the pool. If the pool takes no more, each item of it has that as its outcome, and no more
+    /// input is pulled.
     fn submit_staged(&mut self) {
         let chunks = std::mem::take(&mut self.staged);
-        let first = chunks.first().map_or(self.pulled, |chunk| chunk.first);
         let call = self.call;
         let submitted = self.core.with(|state| {
-            chunks.into_iter().try_for_each(|chunk| state.submit(chunk))?;
+            if let Some(refusal) = state.refusal() {
+                return Err((refusal, chunks));
+            }
+            chunks.into_iter().for_each(|chunk| state.submit(chunk));
             Ok(state.calls.get(&call).map(|call| call.pace))
         });
         match submitted {
             Ok(pace) => self.adapt(pace.unwrap_or_default().items_in(CHUNK_SPAN)),
-            Err(error) => {
-                self.arrived.split_off(&first);
-                self.pulled = first;
-                self.stop(TaskError::refused(first, error));
-            }
+            Err((refusal, chunks)) => self.refuse(&chunks, &refusal),
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, chunks: &[Chunk], refusal: &SubmitError) {
+        self.input = None;
+        for item in chunks.iter().flat_map(Chunk::items_left) {
+            let error = TaskError::refused(item, refusal.clone());
+            self.arrived.insert(item, Delivery::Failed { item, error });
         }
     }
 

@@ -399,8 +399,8 @@ impl Pool {
         Insights::default()
     }
 
-    /// Takes no more tasks. Those that were submitted go on; streams that are being read end with [`TaskError::Closed`] after
-    /// what was pulled from their input.
+    /// Takes no more tasks. Those that were submitted go on. A stream that is being read goes on as far as its input was handed to
+    /// the pool; what it has pulled beyond that, if there is anything, is a [`TaskError::Closed`] for each item, and then it ends.
     pub fn close(&self) {
         if self.core.is_ours() {
             self.core.close();
@@ -414,7 +414,8 @@ impl Pool {
         }
     }
 
-    /// Cancels everything and kills the workers. Does not wait for any task.
+    /// Cancels everything and kills the workers. Does not wait for any task. Each item that is not done, of tasks and of streams, is
+    /// a [`TaskError::Cancelled`].
     pub fn terminate(&self) {
         if self.core.is_ours() {
             self.core.terminate();

@@ -52,7 +52,7 @@ impl State {
     /// Ends all items of these chunks as cancelled.
     pub(crate) fn drop_chunks(&mut self, chunks: Vec<Chunk>) {
         for chunk in chunks {
-            for item in chunk.next_item()..chunk.first + chunk.frame.count() {
+            for item in chunk.items_left() {
                 self.fail(chunk.call, item, TaskError::Cancelled { item });
             }
         }

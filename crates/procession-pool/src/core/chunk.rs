@@ -65,6 +65,11 @@ impl Chunk {
         self.first + self.done
     }
 
+    /// The indices in the input of the items without an outcome.
+    pub(crate) fn items_left(&self) -> Range<usize> {
+        self.next_item()..self.first + self.frame.count()
+    }
+
     /// Those of the items in `range` (counted from the first item of the frame) as a chunk of their own.
     pub(crate) fn part(&self, range: Range<usize>) -> Self {
         Self {

@@ -87,7 +87,7 @@ impl State {
                 kept.push(chunk);
                 continue;
             }
-            for item in chunk.next_item()..chunk.first + chunk.frame.count() {
+            for item in chunk.items_left() {
                 let reason = format!("its worker cannot share locks with this process: {why}");
                 self.fail(chunk.call, item, TaskError::Encode { item, reason: reason.into() });
             }

@@ -174,12 +174,13 @@ impl Core {
     /// Hands over a call whose items are all there, unless the backlog is full.
     pub(crate) fn submit_all(&self, chunks: Vec<Chunk>, items: usize) -> Result<(), SubmitError> {
         self.with(|state| {
-            if let Some(limit) = self.config.backlog
-                && state.unfinished + items > limit
-            {
-                return Err(state.refusal().unwrap_or(SubmitError::Full { limit }));
+            let full = self.config.backlog.filter(|limit| state.unfinished + items > *limit);
+            let full = full.map(|limit| SubmitError::Full { limit });
+            if let Some(refusal) = state.refusal().or(full) {
+                return Err(refusal);
             }
-            chunks.into_iter().try_for_each(|chunk| state.submit(chunk))
+            chunks.into_iter().for_each(|chunk| state.submit(chunk));
+            Ok(())
         })
     }
 

@@ -21,7 +21,7 @@ use super::errand;
 use super::lane::Lane;
 use super::queue::Queue;
 use super::retire::Policy;
-use crate::error::{PoolError, SubmitError, TaskError};
+use crate::error::{PoolError, TaskError};
 
 /// Everything the pool knows.
 #[derive(Debug, Default)]
@@ -151,20 +151,16 @@ impl State {
         }
     }
 
-    /// Hands a chunk of a call to the pool.
-    pub(crate) fn submit(&mut self, chunk: Chunk) -> Result<(), SubmitError> {
-        if let Some(refusal) = self.refusal() {
-            return Err(refusal);
-        }
+    /// Hands a chunk of a call to the pool, which must not [refuse](Self::refusal) it.
+    pub(crate) fn submit(&mut self, chunk: Chunk) {
         let count = chunk.left();
-        let Some(call) = self.calls.get_mut(&chunk.call) else { return Ok(()) };
+        let Some(call) = self.calls.get_mut(&chunk.call) else { return };
         self.wants_kin |= call.needs_kin(&chunk);
         call.unfinished += count;
         self.unfinished += count;
         self.unattended += if call.unattended { count } else { 0 };
         self.queue.push(call.options.priority, chunk);
         self.dispatch();
-        Ok(())
     }
 
     /// Ends a call: what no worker has begun is not run, what runs is not waited for.
@@ -248,7 +244,7 @@ impl State {
             chunks.extend(in_flight.into_iter().filter(|chunk| !errand::is_one(chunk.call)));
         }
         for chunk in chunks {
-            for item in chunk.next_item()..chunk.first + chunk.frame.count() {
+            for item in chunk.items_left() {
                 self.fail(chunk.call, item, why(item));
             }
         }

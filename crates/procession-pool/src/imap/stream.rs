@@ -33,7 +33,8 @@ impl<'p, I: Iterator, R> Imap<'p, I, R> {
         let mut imap = Box::new(self);
         if imap.core.is_ours() {
             if let Err(error) = imap.core.ensure_background() {
-                imap.stop(TaskError::Broken(Arc::new(error)));
+                imap.input = None;
+                imap.end = Some(TaskError::Broken(Arc::new(error)));
             }
             let call = imap.call;
             imap.core.with(|state| state.leave_unattended(call));

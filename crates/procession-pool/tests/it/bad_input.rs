@@ -234,9 +234,9 @@ fn a_closed_pool_takes_nothing() {
             assert!(matches!(pool.apply(add, 1), Err(TaskError::Closed)));
             assert!(matches!(pool.submit(add, 1), Err(SubmitError::Closed)));
             assert!(matches!(pool.map_async(add, [1]), Err(SubmitError::Closed)));
-            for mut stream in [pool.imap(add, [1, 2]), pool.imap_unordered(add, [1, 2])] {
-                assert!(matches!(stream.next(), Some(Err(TaskError::Closed))));
-                assert!(stream.next().is_none());
+            for stream in [pool.imap(add, [1, 2]), pool.imap_unordered(add, [1, 2])] {
+                let outcomes: Vec<_> = stream.collect();
+                assert!(matches!(outcomes[..], [Err(TaskError::Closed), Err(TaskError::Closed)]));
             }
             assert!(matches!(pool.istarmap(sum, [(1, 2)]).next(), Some(Err(TaskError::Closed))));
             assert!(matches!(

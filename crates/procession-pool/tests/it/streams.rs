@@ -143,10 +143,13 @@ fn closing_the_pool_ends_a_stream_after_what_was_pulled() {
             let mut seen: Vec<u64> = stream.by_ref().take(5).map(Result::unwrap).collect();
             pool.close();
             let mut rest = Vec::new();
+            // It says that it is endless, and nobody can make room for that.
             stream.for_each(|result| rest.push(result));
-            let (last, before) = rest.split_last().unwrap();
-            assert!(matches!(last, Err(TaskError::Closed)), "{last:?}");
-            seen.extend(before.iter().map(|result| *result.as_ref().unwrap()));
+            let refused = rest.iter().filter(|result| matches!(result, Err(TaskError::Closed)));
+            let refused = refused.count();
+            assert!(refused > 0, "it ended as if the input had");
+            assert_eq!(rest.iter().flatten().count() + refused, rest.len(), "{rest:?}");
+            seen.extend(rest.iter().flatten());
             assert!((5..=15).contains(&seen.len()), "{}", seen.len());
             seen.sort_unstable();
             assert_eq!(seen, (1..=seen.len() as u64).collect::<Vec<_>>());
@@ -163,8 +166,84 @@ fn a_pool_can_be_joined_while_a_stream_is_not_read() {
         pool.join();
         let rest: Vec<_> = stream.collect();
         let done = rest.iter().take_while(|result| result.is_ok()).count();
-        assert!(matches!(rest.last(), Some(Err(TaskError::Closed))));
-        assert_eq!(rest.len(), done + 1);
+        assert!(done < rest.len(), "it ended as if the input had");
+        assert!(rest[done..].iter().all(|result| matches!(result, Err(TaskError::Closed))));
+    });
+}
+
+/// What ends a pool in the middle of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Broken,
+    Terminated,
+    Closed,
+}
+
+/// Every item that was pulled has one outcome, and no stream ends as if it were complete.
+#[test]
+fn a_pool_that_ends_owes_an_outcome_for_each_item() {
+    guarded(|| {
+        for end in [End::Broken, End::Terminated, End::Closed] {
+            for is_ordered in [true, false] {
+                for (window, chunk) in [(1, 1), (40, 1), (40, 5), (1000, 100)] {
+                    outcomes_of_an_end(end, is_ordered, window, chunk);
+                }
+            }
+        }
+    });
+}
+
+fn outcomes_of_an_end(end: End, is_ordered: bool, window: usize, chunk: usize) {
+    let builder = Pool::builder().workers(2).restart_intensity(0, Duration::from_secs(3600));
+    let pool = builder.build().unwrap();
+    let pulled = Cell::new(0);
+    let input = (0_u64..).inspect(|_| pulled.set(pulled.get() + 1));
+    let die = |n: u64| if n == 300 { std::process::abort() } else { n };
+    let job = pool.job().window(window).chunk(chunk);
+    let function = if end == End::Broken { die } else { |n| n };
+    let mut stream =
+        if is_ordered { job.imap(function, input) } else { job.imap_unordered(function, input) };
+    let mut outcomes: Vec<_> = stream.by_ref().take(200).collect();
+    match end {
+        End::Broken => {}
+        End::Terminated => pool.terminate(),
+        End::Closed => pool.close(),
+    }
+    stream.by_ref().for_each(|outcome| outcomes.push(outcome));
+    assert!(stream.next().is_none());
+    let context = format!("{end:?} ordered {is_ordered} window {window} chunk {chunk}");
+    assert_eq!(outcomes.len(), pulled.get(), "{context}");
+    let is_expected = |error: &TaskError| match end {
+        End::Broken => matches!(error, TaskError::Died { item: 300, .. } | TaskError::Broken(_)),
+        End::Terminated => matches!(error, TaskError::Cancelled { .. } | TaskError::Closed),
+        End::Closed => matches!(error, TaskError::Closed),
+    };
+    let mut failed = 0;
+    for (n, outcome) in (0..).zip(&outcomes) {
+        match outcome {
+            Ok(value) => assert!(!is_ordered || *value == n, "{context}"),
+            Err(error) => {
+                assert!(is_expected(error), "{error:?} {context}");
+                failed += 1;
+            }
+        }
+    }
+    assert!(failed > 0, "{context}");
+    let mut values: Vec<_> = outcomes.iter().flatten().collect();
+    values.sort_unstable();
+    values.dedup();
+    assert_eq!(values.len() + failed, outcomes.len(), "{context}");
+}
+
+/// An input that is at its end before the pool is closed is complete.
+#[test]
+fn closing_costs_a_stream_nothing_that_has_all_its_input() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let mut stream = pool.job().window(100).imap(add, 0..50);
+        assert_eq!(stream.next().unwrap().unwrap(), 1);
+        pool.close();
+        assert_eq!(stream.map(Result::unwrap).collect::<Vec<_>>(), (2..51).collect::<Vec<_>>());
     });
 }
 

@@ -263,10 +263,11 @@ fn too_many_deaths_are_the_end_of_the_pool() {
         assert_eq!(*exit, Exit::Signal(9));
 
         let builder = Pool::builder().workers(1).restart_intensity(3, Duration::from_secs(3600));
-        let pool = builder.task_timeout(Duration::from_millis(20)).build().unwrap();
+        let pool = builder.build().unwrap();
         for _ in 0..6 {
             let hang = |_: u64| std::thread::sleep(Duration::from_secs(3600));
-            assert!(matches!(pool.apply(hang, 0), Err(TaskError::TimedOut { .. })));
+            let outcome = pool.job().timeout(Duration::from_millis(20)).apply(hang, 0);
+            assert!(matches!(outcome, Err(TaskError::TimedOut { .. })));
         }
         assert_sound(&pool);
     });
