@@ -37,8 +37,9 @@ use crate::task::{self, Task};
 ///   and a buffer is copied unless it can be frozen, unless the pool is [`trusting`](PoolBuilder::trusting).
 /// - This process keeps a duplicate of a descriptor until the item that it is in has an outcome, so that the item can be given
 ///   to another worker or tried again.
-/// - A handle that can have only one owner (an end of a pipe, a `SharedBuf`) is moved: it is lost with the worker it was given
-///   to, so such an item is never tried again, whatever [`Job::retries`] says, and a context cannot hold one.
+/// - A handle that can have only one owner (an end of a pipe, a `SharedBuf`) is moved: it is lost with the worker that has begun
+///   its item, so such an item is never tried again, whatever [`Job::retries`] says, and a context cannot hold one. An item that
+///   its worker has not begun when it dies goes to another one with all its handles.
 /// - Items with handles travel one by one, each to a worker that has nothing else to do, with at most 253 descriptors each.
 ///
 /// # Forks and the end

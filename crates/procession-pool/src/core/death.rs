@@ -73,13 +73,14 @@ impl State {
             // Each worker has errands of its own.
             chunks.retain(|chunk| !errand::is_one(chunk.call));
         }
-        if let Some(first) = chunks.front_mut() {
-            first.bereaved += u32::from(!has_begun);
-        }
-        // What was moved to it is lost with it.
-        let is_victim =
-            |chunk: &Chunk| has_begun || chunk.is_moved() || chunk.bereaved > BEREAVEMENTS_MAX;
-        let victim = if chunks.front().is_some_and(is_victim) { chunks.pop_front() } else { None };
+        let is_victim = |chunk: &mut Chunk| {
+            chunk.bereaved += u32::from(!has_begun);
+            has_begun
+                || chunk.bereaved > BEREAVEMENTS_MAX
+                || chunk.is_moved() && !lane.salvage(chunk)
+        };
+        let victim =
+            if chunks.front_mut().is_some_and(is_victim) { chunks.pop_front() } else { None };
         let rest = victim.as_ref().filter(|chunk| chunk.left() > 1);
         let rest = rest.map(|chunk| chunk.part(chunk.done + 1..chunk.frame.count()));
         self.requeue(rest.into_iter().chain(chunks).collect(), 1);

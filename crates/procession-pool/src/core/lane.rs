@@ -81,6 +81,8 @@ pub(crate) struct Lane {
     promised: u64,
     /// What has come of a result that is not whole yet.
     pub(crate) inbox: Vec<u8>,
+    /// The number of the last handles that were moved to it.
+    moved: u64,
     /// How many descriptors of its results have not been taken.
     pub(crate) budget: Budget,
     /// It is in the family of this process, or was told how to get there.
@@ -138,6 +140,7 @@ impl Lane {
             sent_of_first: 0,
             promised: 0,
             inbox: Vec::new(),
+            moved: 0,
             budget: Budget::default(),
             is_kin: false,
             done: 0,
@@ -268,10 +271,12 @@ impl Lane {
             self.contexts.push(chunk.call);
             self.send(Arc::new(frame))?;
         }
+        let number = self.link.handles_sent();
         self.send_beside(&chunk.frame)?;
         if chunk.is_moved() {
-            // They are the worker's now: its peers learn that it is gone when it is, and not when the item is done.
+            // They are the worker's now: their peers learn that it is gone when it is, and not when the item is done.
             Arc::make_mut(&mut chunk.frame).let_go_of_handles();
+            self.moved = number;
         }
         if self.in_flight.is_empty() {
             let now = Instant::now();
@@ -293,6 +298,15 @@ impl Lane {
             return Ok(());
         }
         Ok(self.link.send_handles(frame).map_err(Ungiven::Unsent)??)
+    }
+
+    /// Gets back what was moved to it with a chunk that it has not begun, now that it is dead. Says whether that was there.
+    ///
+    /// There is one such chunk at most: what has handles is given only to a worker that has nothing else.
+    pub(crate) fn salvage(&mut self, chunk: &mut Chunk) -> bool {
+        let Some(handles) = self.link.take_back_handles(self.moved) else { return false };
+        Arc::make_mut(&mut chunk.frame).regain_handles(handles);
+        true
     }
 
     /// Where in the ring of tasks the worker has half of its work behind it.

@@ -3,15 +3,22 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use procession_channel::{Fd, pipe};
 use procession_pool::{Pool, SubmitError, TaskError};
 use procession_shm::{Shared, SharedBuf, SharedSlice};
 use procession_sync::Mutex;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
 
-use super::guard::guarded;
+use super::guard::{eventually, guarded};
+use super::idle::kill;
+use super::ledger::{Ledger, record};
+use super::long::tell;
 use super::program::{Role, play};
 use super::resources::{assert_back_to, holdings};
+use super::scribbler::{Random, seed};
 use super::trap::{How, assert_sound};
 
 pub(crate) const ROLES: &[Role] =
@@ -262,6 +269,90 @@ fn an_item_that_moves_a_handle_is_not_tried_again() {
         let error = pool.job().retries(5).apply(die, sender).unwrap_err();
         assert!(matches!(error, TaskError::Died { .. }) && error.attempts().is_empty(), "{error}");
         assert_eq!(receiver.into_iter().filter_map(Result::ok).collect::<Vec<_>>(), [1]);
+        assert_sound(&pool);
+    });
+}
+
+/// A death costs what was begun. What has one owner is no exception: it goes elsewhere with its item.
+#[test]
+fn an_item_that_moves_a_handle_and_was_not_begun_outlives_its_worker() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        for round in 0..20 {
+            eventually("a worker is ready", || !pool.worker_pids().is_empty());
+            let pid = pool.worker_pids()[0];
+            kill(pid, Signal::STOP);
+            let (sender, receiver) = pipe::simplex::<u32>().unwrap();
+            let mut buffer = SharedBuf::<u32>::zeroed(10).unwrap();
+            buffer.as_mut_slice().fill(round);
+            let work =
+                |(sender, mut buffer, padding): (pipe::Sender<u32>, SharedBuf<u32>, Vec<u8>)| {
+                    buffer.as_mut_slice().iter().for_each(|n| sender.send(*n).unwrap());
+                    (std::process::id(), padding.len())
+                };
+            // Every other one is too long for the ring and is on its way only in part.
+            let len = if round % 2 == 0 { 0 } else { 1 << 20 };
+            let task = pool.submit(work, (sender, buffer, vec![0_u8; len])).unwrap();
+            kill(pid, Signal::KILL);
+            let (by, padding) = task.get().unwrap();
+            assert!(by != pid && padding == len);
+            assert_eq!(receiver.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [round; 10]);
+        }
+        assert_sound(&pool);
+    });
+}
+
+#[test]
+fn an_item_that_moves_a_handle_and_waits_behind_a_slow_one_outlives_the_worker() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let slow = pool.submit(|_: ()| std::thread::sleep(Duration::from_secs(600)), ()).unwrap();
+        let (sender, receiver) = pipe::simplex::<u32>().unwrap();
+        let behind =
+            pool.submit(|sender: pipe::Sender<u32>| sender.send(7).unwrap(), sender).unwrap();
+        eventually("the slow one is begun", || slow.is_running());
+        kill(pool.worker_pids()[0], Signal::KILL);
+        assert!(matches!(slow.get(), Err(TaskError::Died { .. })));
+        behind.get().unwrap();
+        assert_eq!(receiver.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [7]);
+    });
+}
+
+/// At any moment, chosen by chance: each item has run at most once, and only one that was begun is lost.
+#[test]
+fn deaths_cost_items_that_move_handles_only_what_was_begun() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let random = &mut Random(seed());
+        let work = |(ledger, n, sender): (String, u32, pipe::Sender<u32>)| {
+            record(&ledger, n);
+            sender.send(n).unwrap();
+        };
+        let ledger = Ledger::new();
+        let mut lost = 0;
+        let rounds = 200;
+        for n in 0..rounds {
+            let (sender, receiver) = pipe::simplex::<u32>().unwrap();
+            let task = pool.submit(work, (ledger.path(), n, sender)).unwrap();
+            std::thread::sleep(Duration::from_micros(random.next() % 200));
+            if let Some(pid) =
+                pool.worker_pids().first().and_then(|pid| Pid::from_raw((*pid).try_into().unwrap()))
+            {
+                // The one before it may have been killed so recently that the pool does not know.
+                assert!(matches!(kill_process(pid, Signal::KILL), Ok(()) | Err(Errno::SRCH)));
+            }
+            let outcome = task.get();
+            let sent: Vec<_> = receiver.into_iter().map_while(Result::ok).collect();
+            match outcome {
+                Ok(()) => assert_eq!(sent, [n]),
+                Err(error) => {
+                    assert!(matches!(error, TaskError::Died { .. }), "{error:?}");
+                    lost += 1;
+                }
+            }
+        }
+        assert!(ledger.counts().values().all(|count| *count == 1));
+        tell(&format!("moved handles: {lost} of {rounds} items were lost, begun"));
         assert_sound(&pool);
     });
 }

@@ -30,7 +30,7 @@ pub(crate) fn times<T>(short: T, long: T) -> T {
     if is_long() { long } else { short }
 }
 
-fn tell(figures: &str) {
+pub(crate) fn tell(figures: &str) {
     std::io::stderr().write_all(format!("{figures}\n").as_bytes()).unwrap();
 }
 

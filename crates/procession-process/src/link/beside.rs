@@ -4,10 +4,17 @@
 //! (u64, little endian), with the descriptors as `SCM_RIGHTS`. Both sides number their packets from 0, and packets and what
 //! they belong to are sent and taken in the same order; so the number only proves that both ends still agree.
 //!
+//! A worker looks at the packet of an item without taking it, moves the gate, and then takes it. The parent keeps a copy of the
+//! worker's end: what a dead worker has not taken can be taken from there.
+//!
 //! # Crash points
 //!
 //! A side that is killed between its packet and the store leaves a packet that nobody asks for. It goes with the socket: a link
-//! does not outlive either of its ends.
+//! does not outlive the parent's end.
+//!
+//! A worker that is killed before it has moved the gate for an item leaves the packet of that in the socket, and descriptors
+//! that have no other owner with it: [`Salvage`] has them. One that is killed after it has moved the gate and before it has
+//! taken the packet leaves it, too, but nobody asks for it: the item was begun.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -29,6 +36,60 @@ pub(crate) struct Beside {
     socket: OwnedFd,
     sent: u64,
     received: u64,
+}
+
+/// A copy of the other side's end, to take what that side has not taken and never will, because it is dead.
+#[derive(Debug)]
+pub(crate) struct Salvage {
+    socket: OwnedFd,
+}
+
+impl Salvage {
+    /// Of the end that is given away.
+    pub(crate) fn of(end: &OwnedFd) -> Result<Self, Errno> {
+        Ok(Self { socket: rustix::io::fcntl_dupfd_cloexec(end, 0)? })
+    }
+
+    /// The descriptors of the packet with this number, if it is still there whole. Those before it are dropped.
+    pub(crate) fn take(&self, number: u64) -> Option<Vec<OwnedFd>> {
+        loop {
+            let packet = receive_from(self.socket.as_fd(), RecvFlags::empty()).ok()?;
+            if packet.number == Some(number) {
+                return (!packet.is_cut).then_some(packet.descriptors);
+            }
+        }
+    }
+}
+
+/// A packet as it came.
+struct Packet {
+    /// Nothing if it has no number.
+    number: Option<u64>,
+    descriptors: Vec<OwnedFd>,
+    /// There were more descriptors than this process has room for.
+    is_cut: bool,
+}
+
+/// Never blocks.
+fn receive_from(socket: BorrowedFd<'_>, flags: RecvFlags) -> Result<Packet, Errno> {
+    let mut number = [0; size_of::<u64>()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = flags | RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let received = rustix::io::retry_on_intr(|| {
+        recvmsg(socket, &mut [IoSliceMut::new(&mut number)], &mut control, flags)
+    })?;
+    let descriptors = control.drain().filter_map(rights).flatten().collect();
+    let is_whole = received.bytes == number.len();
+    if received.bytes == 0 {
+        // The other side's end is closed: nothing will ever come.
+        return Err(Errno::PIPE);
+    }
+    Ok(Packet {
+        number: is_whole.then(|| u64::from_le_bytes(number)),
+        descriptors,
+        is_cut: received.flags.contains(ReturnFlags::CTRUNC),
+    })
 }
 
 /// Why the descriptors of a packet could not be had.
@@ -80,24 +141,37 @@ impl Beside {
 
     /// The descriptors of the next packet. Never blocks.
     pub(crate) fn receive(&mut self) -> Result<Vec<OwnedFd>, NoHandles> {
-        let mut number = [0; size_of::<u64>()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let (socket, flags) = (self.socket.as_fd(), RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC);
-        let received = rustix::io::retry_on_intr(|| {
-            recvmsg(socket, &mut [IoSliceMut::new(&mut number)], &mut control, flags)
-        });
-        let received = received.map_err(|_| NoHandles::Missing)?;
-        let descriptors: Vec<OwnedFd> = control.drain().filter_map(rights).flatten().collect();
-        let expected = self.received;
+        let looked = self.next(RecvFlags::empty());
         self.received += 1;
-        if received.bytes != number.len() || u64::from_le_bytes(number) != expected {
-            return Err(NoHandles::Missing);
+        looked
+    }
+
+    /// The same, but the packet stays where it is until it is [passed](Self::pass).
+    pub(crate) fn look(&self) -> Result<Vec<OwnedFd>, NoHandles> {
+        self.next(RecvFlags::PEEK)
+    }
+
+    /// Takes the next packet and drops it.
+    pub(crate) fn pass(&mut self) {
+        // If there is none, whoever looks for the next one finds out.
+        drop(receive_from(self.socket.as_fd(), RecvFlags::empty()));
+        self.received += 1;
+    }
+
+    fn next(&self, flags: RecvFlags) -> Result<Vec<OwnedFd>, NoHandles> {
+        let packet = receive_from(self.socket.as_fd(), flags).map_err(|_| NoHandles::Missing)?;
+        match packet.number {
+            Some(number) if number == self.received && packet.is_cut => {
+                Err(NoHandles::OutOfDescriptors)
+            }
+            Some(number) if number == self.received => Ok(packet.descriptors),
+            _ => Err(NoHandles::Missing),
         }
-        if received.flags.contains(ReturnFlags::CTRUNC) {
-            return Err(NoHandles::OutOfDescriptors);
-        }
-        Ok(descriptors)
+    }
+
+    /// How many packets were sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
     }
 }
 
@@ -126,6 +200,36 @@ mod tests {
         assert_eq!(theirs.receive().unwrap().len(), 1);
         assert_eq!(theirs.receive().unwrap().len(), 2);
         assert_eq!(theirs.receive().unwrap_err(), NoHandles::Missing);
+    }
+
+    #[test]
+    fn a_packet_that_is_looked_at_stays() {
+        let (mut ours, mut theirs) = pair();
+        let (reader, writer) = std::io::pipe().unwrap();
+        ours.send(&[reader.as_fd()], SendFlags::DONTWAIT).unwrap();
+        ours.send(&[reader.as_fd(), writer.as_fd()], SendFlags::DONTWAIT).unwrap();
+        assert_eq!(theirs.look().unwrap().len(), 1);
+        assert_eq!(theirs.look().unwrap().len(), 1);
+        theirs.pass();
+        assert_eq!(theirs.receive().unwrap().len(), 2);
+        assert_eq!(theirs.look().unwrap_err(), NoHandles::Missing);
+    }
+
+    #[test]
+    fn what_the_dead_have_not_taken_is_salvaged() {
+        let (mut ours, end) = Beside::pair().unwrap();
+        let salvage = Salvage::of(&end).unwrap();
+        let mut theirs = Beside::over(end);
+        let (reader, writer) = std::io::pipe().unwrap();
+        for _ in 0..4 {
+            ours.send(&[reader.as_fd(), writer.as_fd()], SendFlags::DONTWAIT).unwrap();
+        }
+        assert_eq!(theirs.receive().unwrap().len(), 2);
+        assert_eq!(theirs.look().unwrap().len(), 2);
+        drop(theirs);
+        assert_eq!(salvage.take(2).unwrap().len(), 2);
+        assert!(salvage.take(2).is_none());
+        assert!(salvage.take(3).is_none(), "it was passed on the way to one that is not there");
     }
 
     #[test]

@@ -40,7 +40,12 @@ struct Worker {
     started: u64,
     /// Whether everything up to the next resume frame was taken back.
     revoked: bool,
+    /// How many frames with handles were taken back whose packets are still in the socket.
+    left_in_socket: u32,
 }
+
+/// The descriptors of an item, or why they cannot be had.
+type Seen = Result<Vec<OwnedFd>, NoHandles>;
 
 /// What comes after a frame.
 #[derive(PartialEq, Eq)]
@@ -72,6 +77,7 @@ impl ChildLink {
                 outgoing: Outgoing::default(),
                 started: 0,
                 revoked: false,
+                left_in_socket: 0,
             },
         })
     }
@@ -185,19 +191,19 @@ fn sleep(bell: Bell<'_>) {
 
 impl Worker {
     fn obey(&mut self, header: &Header, body: &[u8]) -> Result<Served, Corrupt> {
-        // They are taken also for a frame that is not run, so that the next one finds its own.
-        let handles = header.has_descriptors().then(|| self.beside.receive());
         // SAFETY: by L1 the header was written by the parent's link.
         match unsafe { header.kind() } {
             Some(Kind::Call { function, count }) => {
-                self.run_items(function, header.call(), Items::new(body, count), handles)?;
+                let items = Items::new(body, count);
+                self.run_items(function, header.call(), items, header.has_descriptors())?;
             }
             Some(Kind::Resume) => {
+                self.pass_left();
                 gate(self.results.memory()).resume(self.started);
                 self.revoked = false;
             }
             Some(Kind::Context) => {
-                let handles = handles.map(|handles| received(handles, "a context"));
+                let handles = header.has_descriptors().then(|| self.receive("a context"));
                 let context = Context { encoded: body.to_vec(), handles, decoded: None };
                 self.contexts.insert(header.call(), context);
             }
@@ -206,7 +212,7 @@ impl Worker {
             }
             Some(Kind::Quit) => return Ok(Served::Quit),
             Some(Kind::Join) => {
-                let handles = handles.map(|handles| received(handles, "an invitation"));
+                let handles = header.has_descriptors().then(|| self.receive("an invitation"));
                 join(header.call(), handles.unwrap_or_default());
             }
             None => {}
@@ -219,7 +225,7 @@ impl Worker {
         function: Function,
         call: u64,
         items: Items<'_>,
-        mut handles: Option<Result<Vec<OwnedFd>, NoHandles>>,
+        has_handles: bool,
     ) -> Result<(), Corrupt> {
         let Some(function) = function.locate() else {
             // F2 is broken: the parent is another program. Nothing that this process could answer would be right.
@@ -228,11 +234,13 @@ impl Worker {
         let mut shared = self.contexts.remove(&call);
         let mut none = Context::default();
         let context = shared.as_mut().unwrap_or(&mut none);
+        let mut handles = (has_handles && !self.revoked).then(|| self.beside.look());
         for (index, item) in items.enumerate() {
             if self.revoked || !self.start(index > 0) {
+                self.left_in_socket += u32::from(has_handles);
                 break;
             }
-            let tag = match handles.take() {
+            let tag = match self.take_seen(handles.take()) {
                 Some(Err(why)) => reason(&mut self.output, answer::DECODE, &why.to_string()),
                 came => self.run(function, item, context, came.and_then(Result::ok)),
             };
@@ -243,6 +251,30 @@ impl Worker {
             self.contexts.insert(call, shared);
         }
         Ok(())
+    }
+
+    /// Takes what was only looked at: the item that it belongs to is begun.
+    #[inline]
+    fn take_seen(&mut self, seen: Option<Seen>) -> Option<Seen> {
+        if seen.is_some() {
+            self.beside.pass();
+        }
+        seen
+    }
+
+    /// Takes what belongs to frames that were taken back out of the socket. Not before something is to be had that lies behind
+    /// it: should this process be about to be killed, what it has not begun can be had from there.
+    fn pass_left(&mut self) {
+        (0..std::mem::take(&mut self.left_in_socket)).for_each(|_| self.beside.pass());
+    }
+
+    /// Descriptors that could not be had are missed by whoever decodes what they belong to.
+    fn receive(&mut self, what: &str) -> Vec<OwnedFd> {
+        self.pass_left();
+        self.beside.receive().unwrap_or_else(|why| {
+            complain(format_args!("worker {} got {what}: {why}", std::process::id()));
+            Vec::new()
+        })
     }
 
     /// Moves the gate for the next item; false if the parent took it back.
@@ -353,14 +385,6 @@ impl Worker {
     fn rest(&self) {
         self.results.memory().reader_bell().ring(AT_REST);
     }
-}
-
-/// Descriptors that could not be had are missed by whoever decodes what they belong to.
-fn received(handles: Result<Vec<OwnedFd>, NoHandles>, what: &str) -> Vec<OwnedFd> {
-    handles.unwrap_or_else(|why| {
-        complain(format_args!("worker {} got {what}: {why}", std::process::id()));
-        Vec::new()
-    })
 }
 
 /// Becomes a member of the parent's family. A worker that cannot is of no use to who invited it.

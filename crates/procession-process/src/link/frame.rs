@@ -16,6 +16,8 @@
 //! An item with handles is alone in its frame, because the descriptors of a frame go beside it in one packet, and because what
 //! is moved to a worker must not wait behind something else, from where it would have to be taken back.
 
+use std::os::fd::OwnedFd;
+
 use procession_shm::family::Invitation;
 
 use super::handles::Handles;
@@ -175,6 +177,11 @@ impl Frame {
     /// Closes the descriptors of its handles in this process. It can still be sent, its handles cannot.
     pub fn let_go_of_handles(&mut self) {
         self.handles.let_go();
+    }
+
+    /// Has the descriptors again that it has [let go of](Self::let_go_of_handles).
+    pub fn regain_handles(&mut self, descriptors: Vec<OwnedFd>) {
+        self.handles.regain(descriptors);
     }
 
     /// The items `from .. to` of a sealed call as a frame of their own.

@@ -78,4 +78,9 @@ impl Handles {
     pub(super) fn let_go(&mut self) {
         self.descriptors.clear();
     }
+
+    /// Has them again.
+    pub(super) fn regain(&mut self, descriptors: Vec<OwnedFd>) {
+        self.descriptors = descriptors.into_iter().map(Arc::new).collect();
+    }
 }

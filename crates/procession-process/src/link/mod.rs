@@ -13,7 +13,8 @@
 //!
 //! The descriptors of handles in items, contexts and results go through a socket beside the rings, see `beside`. The parent
 //! keeps those of an item until it has an outcome, so that it can be given to another worker. The exception are handles that can
-//! have only one owner: they are let go of when they are sent, are lost with the worker, and are never sent twice.
+//! have only one owner: they are let go of when they are sent. Until the worker has begun the item they are in the socket alone,
+//! from where the parent has them back should the worker die; after that they are lost with the worker, and never sent again.
 //!
 //! # Results
 //!
@@ -36,7 +37,7 @@
 //!
 //! | killed | what the parent sees |
 //! |---|---|
-//! | before the gate is moved | the item was not started: another worker gets it |
+//! | before the gate is moved | the item was not started: another worker gets it, with its handles |
 //! | after that, before its result is committed | this item is lost or retried, with the death as the reason |
 //! | after the commit, before the next gate | the result counts; the death costs nothing |
 //! | while parts of a long result are in the ring | not committed: as in the second row |

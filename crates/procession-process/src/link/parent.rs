@@ -12,7 +12,7 @@ use procession_shm::{SegmentError, Watch};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use super::beside::{Beside, NoHandles};
+use super::beside::{Beside, NoHandles, Salvage};
 use super::frame::Frame;
 use super::{RESULT_HEAD_LEN, gate, parse_result_head, parties, wake_at};
 
@@ -69,6 +69,8 @@ pub struct ParentLink {
     tasks: Producer,
     results: Consumer,
     beside: Beside,
+    /// What the worker leaves of what went beside frames.
+    salvage: Salvage,
     /// The long result that is being received.
     open: Option<Long>,
     /// The value of the gate at the last look for news.
@@ -125,11 +127,13 @@ impl ParentLink {
         let (down, down_segment) = Ring::new(capacity)?;
         let (up, up_segment) = Ring::new(capacity)?;
         let (beside, socket) = Beside::pair().map_err(no_socket)?;
+        let salvage = Salvage::of(&socket).map_err(no_socket)?;
         let watcher = Arc::new(Watcher { up: up.clone(), down: down.clone() });
         let this = Self {
             tasks: Producer::new(down),
             results: Consumer::new(up),
             beside,
+            salvage,
             open: None,
             gate_seen: 0,
             result_len_max,
@@ -151,6 +155,19 @@ impl ParentLink {
             Err(Errno::AGAIN) => Ok(Err(LinkError::Descriptors)),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// How often handles were sent: the number of the next ones that are.
+    pub fn handles_sent(&self) -> u64 {
+        self.beside.sent()
+    }
+
+    /// Takes back the descriptors that were sent as the handles with this number. To be called when the worker is dead.
+    ///
+    /// They are there if the worker has not begun the item that they belong to. `None` if it has, or if this process has no
+    /// room for them. Those that were sent before them are lost then.
+    pub fn take_back_handles(&mut self, number: u64) -> Option<Vec<OwnedFd>> {
+        self.salvage.take(number)
     }
 
     /// The descriptors that came beside the next result that has handles. Never blocks.
