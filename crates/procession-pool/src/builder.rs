@@ -38,6 +38,7 @@ const RESULT_LEN_MAX: usize = 1 << 30;
 #[must_use = "a builder does nothing until `build`"]
 pub struct PoolBuilder {
     config: Config,
+    start_method: Option<StartMethod>,
     /// The first thing that cannot be as it was asked for.
     refused: Option<PoolError>,
 }
@@ -61,6 +62,7 @@ impl PoolBuilder {
                 initializer: None,
                 policy: Policy::default(),
             },
+            start_method: None,
             refused: None,
         }
     }
@@ -331,12 +333,35 @@ impl PoolBuilder {
         self
     }
 
-    /// How workers come into being, by default [`StartMethod::Spawn`]. With [`StartMethod::Zygote`] they are forked, which makes
-    /// new ones cheap and lets all of them find what [`preload`](Self::preload) has left behind; should the zygote be killed, all
-    /// of them die, and each costs the item that it was on. [`StartMethod::Inline`] is no way to have workers:
-    /// [`build`](Self::build) refuses it.
+    /// How workers come into being, by default as the environment variable `PROCESSION_START_METHOD` says (`spawn`, `zygote`,
+    /// `inline`), and by [`StartMethod::Spawn`] without it.
+    ///
+    /// With [`StartMethod::Zygote`] they are forked, which makes new ones cheap and lets all of them find what
+    /// [`preload`](Self::preload) has left behind; should the zygote be killed, all of them die, and each costs the item that it
+    /// was on.
+    ///
+    /// With [`StartMethod::Inline`] there is no process: one thread of this process runs everything, one item after the other, so
+    /// that a debugger sees it, and a program needs no change for that. Arguments and results are encoded as ever, so that errors
+    /// are the same; panics are [`TaskError::Panicked`](crate::TaskError::Panicked), and printed, too. What needs a process is
+    /// not there:
+    ///
+    /// - An item that has begun cannot be stopped: timeouts do nothing, cancelling works only before an item begins,
+    ///   [`terminate`](Pool::terminate) waits a few seconds for it and leaves it to itself. A crash in it, or an exit, is one of this
+    ///   process.
+    /// - Whatever [`workers`](Self::workers) says there is one, which is never replaced; limits do nothing. Items that wait for
+    ///   one another to run at the same time wait for ever.
+    /// - Statics are those of this process, [`worker_pids`](Pool::worker_pids) has its number.
+    ///
+    /// ```
+    /// use procession_pool::Pool;
+    /// use procession_process::StartMethod;
+    ///
+    /// let pool = Pool::builder().start_method(StartMethod::Inline).build()?;
+    /// assert_eq!(pool.apply(|_: ()| std::process::id(), ())?, std::process::id());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn start_method(mut self, start_method: StartMethod) -> Self {
-        self.config.start_method = start_method;
+        self.start_method = Some(start_method);
         self
     }
 
@@ -348,6 +373,17 @@ impl PoolBuilder {
         self
     }
 
+    /// What the pool is built with.
+    fn config(self) -> Result<Config, PoolError> {
+        let start_method = self.start_method.map_or_else(StartMethod::from_environment, Ok)?;
+        let mut config = Config { start_method, ..self.config };
+        if config.is_inline() {
+            config.workers = config.workers.min(1);
+            config.policy.never_replace();
+        }
+        Ok(config)
+    }
+
     /// Makes the pool and starts its workers.
     ///
     /// # Errors
@@ -357,7 +393,7 @@ impl PoolBuilder {
     pub fn build(self) -> Result<Pool, PoolError> {
         match self.refused {
             Some(error) => Err(error),
-            None => Ok(Pool::start(Core::new(self.config)?)),
+            None => Ok(Pool::start(Core::new(self.config()?)?)),
         }
     }
 }

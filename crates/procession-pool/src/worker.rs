@@ -14,17 +14,24 @@ pub(crate) fn payload(config: &Config) -> Vec<u8> {
 
 /// The worker's main function.
 pub(crate) fn main(start: Start) {
-    panics::capture(Printing::Suppressed);
-    let Some([ring_len, result_len_max]) = parse(&start.payload) else {
-        leave("the pool sent no lengths");
-    };
-    answer::set_len_max(result_len_max);
-    let served = ChildLink::over(start.fds, ring_len).map(|mut link| link.serve());
-    match served {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => leave(&error.to_string()),
-        Err(error) => leave(&error.to_string()),
+    if !start.is_inline {
+        panics::capture(Printing::Suppressed);
     }
+    let is_inline = start.is_inline;
+    if let Err(why) = serve(start) {
+        complain(&why);
+        // A thread just ends; what ends with it is then made good as if it had been a process.
+        if !is_inline {
+            std::process::exit(1);
+        }
+    }
+}
+
+fn serve(start: Start) -> Result<(), String> {
+    let [ring_len, result_len_max] = parse(&start.payload).ok_or("the pool sent no lengths")?;
+    answer::set_len_max(result_len_max);
+    let mut link = ChildLink::over(start.fds, ring_len).map_err(|error| error.to_string())?;
+    link.serve().map_err(|error| error.to_string())
 }
 
 fn parse(payload: &[u8]) -> Option<[usize; 2]> {
@@ -38,7 +45,6 @@ fn parse(payload: &[u8]) -> Option<[usize; 2]> {
     clippy::print_stderr,
     reason = "a worker without a link to its pool has nobody else to tell"
 )]
-fn leave(why: &str) -> ! {
+fn complain(why: &str) {
     eprintln!("procession: pool worker {} cannot work: {why}", std::process::id());
-    std::process::exit(1)
 }

@@ -380,7 +380,7 @@ impl ProcessBuilder {
         let name = launcher.given_name().to_owned();
         let launcher = launcher.on_exit(move |_| household.leave(key));
         let launched = match method {
-            StartMethod::Inline => launcher.run_inline(offices.generation()),
+            StartMethod::Inline => launcher.run_inline(offices.generation(), errand::run_here),
             StartMethod::Spawn | StartMethod::Zygote => launcher.launch(),
         };
         let child = launched.inspect_err(|_| household.leave(key))?;

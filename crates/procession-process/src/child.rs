@@ -57,6 +57,12 @@ impl Child {
         self.record.pid
     }
 
+    /// Whether it is a thread of this process ([`StartMethod::Inline`](crate::StartMethod::Inline)), which cannot be killed.
+    #[must_use]
+    pub fn is_inline(&self) -> bool {
+        matches!(self.record.grip, Grip::Thread)
+    }
+
     /// How the process ended, `None` if it runs or its end has not been noticed yet. Does not
     /// block.
     #[must_use]
@@ -126,10 +132,6 @@ impl Child {
             }
             sent => Ok(sent?),
         }
-    }
-
-    pub(crate) fn is_inline(&self) -> bool {
-        matches!(self.record.grip, Grip::Thread)
     }
 
     fn is_ours(&self) -> bool {

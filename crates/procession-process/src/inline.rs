@@ -27,11 +27,12 @@ pub(crate) fn is_this_thread() -> bool {
     IS_INLINE.get()
 }
 
-/// Starts a thread that does what the errand says, in a process of this fork generation.
+/// Starts a thread that calls `main`, in a process of this fork generation.
 pub(crate) fn start(
     start: Start,
     generation: u64,
     on_exit: Option<OnExit>,
+    main: impl FnOnce(Start) -> i32 + Send + 'static,
 ) -> Result<Child, SpawnError> {
     static CAPTURES: FirstWins<()> = FirstWins::new();
     CAPTURES.get_or_try_init(|| {
@@ -46,7 +47,7 @@ pub(crate) fn start(
         .stack_size(main_stack_bytes())
         .spawn(move || {
             IS_INLINE.set(true);
-            end.comes(errand::run_here(start));
+            end.comes(main(start));
         })
         .map_err(|error| SpawnError::system("start a thread", error))?;
     Ok(Child::new(record))

@@ -43,6 +43,8 @@ pub struct Start {
     pub fds: Vec<OwnedFd>,
     /// The name given to [`Launcher::name`].
     pub name: String,
+    /// Whether this is a thread of the process that launched it ([`StartMethod::Inline`]).
+    pub is_inline: bool,
 }
 
 pub(crate) type OnExit = Box<dyn FnOnce(Exit) + Send>;
@@ -194,7 +196,7 @@ impl Launcher {
 
     /// How the child comes into being. Default: [`StartMethod::Spawn`].
     ///
-    /// A launcher starts processes: [`StartMethod::Inline`], which is none, is refused by [`launch`](Self::launch).
+    /// By [`StartMethod::Inline`] it is a thread, for which only name, payload, descriptors and `on_exit` mean anything.
     pub fn start_method(mut self, start_method: StartMethod) -> Self {
         self.start_method = start_method;
         self
@@ -216,10 +218,16 @@ impl Launcher {
         self.name("zygote")
     }
 
-    /// Runs the function of an errand on a thread of this process.
-    pub(crate) fn run_inline(self, generation: u64) -> Result<Child, SpawnError> {
-        let start = Start { payload: self.payload, fds: self.fds, name: self.name };
-        inline::start(start, generation, self.on_exit)
+    /// Calls `main` on a thread of this process, with what the child's function would get; it returns what would be the
+    /// child's exit code.
+    pub(crate) fn run_inline(
+        self,
+        generation: u64,
+        main: impl FnOnce(Start) -> i32 + Send + 'static,
+    ) -> Result<Child, SpawnError> {
+        let (payload, fds, name) = (self.payload, self.fds, self.name);
+        let start = Start { payload, fds, name, is_inline: true };
+        inline::start(start, generation, self.on_exit, main)
     }
 
     /// The name as it was cut.
@@ -295,9 +303,11 @@ impl Launcher {
             StartMethod::Spawn => self.spawn(offices, depth),
             StartMethod::Zygote => self.fork(offices, depth),
             StartMethod::Inline => {
-                let why = "a launcher starts processes, which `Inline` is none of";
-                let why = io::Error::new(io::ErrorKind::Unsupported, why);
-                Err(SpawnError::system("choose a start method", why))
+                let main = self.main;
+                self.run_inline(offices.generation(), move |start| {
+                    main(start);
+                    0
+                })
             }
         }
     }

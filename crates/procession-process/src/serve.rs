@@ -206,7 +206,12 @@ pub(crate) fn job(parent: Parent, mut packet: Packet) -> Result<Job, Refusal> {
         let held = pidfd.filter(|_| !parent.is_direct);
         lineage::found(message.name, parent, message.parent_name, held);
     }
-    let start = Start { payload, fds: descriptors.collect(), name: message.name.to_owned() };
+    let start = Start {
+        payload,
+        fds: descriptors.collect(),
+        name: message.name.to_owned(),
+        is_inline: false,
+    };
     Ok(Job { settings, main, start, is_zygote: message.is_zygote })
 }
 

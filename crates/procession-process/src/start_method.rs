@@ -61,7 +61,11 @@ pub enum StartMethod {
 
 impl StartMethod {
     /// That of a builder that was given none.
-    pub(crate) fn from_environment() -> Result<Self, SpawnError> {
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::System`] when `PROCESSION_START_METHOD` names none.
+    pub fn from_environment() -> Result<Self, SpawnError> {
         std::env::var_os(VARIABLE).map_or(Ok(Self::default()), |name| Self::named(&name))
     }
 

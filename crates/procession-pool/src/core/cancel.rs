@@ -13,7 +13,8 @@ impl State {
         for index in 0..self.lanes.len() {
             self.receive_from(index);
         }
-        if unfinished(self) == 0 {
+        let before = unfinished(self);
+        if before == 0 {
             return false;
         }
         self.call_off(id);
@@ -24,7 +25,7 @@ impl State {
             }
         }
         self.dispatch();
-        true
+        !self.is_inline || unfinished(self) < before
     }
 
     /// From now on no item of the call is begun.

@@ -129,7 +129,7 @@ impl State {
 
     /// When the worker will be over its time, if nothing happens.
     pub(crate) fn alarm_of(&self, lane: &Lane) -> Option<Instant> {
-        if lane.sentence.is_some() {
+        if lane.sentence.is_some() || self.is_inline {
             return None;
         }
         if let Some(since) = lane.leaving {

@@ -124,7 +124,6 @@ impl Lane {
         let now = Instant::now();
         Self {
             id,
-            child,
             link,
             hired: now,
             false_alarms: 0,
@@ -142,7 +141,8 @@ impl Lane {
             inbox: Vec::new(),
             moved: 0,
             budget: Budget::default(),
-            is_kin: false,
+            // A thread is in it, if this process is.
+            is_kin: child.is_inline(),
             done: 0,
             item_since: now,
             finished: None,
@@ -155,6 +155,22 @@ impl Lane {
             initializing: Some(Duration::ZERO),
             working: Duration::ZERO,
             errands_done: 0,
+            child,
+        }
+    }
+
+    /// Ends it: a process at once, a thread as soon as it is done with its item.
+    pub(super) fn end(&mut self) {
+        // It may finish its item before it dies, and must not begin another one then.
+        self.link.revoke();
+        if !self.child.is_inline() {
+            // A process that cannot be killed is dead already: the notice of it is on its way.
+            let _ = self.child.kill();
+            return;
+        }
+        for frame in [Frame::resume(), Frame::quit()] {
+            // The rings of a thread are its process' own: if they are corrupt, all is.
+            let _ = self.send(Arc::new(frame));
         }
     }
 

@@ -75,6 +75,11 @@ impl Config {
         }
     }
 
+    /// Whether tasks run in this process.
+    pub(crate) fn is_inline(&self) -> bool {
+        self.start_method == StartMethod::Inline
+    }
+
     /// How long an answer may be: a result, or the explanation why there is none.
     fn answer_len_max(&self) -> usize {
         self.result_len_max.max(procession_process::answer::TROUBLE_LEN_MAX)
@@ -105,7 +110,11 @@ impl Core {
         let core = Arc::new(Self {
             generation,
             owner: std::process::id(),
-            state: Mutex::new(State::new(config.trusting, config.policy.clone())),
+            state: Mutex::new(State::new(
+                config.trusting,
+                config.is_inline(),
+                config.policy.clone(),
+            )),
             config,
             bell: AtomicU32::new(0),
             deaths: Mutex::default(),

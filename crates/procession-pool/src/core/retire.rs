@@ -35,6 +35,12 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
+    /// Workers stay as long as the pool.
+    pub(crate) fn never_replace(&mut self) {
+        (self.max_tasks, self.max_memory_bytes, self.idle_timeout) = (None, None, None);
+        self.lets_workers_go = false;
+    }
+
     /// How long a worker may take to leave.
     pub(super) fn farewell(&self) -> Duration {
         if self.exit_hook.is_some() { FAREWELL_WITH_HOOK } else { FAREWELL }

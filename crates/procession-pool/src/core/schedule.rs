@@ -107,7 +107,7 @@ impl State {
         }
     }
 
-    /// Kills a worker because of the item that it is on, unless it is done with that by now.
+    /// Kills a worker because of the item that it is on, unless it is done with that by now. An item on a thread goes on.
     pub(crate) fn stop(&mut self, index: usize, sentence: Sentence) {
         let Some(item) = self.lane(index).and_then(|lane| lane.current_item()) else { return };
         // First what waits behind the item is taken back: then no other item can be hit.
@@ -115,7 +115,8 @@ impl State {
             self.take_back(index, 1);
         }
         self.receive_from(index);
-        if self.lane(index).is_some_and(|lane| lane.current_item() == Some(item)) {
+        let is_on_it = self.lane(index).is_some_and(|lane| lane.current_item() == Some(item));
+        if is_on_it && !self.is_inline {
             self.condemn(index, sentence);
         }
     }
@@ -126,10 +127,7 @@ impl State {
         if lane.sentence.is_none() {
             lane.sentence = Some(sentence);
             lane.sentenced = lane.current_item();
-            // It may finish its item before it dies, and must not begin another one then.
-            lane.link.revoke();
-            // A process that cannot be killed is dead already: the notice of it is on its way.
-            let _ = lane.child.kill();
+            lane.end();
         }
     }
 

@@ -76,7 +76,7 @@ impl Core {
 
     fn send_initializer(&self, lane: &mut Lane) -> Result<(), PoolError> {
         let Some(frame) = &self.config.initializer else { return Ok(()) };
-        if frame.handles().needs_family() {
+        if frame.handles().needs_family() && !lane.is_kin {
             let invited = family::invite().map_err(|error| kin::no_kin(&error.to_string()))?;
             lane.be_kin(Frame::join(invited)).map_err(broken_start)?;
         }

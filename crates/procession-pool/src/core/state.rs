@@ -74,6 +74,8 @@ pub(crate) struct State {
     pub(crate) wants_kin: bool,
     /// The pool is being taken down: nobody is hired any more.
     pub(crate) retiring: bool,
+    /// The worker is a thread of this process, which cannot be killed.
+    pub(crate) is_inline: bool,
 }
 
 /// What has changed since the driver last looked.
@@ -124,8 +126,8 @@ pub(crate) struct Staffing {
 
 impl State {
     /// Nothing yet. `wants_kin`: workers are to be in the family from the beginning.
-    pub(crate) fn new(wants_kin: bool, policy: Policy) -> Self {
-        Self { wants_kin, policy, ..Self::default() }
+    pub(crate) fn new(wants_kin: bool, is_inline: bool, policy: Policy) -> Self {
+        Self { wants_kin, is_inline, policy, ..Self::default() }
     }
 
     /// Begins a call.

@@ -16,7 +16,7 @@ use super::guard::{eventually, guarded};
 use super::idle::kill;
 use super::ledger::{Ledger, record};
 use super::long::tell;
-use super::program::{Role, play};
+use super::program::{Role, play, state_of};
 use super::resources::{assert_back_to, holdings};
 use super::scribbler::{Random, seed};
 use super::trap::{How, assert_sound};
@@ -282,6 +282,7 @@ fn an_item_that_moves_a_handle_and_was_not_begun_outlives_its_worker() {
             eventually("a worker is ready", || !pool.worker_pids().is_empty());
             let pid = pool.worker_pids()[0];
             kill(pid, Signal::STOP);
+            eventually("it has stopped", || state_of(pid) == 'T');
             let (sender, receiver) = pipe::simplex::<u32>().unwrap();
             let mut buffer = SharedBuf::<u32>::zeroed(10).unwrap();
             buffer.as_mut_slice().fill(round);

@@ -19,6 +19,7 @@ mod guard;
 mod handles;
 mod hostile;
 mod idle;
+mod inline;
 mod insights;
 mod ledger;
 mod lifecycle;

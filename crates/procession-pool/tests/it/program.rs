@@ -16,6 +16,7 @@ const ROLES: &[&[Role]] = &[
     super::chaos::ROLES,
     super::forks::ROLES,
     super::handles::ROLES,
+    super::inline::ROLES,
     super::lifecycle::ROLES,
     super::long::ROLES,
     super::resources::ROLES,
@@ -104,9 +105,13 @@ fn output_of(child: Child) -> Finished {
 
 /// Whether a process of this number exists and is not a zombie.
 pub(crate) fn runs(pid: u32) -> bool {
+    !matches!(state_of(pid), 'X' | 'Z')
+}
+
+/// The letter that `ps` shows for it; X if it does not exist.
+pub(crate) fn state_of(pid: u32) -> char {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").map_or("X", |(_, fields)| &fields[..1]);
-    !matches!(state, "X" | "Z")
+    stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next()).unwrap_or('X')
 }
 
 /// The children of this process, zombies included.

@@ -56,14 +56,9 @@ fn the_death_of_a_worker_or_of_the_zygote_costs_one_item_for_each_worker() {
 }
 
 #[test]
-fn a_preload_function_that_panics_and_inline_workers_are_errors() {
+fn a_preload_function_that_panics_is_an_error() {
     needs_pidfds!();
-    let refused = |method| {
-        let builder = Pool::builder().workers(1).start_method(method);
-        builder.preload(|| panic!("no model")).build().unwrap_err()
-    };
-    let panicked = refused(StartMethod::Zygote);
+    let builder = Pool::builder().workers(1).start_method(StartMethod::Zygote);
+    let panicked = builder.preload(|| panic!("no model")).build().unwrap_err();
     assert!(matches!(&panicked, PoolError::Spawn(SpawnError::Preload { .. })), "{panicked:?}");
-    let inline = refused(StartMethod::Inline);
-    assert!(matches!(&inline, PoolError::Spawn(SpawnError::System { .. })), "{inline:?}");
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use procession_process::{
-    Exit, Launcher, Process, ProcessBuilder, ProcessError, SpawnError, StartMethod, Stdio,
+    Exit, Launcher, Process, ProcessBuilder, ProcessError, SpawnError, Start, StartMethod, Stdio,
 };
 use procession_shm::SharedBuf;
 use seccompiler::SeccompAction;
@@ -241,9 +241,19 @@ fn a_launcher_forks_too_and_the_child_has_what_it_was_given() {
 }
 
 #[test]
-fn inline_is_refused_by_a_launcher() {
-    let refused = Launcher::new(|_| ()).start_method(StartMethod::Inline).launch().unwrap_err();
-    assert!(refused.to_string().contains("a launcher starts processes"), "{refused}");
+fn a_launcher_can_start_a_thread() {
+    static SAID: OnceLock<(String, Vec<u8>, u32)> = OnceLock::new();
+    let main = |start: Start| {
+        assert!(start.is_inline);
+        SAID.set((start.name, start.payload, std::process::id())).unwrap();
+    };
+    let launcher = Launcher::new(main).name("thread").payload(vec![7]);
+    let child = launcher.start_method(StartMethod::Inline).launch().unwrap();
+    assert!(child.is_inline() && child.kill().is_err());
+    assert_eq!(child.wait(), Exit::Code(0));
+    assert_eq!(SAID.get(), Some(&("thread".to_owned(), vec![7], std::process::id())));
+    let panics = Launcher::new(|_| panic!("on purpose")).start_method(StartMethod::Inline);
+    assert_eq!(panics.launch().unwrap().wait(), Exit::Code(101));
 }
 
 #[test]
