@@ -221,7 +221,7 @@ fn environment_and_directory_are_those_of_the_parent() {
 #[test]
 fn a_launcher_forks_too_and_the_child_has_what_it_was_given() {
     needs_pidfds!();
-    fn list(start: procession_process::Start) {
+    fn list(start: Start) {
         let open = fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
         let targets = open.filter_map(|path| fs::read_link(path).ok());
         let shown: Vec<_> = targets.map(|target| target.display().to_string()).collect();
