@@ -81,7 +81,7 @@ impl ProcessBuilder {
         }
     }
 
-    /// The name of the process, in ps(1) (the first 15 bytes of it), in panic messages and for
+    /// The name of the process, in ps(1) (the first 15 bytes of it), in front of panic messages and for
     /// [`ProcessHandle::name`]. NUL bytes are left out and what exceeds 128 bytes is cut. Default: `Process-N`, where N counts
     /// the processes that this one has started; of the process `Process-2`, the children are `Process-2:N`.
     pub fn name(mut self, name: impl Into<String>) -> Self {

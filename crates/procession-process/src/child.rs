@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,11 @@ use rustix::io::Errno;
 use crate::exit::Exit;
 use crate::exit_cell::ExitCell;
 use crate::grip::{Grip, ends_within};
-use crate::usage::Usage;
-use procession_shm::{KeptWord, Waitable, Watch, fork};
+use crate::launcher::OnExit;
+use crate::stderr::complain;
+use crate::usage::{Ended, Usage};
+use crate::zygote::Line;
+use procession_shm::{KeptWord, Spin, Waitable, Watch, fork};
 
 /// A started process.
 ///
@@ -32,9 +36,14 @@ pub(crate) struct Record {
     /// The fork generation whose reaper watches the process.
     generation: u64,
     grip: Grip,
+    /// To the zygote whose child it is. This process cannot reap it then, until the zygote has died.
+    line: Option<Weak<Line>>,
     exit: ExitCell,
     /// Set before `exit` if it is known.
     usage: OnceLock<Usage>,
+    /// What is called at the end. Whoever finds out that the process has ended takes it, and has the lock until `exit` is set: the
+    /// reaper, or a thread that waits for the process and need not be woken by the reaper then.
+    on_exit: Mutex<Option<OnExit>>,
     /// Whom to wake once `exit` is set. It is looked at with the lock held, and the lock is taken after it was set, so that
     /// either the poll sees the exit or `finish` the waker.
     waker: Mutex<Option<Waker>>,
@@ -86,7 +95,7 @@ impl Child {
         self.exit().is_none() && !self.has_ended(Some(Duration::ZERO))
     }
 
-    /// Blocks until the process has ended and its `on_exit` was called.
+    /// Blocks until the process has ended and its `on_exit` was called, which this thread may do.
     pub fn wait(&self) -> Exit {
         // Without a deadline there is no way to leave but with an answer.
         self.wait_until(None).unwrap_or(Exit::Unknown)
@@ -145,7 +154,7 @@ impl Child {
 
     fn wait_until(&self, deadline: Option<Instant>) -> Option<Exit> {
         if self.is_ours() {
-            return self.record.exit.wait(deadline);
+            return self.record.wait_until(deadline);
         }
         // No thread of this process will ever fill the cell; the kernel still tells the end.
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -194,13 +203,15 @@ impl Waitable for Child {
 }
 
 impl Record {
-    pub(crate) fn new(pid: u32, generation: u64, grip: Grip) -> Self {
+    pub(crate) fn new(pid: u32, generation: u64, grip: Grip, on_exit: Option<OnExit>) -> Self {
         Self {
             pid,
             generation,
             grip,
+            line: None,
             exit: ExitCell::new(),
             usage: OnceLock::new(),
+            on_exit: Mutex::new(on_exit),
             waker: Mutex::default(),
         }
     }
@@ -209,24 +220,90 @@ impl Record {
         &self.grip
     }
 
-    /// What the process has used, before it is told that it has ended.
-    pub(crate) fn note_usage(&self, usage: Option<Usage>) {
-        if let Some(usage) = usage {
-            self.usage.get_or_init(|| usage);
+    /// Of a process that a zygote has forked, which will tell how it ended.
+    pub(crate) fn of_zygote(self, line: &Arc<Line>) -> Self {
+        Self { line: Some(Arc::downgrade(line)), ..self }
+    }
+
+    /// Blocks until it is known how the process ended; `None` if the deadline passed before.
+    fn wait_until(&self, deadline: Option<Instant>) -> Option<Exit> {
+        if let Some(notice) = self.grip.end_notice().filter(|_| self.exit.get().is_none()) {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if ends_within(notice, left) {
+                self.find_out();
+            }
+        }
+        self.exit.wait(deadline)
+    }
+
+    /// The process has ended. Finds out how, if that can be done here and now; else the reaper will tell.
+    fn find_out(&self) {
+        match &self.line {
+            None => drop(self.reap()),
+            Some(line) => {
+                // The zygote was woken by the same end.
+                let told = |line: Arc<Line>| Spin::for_parties(2).until(|| self.is_told_by(&line));
+                line.upgrade().map(told);
+            }
         }
     }
 
-    /// Publishes how the process ended and wakes all that wait for it.
+    fn is_told_by(&self, line: &Line) -> bool {
+        if self.exit.get().is_none() && line.has_news() {
+            line.hear();
+        }
+        self.exit.get().is_some()
+    }
+
+    /// Reaps the process if it has ended and can be reaped, and tells all whom its end concerns. Whether it is known how it ended.
+    /// Does not block.
+    pub(crate) fn reap(&self) -> bool {
+        let on_exit = self.on_exit();
+        if self.exit.get().is_some() {
+            return true;
+        }
+        let Some(Ended { exit, usage }) = self.grip.reap() else { return false };
+        if let Some(usage) = usage {
+            self.usage.get_or_init(|| usage);
+        }
+        self.tell(exit, on_exit);
+        true
+    }
+
+    /// The process ended like this; tells all whom it concerns.
     pub(crate) fn finish(&self, exit: Exit) {
+        self.tell(exit, self.on_exit());
+    }
+
+    fn tell(&self, exit: Exit, mut on_exit: MutexGuard<'_, Option<OnExit>>) {
+        if let Some(on_exit) = on_exit.take() {
+            call(on_exit, exit);
+        }
         self.exit.set(exit);
+        drop(on_exit);
         let waker = self.waker().take();
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
+    fn on_exit(&self) -> MutexGuard<'_, Option<OnExit>> {
+        // What could panic while the lock is held ends the process.
+        self.on_exit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
         // A waker whose clone or drop panics leaves nothing half done.
         self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Others wait for what comes after the call, for ever if it did not return.
+fn call(on_exit: OnExit, exit: Exit) {
+    if catch_unwind(AssertUnwindSafe(|| on_exit(exit))).is_err() {
+        complain(format_args!(
+            "a function that was given to `on_exit` panicked (see above), aborting"
+        ));
+        std::process::abort();
     }
 }

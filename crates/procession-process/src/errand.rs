@@ -111,13 +111,13 @@ fn run(start: Start, place: Place) -> io::Result<u8> {
     let handles = Some(fds.collect());
     let reply = Reply { bytes: &mut output, handles: None };
     let work = &mut Work { input, reply, context: &mut context, handles };
-    outbox::begin(&outbox)?;
+    let writing = outbox::begin(&outbox)?;
     let tag = function.run(work);
-    if let Err(error) = outbox::leave(&outbox, tag, &output) {
+    if let Err(error) = writing.leave(tag, &output) {
         let len = output.len();
         let why = format!("there is no memory for its {len} bytes: {error}");
         let tag = answer::reason(&mut output, answer::ENCODE, &why);
-        return outbox::leave(&outbox, tag, &output).map(|()| tag);
+        return writing.leave(tag, &output).map(|()| tag);
     }
     Ok(tag)
 }

@@ -37,7 +37,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use crate::bootstrap::{VARIABLE, VARIABLE_C};
 use crate::error::SpawnError;
-use crate::{image, serve};
+use crate::{image, serve, threads};
 use procession_shm::fork::FirstWins;
 
 /// How deep processes may nest.
@@ -132,21 +132,21 @@ pub(crate) fn begin_child(depth: u32) {
     STATE.store(BETWEEN, Ordering::Relaxed);
 }
 
-/// Notes the threads that constructors have left behind, which includes the calling one; how many there are.
+/// Notes the threads that constructors have left behind; how many there are, the calling one included.
 ///
 /// # Errors
 ///
 /// The threads of this process cannot be listed.
 pub(crate) fn note_constructed() -> std::io::Result<usize> {
-    let mut threads = Vec::new();
-    for entry in fs::read_dir("/proc/self/task")? {
-        let name = entry?.file_name();
-        let tid = name.to_str().and_then(|name| name.parse().ok());
-        threads.extend(tid.and_then(ThreadId::of));
+    if threads::is_alone() {
+        return Ok(1);
     }
-    let count = threads.len();
-    CONSTRUCTED.get_or_try_init(|| Ok::<_, std::io::Error>(threads))?;
-    Ok(count)
+    let listed = threads::list()?;
+    let own = rustix::thread::gettid().as_raw_nonzero().get();
+    let others = listed.iter().filter(|tid| **tid != own);
+    let others = others.filter_map(|tid| ThreadId::of(*tid)).collect();
+    CONSTRUCTED.get_or_try_init(|| Ok::<_, std::io::Error>(others))?;
+    Ok(listed.len())
 }
 
 /// Enters the state in which a child may launch: nothing but its own function is left to run.

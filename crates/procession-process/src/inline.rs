@@ -39,9 +39,9 @@ pub(crate) fn start(
         panics::capture(Printing::AsUsual);
         Ok::<_, SpawnError>(())
     })?;
-    let record = Arc::new(Record::new(std::process::id(), generation, Grip::Thread));
+    let record = Arc::new(Record::new(std::process::id(), generation, Grip::Thread, on_exit));
     let name = start.name.clone();
-    let end = End { record: Arc::clone(&record), on_exit, exit: errand::EXIT_PANICKED };
+    let end = End { record: Arc::clone(&record), exit: errand::EXIT_PANICKED };
     thread::Builder::new()
         .name(name)
         .stack_size(main_stack_bytes())
@@ -56,7 +56,6 @@ pub(crate) fn start(
 /// Tells of the end, however it comes.
 struct End {
     record: Arc<Record>,
-    on_exit: Option<OnExit>,
     exit: i32,
 }
 
@@ -68,10 +67,6 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        let exit = Exit::Code(self.exit);
-        if let Some(on_exit) = self.on_exit.take() {
-            on_exit(exit);
-        }
-        self.record.finish(exit);
+        self.record.finish(Exit::Code(self.exit));
     }
 }

@@ -96,8 +96,7 @@ impl fmt::Debug for Launcher {
 }
 
 impl Launcher {
-    /// A child that calls `main` on a thread with the stack size of a main thread, and exits with
-    /// code 0 when it returns, 101 when it panics. `main` must be a function of the program or shared library that this crate
+    /// A child that calls `main` on its main thread, and exits with code 0 when it returns, 101 when it panics. `main` must be a function of the program or shared library that this crate
     /// is linked into.
     pub fn new(main: fn(Start)) -> Self {
         Self {
@@ -119,7 +118,7 @@ impl Launcher {
         }
     }
 
-    /// The name of the process in ps(1) and of its thread in panic messages. NUL bytes are left
+    /// The name of the process in ps(1) and in front of panic messages. NUL bytes are left
     /// out and what exceeds 128 bytes is cut; ps(1) shows the first 15. Default: "procession".
     pub fn name(mut self, name: &str) -> Self {
         self.name = name.replace('\0', "");
@@ -165,8 +164,8 @@ impl Launcher {
 
     /// Called once with how the child ended, before any [`Child::wait`] returns.
     ///
-    /// It runs on the thread that reaps all children of this process: it must be short and must
-    /// not wait for a child. If it panics the process aborts. It is not called if this process
+    /// It runs on the thread that reaps all children of this process, or on one that waits for this child: it must be short and
+    /// must not wait for a child. If it panics the process aborts. It is not called if this process
     /// forks and the child ends in the life of the forked process only, nor if `launch` fails.
     pub fn on_exit(mut self, on_exit: impl FnOnce(Exit) + Send + 'static) -> Self {
         self.on_exit = Some(Box::new(on_exit));

@@ -50,6 +50,8 @@
 //! # What a child is not
 //!
 //! - `std::env::args` in a child are those of its parent.
+//! - The function runs on the child's main thread. std has no name for it, since `main` does not run: [`current`] has the name of
+//!   the process, which also stands in front of what is printed about a panic.
 //! - Constructors of the program (`.init_array`, C++ global objects) run in a child as in any
 //!   process. They must not launch.
 //! - Threads that your code starts in a child have no handler that names a stack overflow; such an
@@ -107,6 +109,7 @@ mod stderr;
 mod stdio;
 #[doc(hidden)]
 pub mod sugar;
+mod threads;
 mod usage;
 mod zygote;
 

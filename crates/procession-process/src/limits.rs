@@ -41,8 +41,8 @@ impl Limits {
     /// How much private memory the process may have, in bytes (RLIMIT_DATA). Beyond it an allocation fails: Rust aborts
     /// (SIGABRT), C code gets a null pointer.
     ///
-    /// What this does not do: it counts what is *reserved*, also if it is never touched, so that the stack of each thread
-    /// counts whole (8 MiB for the one that runs the function), and an allocator that reserves arenas in advance needs room
+    /// What this does not do: it counts what is *reserved*, also if it is never touched, so that the stack of each thread that
+    /// the function starts counts whole, and an allocator that reserves arenas in advance needs room
     /// for them: limits below 64 MiB are rarely useful. It does not count shared memory (rings, results, shared buffers),
     /// which is why it was chosen over RLIMIT_AS, nor files in the page cache. A process that is over it is not told apart
     /// from one that aborts by itself. Each process below has the limit for itself: the sum is not limited.
@@ -74,8 +74,7 @@ impl Limits {
     }
 
     /// How many processes and threads the *user* may have for the process to start another (RLIMIT_NPROC). All of the user's
-    /// count, not only those below this process, and the thread that runs the function is one of them. It does not bind
-    /// root.
+    /// count, not only those below this process. It does not bind root.
     pub const fn processes(mut self, count: u64) -> Self {
         self.processes = Some(count);
         self

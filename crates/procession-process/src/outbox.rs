@@ -30,7 +30,9 @@ use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate};
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fstat, ftruncate,
+};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::process::{Resource, getrlimit};
@@ -38,6 +40,8 @@ use rustix::process::{Resource, getrlimit};
 use crate::launcher::memfd;
 
 const HEADER_LEN: usize = 16;
+/// What is mapped before the length of the result is known: most results fit.
+const FIRST_LEN: usize = 4096;
 const BEGUN: u64 = 1;
 /// What the tag 0 is stored as.
 const TAG_0: u64 = 2;
@@ -121,49 +125,58 @@ impl Outbox {
     }
 }
 
-/// Notes that the function is about to be called.
+/// Notes that the function is about to be called, whose result is then left in what this gives.
 ///
 /// # Errors
 ///
 /// There is no memory for the note.
-pub fn begin(outbox: &OwnedFd) -> io::Result<()> {
-    Writing::new(outbox, HEADER_LEN)?.word(0).store(BEGUN.to_le(), Ordering::Release);
-    Ok(())
+pub fn begin(outbox: &OwnedFd) -> io::Result<Writing<'_>> {
+    let size = usize::try_from(fstat(outbox)?.st_size).unwrap_or(HEADER_LEN);
+    let writing = Writing::new(outbox, FIRST_LEN.min(size))?;
+    writing.word(0).store(BEGUN.to_le(), Ordering::Release);
+    Ok(writing)
 }
 
-/// Leaves a result in the outbox whose writer's end this is.
-///
-/// # Errors
-///
-/// There is no memory for it; then nothing was left.
-pub fn leave(outbox: &OwnedFd, tag: u8, answer: &[u8]) -> io::Result<()> {
-    let writing = Writing::new(outbox, HEADER_LEN + answer.len())?;
-    let body = writing.base.wrapping_add(HEADER_LEN);
-    if cfg!(procession_bug = "answer-before-bytes") {
-        writing.word(0).store((u64::from(tag) + TAG_0).to_le(), Ordering::Release);
-    }
-    // SAFETY: the mapping has room for header and answer, and nothing else in this process knows it.
-    unsafe { ptr::copy_nonoverlapping(answer.as_ptr(), body, answer.len()) };
-    writing.word(1).store((answer.len() as u64).to_le(), Ordering::Relaxed);
-    // B1.
-    writing.word(0).store((u64::from(tag) + TAG_0).to_le(), Ordering::Release);
-    Ok(())
-}
-
-/// The first bytes of an outbox, mapped.
-struct Writing {
+/// The first bytes of an outbox, mapped by the process that writes it.
+#[derive(Debug)]
+pub struct Writing<'a> {
+    outbox: &'a OwnedFd,
     base: *mut u8,
     len: usize,
 }
 
-impl Writing {
+impl Writing<'_> {
+    /// Leaves a result.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for it; then nothing was left.
+    pub fn leave(&self, tag: u8, answer: &[u8]) -> io::Result<()> {
+        let len = HEADER_LEN + answer.len();
+        if len > self.len {
+            return Writing::new(self.outbox, len)?.leave(tag, answer);
+        }
+        let body = self.base.wrapping_add(HEADER_LEN);
+        if cfg!(procession_bug = "answer-before-bytes") {
+            self.word(0).store((u64::from(tag) + TAG_0).to_le(), Ordering::Release);
+        }
+        // SAFETY: the mapping has room for header and answer, and nothing else in this process knows it.
+        unsafe { ptr::copy_nonoverlapping(answer.as_ptr(), body, answer.len()) };
+        self.word(1).store((answer.len() as u64).to_le(), Ordering::Relaxed);
+        // B1.
+        self.word(0).store((u64::from(tag) + TAG_0).to_le(), Ordering::Release);
+        Ok(())
+    }
+}
+
+impl<'a> Writing<'a> {
     /// Takes the pages, too, so that a full machine is an error here and not a SIGBUS later.
-    fn new(outbox: &OwnedFd, len: usize) -> io::Result<Self> {
+    fn new(outbox: &'a OwnedFd, len: usize) -> io::Result<Self> {
         rustix::io::retry_on_intr(|| fallocate(outbox, FallocateFlags::KEEP_SIZE, 0, len as u64))?;
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a fresh mapping at an address the kernel chooses.
         let base = unsafe { mmap(ptr::null_mut(), len, access, MapFlags::SHARED, outbox, 0) }?;
-        Ok(Self { base: base.cast(), len })
+        Ok(Self { outbox, base: base.cast(), len })
     }
 
     /// One of the two words in front.
@@ -175,7 +188,7 @@ impl Writing {
     }
 }
 
-impl Drop for Writing {
+impl Drop for Writing<'_> {
     fn drop(&mut self) {
         // SAFETY: mapped by `new` with this length, and no reference to it is left.
         let unmapped = unsafe { munmap(self.base.cast(), self.len) };
@@ -198,8 +211,7 @@ mod tests {
         for len in [0, 1, 4080, 4081, 1 << 20] {
             let (outbox, writer) = outbox(1 << 20);
             let answer = vec![7; len];
-            begin(&writer).unwrap();
-            leave(&writer, 3, &answer).unwrap();
+            begin(&writer).unwrap().leave(3, &answer).unwrap();
             assert_eq!(outbox.open().unwrap(), Content::Answer(3, answer));
         }
     }
@@ -210,7 +222,7 @@ mod tests {
         drop(writer);
         assert_eq!(never.open().unwrap(), Content::NotBegun);
         let (begun, writer) = outbox(100);
-        begin(&writer).unwrap();
+        drop(begin(&writer).unwrap());
         drop(writer);
         assert_eq!(begun.open().unwrap(), Content::Nothing);
     }
@@ -218,8 +230,8 @@ mod tests {
     #[test]
     fn more_than_the_limit_is_refused_and_leaves_nothing() {
         let (outbox, writer) = outbox(4000);
-        assert!(leave(&writer, 0, &[1; 4001]).is_err());
-        assert_eq!(outbox.open().unwrap(), Content::NotBegun);
+        assert!(begin(&writer).unwrap().leave(0, &[1; 4001]).is_err());
+        assert_eq!(outbox.open().unwrap(), Content::Nothing);
     }
 
     #[test]

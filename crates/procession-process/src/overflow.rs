@@ -1,7 +1,7 @@
-//! Tells a stack overflow from other memory faults in the thread that serves a child.
+//! Tells a stack overflow from other memory faults in the main thread of a child, which serves.
 //!
 //! std's own handler is installed before `main`, so that a child has none. This one does what a
-//! Rust programmer expects: an overflow says so, with the thread's name, and aborts; any other
+//! Rust programmer expects: an overflow says so, with the name of the process, and aborts; any other
 //! fault ends the process by the signal, as without a handler.
 //!
 //! The handler needs a stack of its own, since the thread's is used up. Threads that user code
@@ -10,16 +10,17 @@
 //! # Safety
 //!
 //! O1. The handler touches atomics, a leaked string and async-signal-safe calls only.
-//! O2. One thread serves in a process, so there is one guard area.
+//! O2. The main thread serves, so that there is one guard area, below the stack that the kernel has made. Where its size is not
+//!     limited there is none.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
-use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
+use rustix::process::{Resource, getrlimit};
 use rustix::stdio::stderr;
 
 use crate::standard::set_handler;
@@ -30,12 +31,12 @@ static GUARD_START: AtomicUsize = AtomicUsize::new(0);
 static GUARD_END: AtomicUsize = AtomicUsize::new(0);
 static MESSAGE: FirstWins<String> = FirstWins::new();
 
-/// Prepares the calling thread, whose name is `name`, and installs the handler.
+/// Prepares the calling thread, the main thread of the process of this name, and installs the handler.
 pub(crate) fn watch(name: &str) -> io::Result<()> {
-    let guard = guard_area()?;
+    let guard = guard_area();
     GUARD_START.store(guard.start, Ordering::Relaxed);
     GUARD_END.store(guard.end, Ordering::Relaxed);
-    let message = format!("\nthread '{name}' has overflowed its stack\n");
+    let message = format!("\nprocess '{name}' has overflowed its stack\n");
     MESSAGE.get_or_try_init(|| Ok::<_, io::Error>(message))?;
     use_own_signal_stack()?;
     let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = on_fault;
@@ -74,41 +75,33 @@ fn report_overflow() -> ! {
     unsafe { libc::abort() }
 }
 
-/// Where the calling thread's stack ends.
+/// What lies below the lowest address that the stack of the main thread may grow to; nothing if it may grow without end.
 ///
-/// C libraries disagree on whether the guard pages count as part of the stack, so that as much
-/// above the lowest address is taken as below. A page of a nearly full stack is overflow enough.
-fn guard_area() -> io::Result<Range<usize>> {
-    let attributes = Attributes::of_this_thread()?;
-    let (mut lowest, mut size, mut guard) = (ptr::null_mut(), 0, 0);
-    let raw = &raw const attributes.0;
-    // SAFETY: the attributes are initialised and the places to write to are valid.
-    check(unsafe { libc::pthread_attr_getstack(raw, &raw mut lowest, &raw mut size) })?;
-    // SAFETY: as above.
-    check(unsafe { libc::pthread_attr_getguardsize(raw, &raw mut guard) })?;
-    let guard = guard.max(rustix::param::page_size());
-    Ok(lowest.addr().saturating_sub(guard)..lowest.addr().saturating_add(guard))
+/// The C library would tell where that is, but reads `/proc/self/maps` for it, which takes longer than all else that is done
+/// here.
+fn guard_area() -> Range<usize> {
+    /// The kernel keeps so many pages below a stack free of other mappings.
+    const GAP_PAGES: usize = 256;
+    let page = rustix::param::page_size();
+    let limit = getrlimit(Resource::Stack).current.and_then(|limit| usize::try_from(limit).ok());
+    let (Some(limit), Some(top)) = (limit, stack_top(page)) else { return 0..0 };
+    let lowest = top.saturating_sub(limit / page * page);
+    lowest.saturating_sub(GAP_PAGES * page)..lowest
 }
 
-struct Attributes(libc::pthread_attr_t);
-
-impl Attributes {
-    fn of_this_thread() -> io::Result<Self> {
-        let mut attributes = MaybeUninit::uninit();
-        // SAFETY: pthread_self has no preconditions.
-        let this = unsafe { libc::pthread_self() };
-        // SAFETY: the call initialises the attributes if it succeeds.
-        check(unsafe { libc::pthread_getattr_np(this, attributes.as_mut_ptr()) })?;
-        // SAFETY: initialised by the successful call.
-        Ok(Self(unsafe { attributes.assume_init() }))
+/// Where the stack of the main thread begins, from which the kernel counts its size: right above the path of the program, which
+/// is the first that it puts there, and a null pointer.
+fn stack_top(page: usize) -> Option<usize> {
+    // SAFETY: getauxval has no preconditions.
+    let path = unsafe { libc::getauxval(libc::AT_EXECFN) };
+    let path: *const c_char = ptr::with_exposed_provenance(usize::try_from(path).ok()?);
+    if path.is_null() {
+        return None;
     }
-}
-
-impl Drop for Attributes {
-    fn drop(&mut self) {
-        // SAFETY: initialised by `of_this_thread` and destroyed once.
-        unsafe { libc::pthread_attr_destroy(&raw mut self.0) };
-    }
+    // SAFETY: the kernel has put a C string there, and nothing writes to it.
+    let len = unsafe { CStr::from_ptr(path) }.count_bytes();
+    let end = path.addr() + len + 1 + size_of::<usize>();
+    end.checked_next_multiple_of(page)
 }
 
 /// Gives the calling thread a stack for signal handlers, with a guard page below, for the rest of
@@ -131,6 +124,16 @@ fn use_own_signal_stack() -> io::Result<()> {
     }
 }
 
-fn check(errno: c_int) -> io::Result<()> {
-    if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stack_begins_where_the_kernel_says() {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let stack = maps.lines().find(|line| line.ends_with("[stack]")).unwrap();
+        let (_, end) = stack.split(' ').next().unwrap().split_once('-').unwrap();
+        let top = stack_top(rustix::param::page_size());
+        assert_eq!(top, usize::from_str_radix(end, 16).ok());
+    }
 }

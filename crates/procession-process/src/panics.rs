@@ -20,6 +20,8 @@ pub enum Printing {
 thread_local! {
     /// Whether this thread is running such a function.
     static IN_CALL: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread is the one that [`name_process`] was called on.
+    static IS_MAIN: Cell<bool> = const { Cell::new(false) };
     static LAST: RefCell<Option<Told>> = const { RefCell::new(None) };
     /// Whether there may be something in `LAST`, which has a destructor and is dearer to look at.
     static HAS_TOLD: Cell<bool> = const { Cell::new(false) };
@@ -36,6 +38,21 @@ pub fn capture(printing: Printing) {
         if !IN_CALL.get() || printing == Printing::AsUsual {
             before(info);
         }
+    }));
+}
+
+/// From now on a panic of this thread, the main thread of a process whose `main` does not run, is printed behind the name of the
+/// process: std knows no name for the thread.
+pub(crate) fn name_process(name: &str) {
+    IS_MAIN.set(true);
+    let prefix = format!("\nprocess '{name}': ");
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if IS_MAIN.get() {
+            // Standard error may be closed, and there is nobody to tell.
+            let _written = rustix::io::write(rustix::stdio::stderr(), prefix.as_bytes());
+        }
+        before(info);
     }));
 }
 

@@ -2,7 +2,8 @@
 //!
 //! It sleeps in one epoll on the pidfds of all children, so that it costs nothing while none
 //! ends. A child whose process has ended is reaped, its `on_exit` is called, and its waiters and the
-//! task that awaits it are woken, in this order.
+//! task that awaits it are woken, in this order. A thread that waits for just this child sleeps on the pidfd, too, and does
+//! the same if it is the first (`Record::reap`): to be woken by this thread would take it half as long again as to be woken.
 //!
 //! The children of a zygote are its own to reap: it tells how they ended, over a socket that lies in the same epoll. Only when
 //! the zygote has died are they watched like all others.
@@ -25,7 +26,6 @@ use crate::exit::Exit;
 use crate::grip::{Grip, ends_within};
 use crate::launcher::OnExit;
 use crate::offices;
-use crate::usage::Ended;
 use crate::zygote::Line;
 
 pub(crate) struct Reaper {
@@ -44,7 +44,6 @@ struct Table {
 /// A process, and whom its end concerns.
 pub(crate) struct Watched {
     record: Arc<Record>,
-    on_exit: Option<OnExit>,
     /// How it ended, if a zygote has told before it was known.
     told: Option<Exit>,
 }
@@ -63,8 +62,8 @@ impl Reaper {
         on_exit: Option<OnExit>,
     ) -> Result<Arc<Record>, SpawnError> {
         let number = pid.as_raw_nonzero().get().cast_unsigned();
-        let record = Arc::new(Record::new(number, self.generation, grip));
-        let watched = Watched::new(Arc::clone(&record), on_exit);
+        let record = Arc::new(Record::new(number, self.generation, grip, on_exit));
+        let watched = Watched::new(Arc::clone(&record));
         match record.grip().end_notice() {
             Some(notice) => self
                 .watch_descriptor(notice, watched)
@@ -170,8 +169,8 @@ impl Reaper {
 }
 
 impl Watched {
-    pub(crate) fn new(record: Arc<Record>, on_exit: Option<OnExit>) -> Self {
-        Self { record, on_exit, told: None }
+    pub(crate) fn new(record: Arc<Record>) -> Self {
+        Self { record, told: None }
     }
 
     /// The same, of which is known how it ended.
@@ -185,22 +184,16 @@ impl Watched {
 
     /// Gives itself back if the process cannot be reaped yet.
     fn reap(self) -> Option<Self> {
-        let told = self.told.map(|exit| Ended { exit, usage: None });
-        match told.or_else(|| self.record.grip().reap()) {
-            Some(Ended { exit, usage }) => {
-                self.record.note_usage(usage);
-                self.finish(exit);
-                None
-            }
-            None => Some(self),
+        match self.told {
+            Some(exit) => self.finish(exit),
+            None if self.record.reap() => {}
+            None => return Some(self),
         }
+        None
     }
 
-    /// Tells all whom the end of the process concerns. Called on the reaper's thread.
+    /// Tells all whom the end of the process concerns.
     pub(crate) fn finish(self, exit: Exit) {
-        if let Some(on_exit) = self.on_exit {
-            on_exit(exit);
-        }
         self.record.finish(exit);
     }
 }

@@ -6,12 +6,15 @@
 //! | `Ended` | it has ended, and who asked for it has not heard of its start yet | none: the reaper tells |
 //! | `Living` | it runs, for all that is known | none: a notice came, or the zygote has died |
 //!
-//! Requests are sent by any thread; notices are received by the reaper alone.
+//! Requests are sent by any thread. Notices are received by the reaper, and by a thread that waits for a process which is known to
+//! have ended: it has them sooner.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
 
 use super::protocol::{self, Notice, Received};
@@ -89,11 +92,19 @@ impl Line {
         }
     }
 
-    /// Takes up the notices that have come; whether there may be more some day. Called by the reaper.
+    /// Whether there is something to [`hear`](Self::hear). Does not block.
+    pub(crate) fn has_news(&self) -> bool {
+        let mut news = [PollFd::new(&self.control, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // An error is no news: whoever asks asks again, or sleeps until the reaper has heard.
+        poll(&mut news, Some(&now)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Takes up the notices that have come; whether there may be more some day.
     pub(crate) fn hear(&self) -> bool {
         for _ in 0..NOTICES_PER_TURN {
-            match protocol::receive(&self.control) {
-                Ok(Received::Message(notice, _)) => self.note(&notice),
+            match self.hear_one() {
+                Ok(Received::Message((), _)) => {}
                 Ok(Received::Nothing) => return true,
                 Ok(Received::End) => return false,
                 Err(_) => {
@@ -107,27 +118,26 @@ impl Line {
         true
     }
 
-    fn note(&self, &Notice { id, exit }: &Notice) {
+    /// The lock is kept from the receipt of a notice until it is noted: `end` finds none that is in somebody's hands.
+    fn hear_one(&self) -> io::Result<Received<()>> {
         let mut wards = self.wards();
-        match wards.known.remove(&id) {
-            Some(Ward::Living(watched)) => {
-                drop(wards);
-                watched.finish(exit);
-            }
-            Some(Ward::Asked | Ward::Ended(_)) => {
-                wards.known.insert(id, Ward::Ended(exit));
-            }
-            // Who asked for it has given it up.
-            None => {}
+        let Notice { id, exit } = match protocol::receive(&self.control)? {
+            Received::Message(notice, _) => notice,
+            Received::Nothing => return Ok(Received::Nothing),
+            Received::End => return Ok(Received::End),
+        };
+        let ended = wards.note(id, exit);
+        drop(wards);
+        if let Some(watched) = ended {
+            watched.finish(exit);
         }
+        Ok(Received::Message((), Vec::new()))
     }
 
     /// The zygote has died, and the kernel has killed its children. Called by the reaper.
     pub(super) fn end(&self, reaper: &Reaper) {
         // Its last words are all there.
-        while let Ok(Received::Message(notice, _)) = protocol::receive(&self.control) {
-            self.note(&notice);
-        }
+        while let Ok(Received::Message((), _)) = self.hear_one() {}
         for watched in self.wards().close() {
             orphan(watched, reaper);
         }
@@ -140,6 +150,19 @@ impl Line {
 }
 
 impl Wards {
+    /// Notes that a process has ended; the process, if that is to be told now.
+    fn note(&mut self, id: u64, exit: Exit) -> Option<Watched> {
+        match self.known.remove(&id) {
+            Some(Ward::Living(watched)) => Some(watched),
+            Some(Ward::Asked | Ward::Ended(_)) => {
+                self.known.insert(id, Ward::Ended(exit));
+                None
+            }
+            // Who asked for it has given it up.
+            None => None,
+        }
+    }
+
     /// From here on there is no zygote; the processes that it leaves behind.
     fn close(&mut self) -> Vec<Watched> {
         self.is_over = true;

@@ -236,8 +236,9 @@ impl Zygote {
         on_exit: Option<OnExit>,
     ) -> Result<Child, SpawnError> {
         let grip = Grip::Pidfd(born.pidfd);
-        let record = Arc::new(Record::new(born.pid, offices.generation(), grip));
-        let watched = Watched::new(Arc::clone(&record), on_exit);
+        let record = Record::new(born.pid, offices.generation(), grip, on_exit);
+        let record = Arc::new(record.of_zygote(&self.line));
+        let watched = Watched::new(Arc::clone(&record));
         self.line.enter(born.id, watched, &*offices.reaper()?);
         Ok(Child::new(record))
     }

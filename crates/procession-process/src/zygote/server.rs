@@ -23,6 +23,7 @@ use crate::launcher::Start;
 use crate::panics;
 use crate::refusal::Refusal;
 use crate::standard::{block_signals, set_handler, signal_set};
+use crate::threads;
 
 /// How many bytes of a preload function's panic message travel.
 const MESSAGE_LEN_MAX: usize = 4096;
@@ -136,7 +137,9 @@ impl Server {
     /// The number of the child, in the zygote.
     fn fork(&self) -> Result<Option<i32>, Refused> {
         self.preloaded.clone()?;
-        let count = threads().map_err(|error| Refused::Look { errno: error.raw_os_error() })?;
+        let look =
+            |error: io::Error| Refused::Look { errno: error.raw_os_error().unwrap_or_default() };
+        let count = threads::count().map_err(look)? as u64;
         if count != 1 {
             return Err(Refused::Threads { count });
         }
@@ -174,12 +177,6 @@ fn run_preload(offset: Option<u64>) -> io::Result<Result<(), Refused>> {
         shorten(&mut message, MESSAGE_LEN_MAX);
         Refused::Preload { message }
     }))
-}
-
-/// How many threads this process has: each is a directory in there, and a directory has a link from each one in it.
-fn threads() -> rustix::io::Result<u64> {
-    const OTHER_LINKS: u64 = 2;
-    Ok(rustix::fs::stat("/proc/self/task")?.st_nlink.saturating_sub(OTHER_LINKS))
 }
 
 fn open_ends() -> io::Result<OwnedFd> {

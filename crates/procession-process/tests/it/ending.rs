@@ -71,7 +71,7 @@ fn recurse(depth: u64) -> u64 {
 fn a_stack_overflow_is_named_and_aborts() {
     let finished = play("overflow").succeed();
     assert_eq!(finished.answer("exit "), "SIGABRT (aborted)");
-    assert!(finished.err.contains("thread 'deep' has overflowed its stack"), "{}", finished.err);
+    assert!(finished.err.contains("process 'deep' has overflowed its stack"), "{}", finished.err);
 }
 
 #[test]
@@ -125,7 +125,11 @@ fn a_panic_on_the_reaper_thread_ends_the_process() {
     use std::os::unix::process::ExitStatusExt;
     let finished = play("panic in on_exit");
     assert_eq!(finished.status.signal(), Some(libc::SIGABRT));
-    assert!(finished.err.contains("thread procession-reap panicked"), "{}", finished.err);
+    assert!(
+        finished.err.contains("a function that was given to `on_exit` panicked"),
+        "{}",
+        finished.err
+    );
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn a_panic_is_printed_by_the_process_too() {
     let mut process = builder.spawn(|()| assert!(!is_child(), "heard twice"), ()).unwrap();
     let mut said = String::new();
     process.take_stderr().unwrap().read_to_string(&mut said).unwrap();
-    assert!(said.contains("thread 'loud'") && said.contains("heard twice"), "{said}");
+    assert!(said.contains("process 'loud': ") && said.contains("heard twice"), "{said}");
     assert!(
         matches!(process.join(), Err(ProcessError::Panicked { message, .. }) if message == "heard twice")
     );

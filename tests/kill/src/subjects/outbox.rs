@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use procession_process::outbox::{Content, Outbox, begin, leave};
+use procession_process::outbox::{Content, Outbox, begin};
 use procession_shm::{Mapping, Segment, page_size};
 
 use super::NOBODY;
@@ -60,7 +60,7 @@ impl Scene for OutboxScene {
             return Err("nobody else plays".to_owned());
         }
         let answer = answer();
-        let work = || begin(&self.writer).and_then(|()| leave(&self.writer, TAG, &answer));
+        let work = || begin(&self.writer).and_then(|writing| writing.leave(TAG, &answer));
         cue.operate(work)?.map_err(|error| error.to_string())?;
         Ok(String::new())
     }
