@@ -45,6 +45,7 @@
 //! | newborn, before its report | its socket has no other end any more: not started | as above |
 //! | newborn, after its report | the zygote reaps it and gives notice | |
 //! | zygote, newborn reaped, no notice yet | seen by its pidfd; before Linux 6.15 its status is `Unknown` | the reaper |
+//! | nobody, but the report cannot be heard | an error; the zygote is told to kill the newborn, whose function may have begun | the zygote |
 //! | this process | the zygote gets SIGKILL, and its children when it is dead | the kernel |
 //!
 //! The status of a process whose zygote was killed is that of the kernel's memory (Linux 6.15) or `Unknown`: it was its

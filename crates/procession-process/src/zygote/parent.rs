@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::line::Line;
-use super::protocol::{self, Environment, Received, Refused, Reply, Request};
+use super::protocol::{self, Environment, Order, Received, Refused, Reply, Request};
 use super::server;
 use crate::child::{Child, Record};
 use crate::environment::Patch;
@@ -163,6 +163,10 @@ impl Zygote {
         if !matches!(asked, Ok(Ok(_))) {
             self.line.forget(id);
         }
+        if asked.is_err() {
+            // It may have been forked, and only the zygote can kill it without hitting another. One that is gone takes it along.
+            let _sent = protocol::send(self.line.control(), &Order::Kill { id }, &[]);
+        }
         asked
     }
 
@@ -186,7 +190,7 @@ impl Zygote {
         let memory = memory.as_ref().map(AsFd::as_fd);
         let descriptors: Vec<BorrowedFd<'_>> =
             [theirs.as_fd()].into_iter().chain(lent.into_iter().flatten()).chain(memory).collect();
-        match protocol::send(self.line.control(), &request, &descriptors) {
+        match protocol::send(self.line.control(), &Order::Fork(request), &descriptors) {
             Ok(()) => {}
             Err(error) if is_gone(&error) => return Ok(Err(Lost::Zygote)),
             Err(error) => return Err(SpawnError::system("ask the zygote", error)),

@@ -2,7 +2,7 @@
 //!
 //! | socket | from | to | packet | descriptors |
 //! |---|---|---|---|---|
-//! | control, one for each zygote | parent | zygote | [`Request`] | the newborn's bootstrap socket, then its standard descriptors |
+//! | control, one for each zygote | parent | zygote | [`Order`] | with `Fork`: the newborn's bootstrap socket, then its standard descriptors |
 //! | control | zygote | parent | [`Notice`] | none |
 //! | bootstrap, one for each process | zygote or newborn | parent | [`Reply`] | with `Started`: a pidfd |
 //! | bootstrap | parent | newborn | the bootstrap message, which lies there before the request is sent | see `bootstrap` |
@@ -19,6 +19,16 @@ use crate::environment::Patch;
 use crate::error::SpawnError;
 use crate::exit::Exit;
 use crate::packet;
+
+/// What a parent wants of its zygote.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Order {
+    Fork(Request),
+    /// The process of this request, if it runs, has nobody who knows of it, and is to be killed.
+    Kill {
+        id: u64,
+    },
+}
 
 /// A process that is to be forked.
 #[derive(Debug, Serialize, Deserialize)]

@@ -11,10 +11,10 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use procession_shm::fork;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{WaitOptions, wait};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
 use super::newborn::Newborn;
-use super::protocol::{self, Notice, Received, Refused, Reply, Request};
+use super::protocol::{self, Notice, Order, Received, Refused, Reply, Request};
 use crate::error::SpawnError;
 use crate::exit::Exit;
 use crate::failure::shorten;
@@ -111,12 +111,26 @@ impl Server {
 
     /// Takes up a request; a newborn in the process that was forked.
     fn serve(&mut self) -> Option<Newborn> {
-        let (request, descriptors) = match protocol::receive(&self.control) {
-            Ok(Received::Message(request, descriptors)) => (request, descriptors),
-            Ok(Received::Nothing) => return None,
+        match protocol::receive(&self.control) {
+            Ok(Received::Message(Order::Fork(request), descriptors)) => {
+                self.answer(request, descriptors)
+            }
+            Ok(Received::Message(Order::Kill { id }, _)) => {
+                self.kill(id);
+                None
+            }
+            Ok(Received::Nothing) => None,
             Ok(Received::End) | Err(_) => leave(),
-        };
-        self.answer(request, descriptors)
+        }
+    }
+
+    /// Kills a child, whose number is its own as long as it is in the table: nobody else reaps it.
+    fn kill(&self, wanted: u64) {
+        let found = self.children.iter().find(|(_, id)| **id == wanted);
+        if let Some(pid) = found.and_then(|(pid, _)| Pid::from_raw(*pid)) {
+            // It fails only for a child that has taken on the rights of another user.
+            let _killed = kill_process(pid, Signal::KILL);
+        }
     }
 
     fn answer(&mut self, request: Request, mut descriptors: Vec<OwnedFd>) -> Option<Newborn> {

@@ -31,3 +31,4 @@ mod sandbox;
 mod status;
 mod terminal;
 mod zygote;
+mod zygote_steps;

@@ -6,7 +6,7 @@
 
 #[cfg(target_arch = "x86_64")]
 #[path = "nth_call/tracer.rs"]
-mod tracer;
+pub(crate) mod tracer;
 
 use std::fs;
 
@@ -28,13 +28,13 @@ pub(crate) const ROLES: &[(&str, fn())] = &[
 ];
 
 /// Numbers of system calls that no kernel has: by them the program tells its tracer where it is.
-const BEGIN: libc::c_long = 5000;
-const END: libc::c_long = 5001;
+pub(crate) const BEGIN: libc::c_long = 5000;
+pub(crate) const END: libc::c_long = 5001;
 
 /// The tracer's answer to [`BEGIN`]: another round is wanted.
-const GO: libc::c_long = 1;
+pub(crate) const GO: libc::c_long = 1;
 
-fn tell(mark: libc::c_long, value: libc::c_long) -> libc::c_long {
+pub(crate) fn tell(mark: libc::c_long, value: libc::c_long) -> libc::c_long {
     // SAFETY: the kernel has no such call and does nothing.
     unsafe { libc::syscall(mark, value) }
 }
@@ -49,7 +49,7 @@ fn has_no_children() -> bool {
     matches!(waitid(WaitId::All, look), Err(Errno::CHILD))
 }
 
-fn descriptors() -> usize {
+pub(crate) fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 

@@ -41,6 +41,7 @@ const ROLES: &[&[Role]] = &[
     super::status::ROLES,
     super::terminal::ROLES,
     super::zygote::ROLES,
+    super::zygote_steps::ROLES,
 ];
 
 #[test]
@@ -157,6 +158,14 @@ pub(crate) fn children() -> Vec<u32> {
         (parent == own).then_some(pid)
     });
     processes.collect()
+}
+
+/// The children of all threads of a process, zombies included; none if it is gone.
+pub(crate) fn children_of(pid: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let paths = threads.flatten().map(|entry| entry.path().join("children"));
+    let listed: String = paths.map(|path| fs::read_to_string(path).unwrap_or_default()).collect();
+    listed.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
 /// A directory of its own, removed when dropped.

@@ -12,7 +12,7 @@ use procession_process::{
 use procession_shm::SharedBuf;
 use seccompiler::SeccompAction;
 
-use super::role::{self, command, eventually, play, runs, say};
+use super::role::{self, children_of, command, eventually, play, runs, say};
 
 pub(crate) const ROLES: &[(&str, fn())] = &[
     ("1000 forks", || {
@@ -139,14 +139,6 @@ fn send(pid: u32, signal: rustix::process::Signal) {
 
 fn kill(pid: u32) {
     send(pid, rustix::process::Signal::KILL);
-}
-
-/// The children of all threads of a process, zombies included.
-fn children_of(pid: u32) -> Vec<u32> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let listed = threads.map(|entry| fs::read_to_string(entry.unwrap().path().join("children")));
-    let listed: String = listed.map(Result::unwrap_or_default).collect();
-    listed.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
 /// Runs this very test program with all processes from zygotes. The two that are left out say what a zygote does differently:

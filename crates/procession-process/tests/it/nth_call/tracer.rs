@@ -1,6 +1,6 @@
 //! Traces all threads of a program, system call by system call, and answers one of them itself.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::mem::{MaybeUninit, offset_of};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use super::{BEGIN, END, GO};
 
 /// Calls that the kernel may refuse, on the way of a start. Left out is what asks for memory (an allocator that gets none aborts,
 /// in every Rust program), what cannot fail, and what waits.
-const REFUSABLE: &[c_long] = &[
+pub(crate) const REFUSABLE: &[c_long] = &[
     libc::SYS_clone,
     libc::SYS_clone3,
     libc::SYS_dup,
@@ -35,8 +35,25 @@ const REFUSABLE: &[c_long] = &[
     libc::SYS_vfork,
 ];
 
+/// Whose thread has stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Who {
+    Program,
+    /// A child of the program.
+    Zygote,
+    Newborn,
+}
+
+/// What happens at the n-th call.
+#[derive(Clone, Copy)]
+pub(crate) enum Blow {
+    /// It fails with this error.
+    Fails(i32),
+    KillsZygote,
+}
+
 /// How a start went of which one call was to fail.
-pub(super) enum Round {
+pub(crate) enum Round {
     Failed {
         has_started: bool,
     },
@@ -45,10 +62,12 @@ pub(super) enum Round {
 }
 
 /// A program whose threads are all traced.
-pub(super) struct Tracee {
+pub(crate) struct Tracee {
     pid: pid_t,
     /// Threads that have reported themselves.
-    known: HashSet<pid_t>,
+    known: HashMap<pid_t, Who>,
+    /// The last zygote that has reported itself.
+    zygote: Option<pid_t>,
     /// Threads that are in a call which is answered by the tracer, and the answer.
     answers: HashMap<pid_t, c_long>,
     /// The thread that waits at [`BEGIN`] for the tracer's answer.
@@ -78,7 +97,17 @@ enum Stop {
 
 impl Tracee {
     /// Starts a program; `None` where processes may not be traced.
-    pub(super) fn run(command: &mut Command) -> Option<Self> {
+    pub(crate) fn run(command: &mut Command) -> Option<Self> {
+        Self::start(command, 0)
+    }
+
+    /// The same, with all processes that it starts.
+    pub(crate) fn run_with_children(command: &mut Command) -> Option<Self> {
+        let all = libc::PTRACE_O_TRACEFORK | libc::PTRACE_O_TRACEVFORK | libc::PTRACE_O_TRACEEXEC;
+        Self::start(command, all)
+    }
+
+    fn start(command: &mut Command, more: i32) -> Option<Self> {
         let trace_me = || {
             let none = std::ptr::null_mut::<c_void>();
             // SAFETY: a request without arguments.
@@ -96,16 +125,31 @@ impl Tracee {
         assert!(tid == pid && libc::WIFSTOPPED(status), "{status:#x}");
         let options =
             libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_EXITKILL;
-        request(libc::PTRACE_SETOPTIONS, pid, 0, usize::try_from(options).unwrap());
-        let mut this =
-            Self { pid, known: HashSet::from([pid]), answers: HashMap::new(), waiting: None };
+        request(libc::PTRACE_SETOPTIONS, pid, 0, usize::try_from(options | more).unwrap());
+        let mut this = Self {
+            pid,
+            known: HashMap::from([(pid, Who::Program)]),
+            zygote: None,
+            answers: HashMap::new(),
+            waiting: None,
+        };
         this.go_on(pid, 0);
         this.run_to_begin();
         Some(this)
     }
 
     /// One start whose n-th call fails.
-    pub(super) fn round(&mut self, nth: usize, errno: i32) -> Round {
+    pub(crate) fn round(&mut self, nth: usize, errno: i32) -> Round {
+        self.strike(nth, Blow::Fails(errno), |_, call| REFUSABLE.contains(&call))
+    }
+
+    /// One start in which something happens at the n-th of the calls that count.
+    pub(crate) fn strike(
+        &mut self,
+        nth: usize,
+        blow: Blow,
+        counts: impl Fn(Who, c_long) -> bool,
+    ) -> Round {
         let tid = self.waiting.take().expect("each round ends where the program waits for another");
         self.answers.insert(tid, GO);
         self.go_on(tid, 0);
@@ -120,10 +164,12 @@ impl Tracee {
                     self.waiting = Some(tid);
                     break;
                 }
-                Stop::Entry { tid, call, .. } if result.is_none() && REFUSABLE.contains(&call) => {
+                Stop::Entry { tid, call, .. }
+                    if result.is_none() && counts(self.known[&tid], call) =>
+                {
                     seen += 1;
                     if seen == nth {
-                        self.answer(tid, -c_long::from(errno));
+                        self.deal(blow, tid);
                     }
                     self.go_on(tid, 0);
                 }
@@ -135,14 +181,26 @@ impl Tracee {
         if seen < nth { Round::OverBefore } else { Round::Failed { has_started } }
     }
 
-    /// Lets the program come to its end, which must be a good one.
-    pub(super) fn finish(mut self) {
+    fn deal(&mut self, blow: Blow, tid: pid_t) {
+        match blow {
+            Blow::Fails(errno) => self.answer(tid, -c_long::from(errno)),
+            Blow::KillsZygote => {
+                if let Some(pid) = self.zygote {
+                    // SAFETY: this thread traces it: the number is its own until this thread has waited for it.
+                    unsafe { libc::kill(pid, libc::SIGKILL) };
+                }
+            }
+        }
+    }
+
+    /// Lets the program come to its end, which must be a good one. What it has started dies with it.
+    pub(crate) fn finish(mut self) {
         if let Some(tid) = self.waiting.take() {
             self.go_on(tid, 0);
         }
         while !self.known.is_empty() {
             match self.next() {
-                Stop::Ended(0) => return,
+                Stop::Ended(0) => return bury_the_others(),
                 stop => self.pass(&stop),
             }
         }
@@ -188,6 +246,7 @@ impl Tracee {
             let (tid, status) = wait(-1);
             if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
                 self.known.remove(&tid);
+                self.zygote.take_if(|zygote| *zygote == tid);
                 if tid == self.pid {
                     self.known.clear();
                     return Stop::Ended(status);
@@ -198,16 +257,55 @@ impl Tracee {
         }
     }
 
+    /// A thread that reports itself for the first time.
+    fn meet(&mut self, tid: pid_t) {
+        let who = match (field(tid, "Tgid:"), field(tid, "PPid:")) {
+            (process, _) if process == self.pid => Who::Program,
+            (_, parent) if parent == self.pid => Who::Zygote,
+            _ => Who::Newborn,
+        };
+        if who == Who::Zygote {
+            self.zygote = Some(tid);
+        }
+        self.known.insert(tid, who);
+    }
+
     fn stop(&mut self, tid: pid_t, status: i32) -> Stop {
         const OF_CALL: i32 = libc::SIGTRAP | 0x80;
+        let is_new = !self.known.contains_key(&tid);
+        if is_new {
+            self.meet(tid);
+        }
         match libc::WSTOPSIG(status) {
             OF_CALL => call_stop(tid),
             _ if status >> 16 != 0 => Stop::Other { tid },
             // The first stop of a new thread is not the program's.
-            libc::SIGSTOP if self.known.insert(tid) => Stop::Other { tid },
+            libc::SIGSTOP if is_new => Stop::Other { tid },
             signal => Stop::Signal { tid, signal },
         }
     }
+}
+
+/// Waits for all that this thread still traces, until they have been killed with their parents.
+fn bury_the_others() {
+    let mut status = 0;
+    loop {
+        // SAFETY: the pointer is to a local.
+        let tid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
+        if tid < 0 {
+            return;
+        }
+        if libc::WIFSTOPPED(status) {
+            request(libc::PTRACE_CONT, tid, 0, 0);
+        }
+    }
+}
+
+/// A field of a thread's status that is a number; 0 if the thread is gone.
+fn field(tid: pid_t, name: &str) -> pid_t {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
 }
 
 fn call_stop(tid: pid_t) -> Stop {
@@ -217,7 +315,12 @@ fn call_stop(tid: pid_t) -> Stop {
     let size = std::ptr::without_provenance_mut::<c_void>(size);
     // SAFETY: the kernel writes at most `size` bytes, for which there is room.
     let written = unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, tid, size, place) };
-    assert!(written > 0, "{}", std::io::Error::last_os_error());
+    if written <= 0 {
+        // It was killed while it stood still.
+        let error = std::io::Error::last_os_error();
+        assert_eq!(error.raw_os_error(), Some(libc::ESRCH), "{error}");
+        return Stop::Other { tid };
+    }
     // SAFETY: zeroed and then written in part; every bit pattern is valid.
     let info = unsafe { info.assume_init() };
     if info.op == libc::PTRACE_SYSCALL_INFO_ENTRY {
