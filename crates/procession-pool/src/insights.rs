@@ -1,9 +1,14 @@
 //! What a pool has done so far, and where the time went.
 
+mod slow;
+
 use std::fmt;
 use std::time::Duration;
 
 use procession_process::Exit;
+
+pub use slow::SlowItem;
+pub(crate) use slow::{About, Slow, Slowest};
 
 /// What a pool has done so far. Made by [`Pool::insights`](crate::Pool::insights), also while it works.
 ///
@@ -26,12 +31,12 @@ pub struct Insights {
     pub total: Share,
     /// How workers ended that were not let go, and how many did so.
     pub deaths: Vec<(Cause, u64)>,
-    /// The five slowest items, the slowest first.
+    /// The five slowest items that have a result or an error from their function, the slowest first.
     pub slowest: Vec<SlowItem>,
 }
 
 /// What one worker, or all of them, has done. All times are wall-clock times in sum, from when the parent
-/// noticed: a pool that nobody waits for notices late.
+/// noticed: a pool that nobody waits for notices late. (Those of the slowest items are by the clock of their workers.)
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Share {
@@ -81,23 +86,6 @@ pub enum Cause {
     Lingering,
 }
 
-/// An item that took long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SlowItem {
-    /// Index of the item in its input; of a submitted task it is 0.
-    pub item: usize,
-    /// How many items travelled together with it, itself included. The duration is then their average.
-    pub of: usize,
-    /// How long it took, the way to the worker and back included.
-    pub duration: Duration,
-    /// The worker.
-    pub pid: u32,
-}
-
-/// How many slow items are remembered.
-const SLOWEST: usize = 5;
-
 impl Share {
     /// The part of the workers' time in which they were on items, from 0 to 1.
     pub fn working_ratio(&self) -> f64 {
@@ -118,40 +106,6 @@ impl Share {
         self.user_cpu += other.user_cpu;
         self.system_cpu += other.system_cpu;
         self.peak_memory_bytes = self.peak_memory_bytes.max(other.peak_memory_bytes);
-    }
-}
-
-/// The slowest items so far.
-#[derive(Debug, Default)]
-pub(crate) struct Slowest {
-    items: Vec<SlowItem>,
-    /// What an item must exceed to be one of them.
-    threshold: Duration,
-}
-
-impl Slowest {
-    #[inline]
-    pub(crate) fn note(&mut self, item: usize, of: usize, elapsed: Duration, pid: u32) {
-        let duration = elapsed / u32::try_from(of.max(1)).unwrap_or(u32::MAX);
-        if duration > self.threshold {
-            self.keep(SlowItem { item, of, duration, pid });
-        }
-    }
-
-    #[cold]
-    fn keep(&mut self, slow: SlowItem) {
-        let at = self.items.partition_point(|other| other.duration >= slow.duration);
-        self.items.insert(at, slow);
-        self.items.truncate(SLOWEST);
-        if let [.., last] = self.items[..]
-            && self.items.len() == SLOWEST
-        {
-            self.threshold = last.duration;
-        }
-    }
-
-    pub(crate) fn items(&self) -> Vec<SlowItem> {
-        self.items.clone()
     }
 }
 
@@ -195,21 +149,10 @@ impl fmt::Display for Insights {
             writeln!(f, "{count} died: {cause}")?;
         }
         for slow in &self.slowest {
-            writeln!(
-                f,
-                "item {} took {:.3?} in worker {}{}",
-                slow.item,
-                slow.duration,
-                slow.pid,
-                company(slow)
-            )?;
+            writeln!(f, "{slow}")?;
         }
         Ok(())
     }
-}
-
-fn company(slow: &SlowItem) -> String {
-    if slow.of == 1 { String::new() } else { format!(" (average of {})", slow.of) }
 }
 
 fn line(f: &mut fmt::Formatter<'_>, name: &str, share: &Share) -> fmt::Result {
@@ -240,18 +183,6 @@ fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_slowest_are_kept_in_order() {
-        let mut slowest = Slowest::default();
-        for (item, millis) in [3, 9, 1, 7, 5, 8, 2, 6].into_iter().enumerate() {
-            slowest.note(item, 2, 2 * Duration::from_millis(millis), 1);
-        }
-        let kept: Vec<u128> =
-            slowest.items().iter().map(|slow| slow.duration.as_millis()).collect();
-        assert_eq!(kept, [9, 8, 7, 6, 5]);
-        assert_eq!(slowest.items()[0].item, 1);
-    }
 
     #[test]
     fn units_are_chosen_by_size() {

@@ -75,6 +75,27 @@ impl<'p> Job<'p> {
         self
     }
 
+    /// How [`Insights`](crate::Insights) shall show the argument of an item that was slow. Without it they tell its index, the type of the
+    /// function, and how many bytes the argument has: arguments need not be printable.
+    ///
+    /// It is called by [`Pool::insights`], on the argument decoded anew, for at most five items, and not when that holds handles, is
+    /// longer than 4 KiB or travelled together with others. `T` is the parameter of the function; where it is another type, and for
+    /// `starmap` and its kin, there is no text.
+    ///
+    /// ```
+    /// use procession_pool::Pool;
+    ///
+    /// let pool = Pool::with_workers(2)?;
+    /// let job = pool.job().chunk(1).describe(|path: &String| path.clone());
+    /// job.map(|path: String| path.len(), ["one", "two"])?;
+    /// assert!(pool.insights().slowest.iter().any(|slow| slow.argument.as_deref() == Some("two")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn describe<T: Message>(mut self, describe: fn(&T) -> String) -> Self {
+        self.options.about.describe_by(describe);
+        self
+    }
+
     /// Shows a progress bar on standard error, if that is a terminal: how many items are finished, of how many, the rate, and
     /// when it will be over; at the end whether it is done or was stopped, and how many items failed.
     ///
@@ -171,7 +192,8 @@ impl<'p> Job<'p> {
         K: 'static,
     {
         let function = Function::unary::<One<K>, T, R>(function);
-        self.stream(function, None, encode_one::<T, I::Item>, items.into_iter(), true)
+        let options = self.about::<fn(T) -> R, T>();
+        self.stream(options, function, None, encode_one::<T, I::Item>, items.into_iter(), true)
     }
 
     /// See [`Pool::imap_unordered`].
@@ -188,7 +210,8 @@ impl<'p> Job<'p> {
         K: 'static,
     {
         let function = Function::unary::<One<K>, T, R>(function);
-        self.stream(function, None, encode_one::<T, I::Item>, items.into_iter(), false)
+        let options = self.about::<fn(T) -> R, T>();
+        self.stream(options, function, None, encode_one::<T, I::Item>, items.into_iter(), false)
     }
 
     /// See [`Pool::istarmap`].
@@ -206,7 +229,8 @@ impl<'p> Job<'p> {
         K: 'static,
     {
         let function = Function::binary::<Two<K>, A, B, R>(function);
-        self.stream(function, None, encode_two::<A, B, I::Item>, items.into_iter(), true)
+        let options = self.about::<fn(A, B) -> R, Pairs>();
+        self.stream(options, function, None, encode_two::<A, B, I::Item>, items.into_iter(), true)
     }
 
     /// See [`Pool::istarmap_unordered`].
@@ -224,7 +248,8 @@ impl<'p> Job<'p> {
         K: 'static,
     {
         let function = Function::binary::<Two<K>, A, B, R>(function);
-        self.stream(function, None, encode_two::<A, B, I::Item>, items.into_iter(), false)
+        let options = self.about::<fn(A, B) -> R, Pairs>();
+        self.stream(options, function, None, encode_two::<A, B, I::Item>, items.into_iter(), false)
     }
 
     /// See [`Pool::imap_with`].
@@ -244,7 +269,8 @@ impl<'p> Job<'p> {
     {
         let function = Function::with_context::<With<K>, C, T, R>(function);
         let context = Some(encode_shared(context));
-        self.stream(function, context, encode_one::<T, I::Item>, items.into_iter(), true)
+        let options = self.about::<fn(&C, T) -> R, T>();
+        self.stream(options, function, context, encode_one::<T, I::Item>, items.into_iter(), true)
     }
 
     /// See [`Pool::imap_unordered_with`].
@@ -264,11 +290,19 @@ impl<'p> Job<'p> {
     {
         let function = Function::with_context::<With<K>, C, T, R>(function);
         let context = Some(encode_shared(context));
-        self.stream(function, context, encode_one::<T, I::Item>, items.into_iter(), false)
+        let options = self.about::<fn(&C, T) -> R, T>();
+        self.stream(options, function, context, encode_one::<T, I::Item>, items.into_iter(), false)
+    }
+
+    /// The options of a call of a function of type `F` whose items are of type `T`.
+    fn about<F, T: 'static>(&self) -> Options {
+        let about = self.options.about.of::<F, T>();
+        Options { about, ..self.options.clone() }
     }
 
     fn stream<I: Iterator, R>(
         &self,
+        options: Options,
         function: Result<Function, SpawnError>,
         context: Option<Result<SharedValue, SubmitError>>,
         encode: Encode<I::Item>,
@@ -281,7 +315,6 @@ impl<'p> Job<'p> {
             (_, Err(error)) => (Err(error), None),
         };
         let function = function.and_then(|function| self.owned().map(|()| function));
-        let options = self.options.clone();
         let setup = Setup { function, context, encode, options, is_ordered };
         Imap::new(self.pool.core(), input, setup)
     }
@@ -364,7 +397,7 @@ impl<'p> Job<'p> {
         self.owned()?;
         let core = self.pool.core();
         core.ensure_background().map_err(|error| SubmitError::Broken(Arc::new(error)))?;
-        let call = core.with(|state| state.open_call(self.options.clone(), None, true));
+        let call = core.with(|state| state.open_call(self.about::<fn(T) -> R, T>(), None, true));
         let mut task = Task::new(Arc::clone(core), call, assemble);
         let mut frames = Frames::new(function, call, self.options.chunk.unwrap_or(1));
         for item in items {
@@ -376,6 +409,9 @@ impl<'p> Job<'p> {
         Ok(task)
     }
 }
+
+/// In place of the type of items that are pairs of arguments: no description is of these.
+struct Pairs;
 
 /// The frames of a call whose items are all there from the beginning.
 struct Frames {

@@ -13,7 +13,7 @@ use crate::builder::PoolBuilder;
 use crate::core::Core;
 use crate::error::{PoolError, SubmitError, TaskError};
 use crate::imap::Imap;
-use crate::insights::Insights;
+use crate::insights::{Insights, Slow};
 use crate::job::Job;
 use crate::run::IntoPair;
 use crate::task::{self, Task};
@@ -395,7 +395,9 @@ impl Pool {
     pub fn insights(&self) -> Insights {
         if self.core.is_ours() {
             self.core.poll();
-            return self.core.with(|state| state.insights());
+            let (insights, slowest) = self.core.with(|state| state.insights());
+            let slowest = slowest.into_iter().map(Slow::told).collect();
+            return Insights { slowest, ..insights };
         }
         Insights::default()
     }

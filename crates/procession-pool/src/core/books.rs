@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::lane::{Lane, Sentence};
 use super::state::State;
-use crate::insights::{Cause, Insights, Share, Slowest};
+use crate::insights::{Cause, Insights, Share, Slow, Slowest};
 use procession_process::Exit;
 
 /// What is known of workers that have ended, and of slow items.
@@ -39,8 +39,8 @@ impl State {
         }
     }
 
-    /// Everything that is known by now.
-    pub(crate) fn insights(&self) -> Insights {
+    /// Everything that is known by now, but for the slowest items, whose arguments are not to be described under a lock.
+    pub(crate) fn insights(&self) -> (Insights, Vec<Slow>) {
         let now = Instant::now();
         let workers: Vec<Share> = (0..self.lanes.len())
             .map(|index| {
@@ -54,8 +54,8 @@ impl State {
             .collect();
         let mut total = Share::default();
         workers.iter().for_each(|share| total.add(share));
-        let (deaths, slowest) = (self.books.deaths.clone(), self.books.slowest.items());
-        Insights { workers, total, deaths, slowest }
+        let deaths = self.books.deaths.clone();
+        (Insights { workers, total, deaths, slowest: Vec::new() }, self.books.slowest.items())
     }
 }
 

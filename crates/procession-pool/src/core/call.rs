@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use procession_process::link::SharedValue;
 
+use crate::insights::About;
+
 use super::chunk::{CallId, Chunk, Delivery};
 
 /// All calls. Each item looks its call up several times, which a hash that withstands chosen keys would make dear; these keys
@@ -44,6 +46,7 @@ pub(crate) struct Options {
     pub(crate) priority: i32,
     pub(crate) window: Option<usize>,
     pub(crate) chunk: Option<usize>,
+    pub(crate) about: About,
     #[cfg(feature = "progress")]
     pub(crate) progress: bool,
 }

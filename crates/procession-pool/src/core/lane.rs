@@ -91,8 +91,10 @@ pub(crate) struct Lane {
     pub(crate) done: u64,
     /// Since when its current item can have been running at most.
     pub(crate) item_since: Instant,
-    /// The call of the chunks that it has finished since `chunk_since`, their first item, and how many items they had.
-    pub(crate) finished: Option<(CallId, usize, usize)>,
+    /// The call of the chunks that it has finished since `chunk_since`, and how many items they had.
+    pub(crate) finished: Option<(CallId, usize)>,
+    /// It has said how long it took for the first of what it was given.
+    pub(crate) has_told_time: bool,
     /// Since when its current chunk can have been running at most.
     pub(crate) chunk_since: Instant,
     /// When its process was started.
@@ -146,6 +148,7 @@ impl Lane {
             done: 0,
             item_since: now,
             finished: None,
+            has_told_time: false,
             chunk_since: now,
             contexts: Vec::new(),
             quota: None,

@@ -1,10 +1,10 @@
 //! Taking results from workers.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use procession_process::answer::{self, Trouble};
-use procession_process::link::{DESCRIPTORS_MAX, HELLO, LinkError, NoHandles, Received};
+use procession_process::link::{DESCRIPTORS_MAX, HELLO, LinkError, NoHandles, Received, SPENT};
 use rustix::process::Resource;
 
 use super::chunk::Delivery;
@@ -131,8 +131,25 @@ impl State {
         match tag {
             _ if !is_ready => self.welcome(index, tag),
             answer::OK_WITH_HANDLES => self.accept_handles(index, body),
+            SPENT => self.accept_time(index, body),
             _ => self.accept_failure(index, tag, body),
         }
+    }
+
+    /// The worker says how long it took for the chunk whose last result comes next: once for each, and it cannot be longer than
+    /// the worker has been there.
+    #[cold]
+    fn accept_time(&mut self, index: usize, nanos: &[u8]) -> Result<(), Sentence> {
+        let Some(lane) = self.lanes[index].as_mut() else { return Ok(()) };
+        let chunk = lane.in_flight.front().filter(|chunk| chunk.left() == 1);
+        let chunk = chunk.filter(|_| !lane.has_told_time).ok_or(Sentence::Nonsense)?;
+        let nanos = nanos.try_into().map_err(|_| Sentence::Nonsense)?;
+        lane.has_told_time = true;
+        let spent = Duration::from_nanos(u64::from_le_bytes(nanos)).min(lane.hired.elapsed());
+        if let Some(call) = self.calls.get(&chunk.call) {
+            self.books.slowest.note(chunk, &call.options.about, spent, lane.child.pid());
+        }
+        Ok(())
     }
 
     /// Deals with a value whose descriptors came beside it.
@@ -217,13 +234,14 @@ impl State {
     fn finish_chunk(&mut self, index: usize) {
         let Some(lane) = self.lane(index) else { return };
         let Some(chunk) = lane.in_flight.pop_front() else { return };
-        let (call, first, items) = (chunk.call, chunk.first, chunk.frame.count());
+        lane.has_told_time = false;
+        let (call, items) = (chunk.call, chunk.frame.count());
         match &mut lane.finished {
-            Some((before, _, count)) if *before == call => *count += items,
+            Some((before, count)) if *before == call => *count += items,
             _ => {
                 self.observe_pace(index, Instant::now());
                 if let Some(lane) = self.lane(index) {
-                    lane.finished = Some((call, first, items));
+                    lane.finished = Some((call, items));
                 }
             }
         }
@@ -233,14 +251,10 @@ impl State {
     /// them would cost more than a short item.
     fn observe_pace(&mut self, index: usize, now: Instant) {
         let Some(lane) = self.lane(index) else { return };
-        let Some((call, first, items)) = lane.finished.take() else { return };
+        let Some((call, items)) = lane.finished.take() else { return };
         let elapsed = now - lane.chunk_since;
         lane.chunk_since = now;
         lane.book(call, elapsed);
-        let pid = lane.child.pid();
-        if !errand::is_one(call) {
-            self.books.slowest.note(first, items, elapsed, pid);
-        }
         if self.policy.max_memory_bytes.is_some() {
             self.weigh(index);
         }

@@ -86,9 +86,10 @@ impl State {
         let call = self.calls.get(&chunk.call);
         let timed = call.is_some_and(|call| call.options.timeout.is_some());
         let context = call.and_then(|call| call.context.clone());
-        let driver = self.driver;
+        let (driver, time_asked) = (self.driver, self.books.slowest.nanos_wanted());
         let Some(lane) = self.lane(index) else { return };
         lane.link.set_parties(parties);
+        lane.link.ask_for_time(time_asked);
         if driver == Driver::Asleep {
             // The driver sleeps on this worker's bell, too, but has not asked it to ring.
             lane.link.announce(AT_REST, lane.halfway());

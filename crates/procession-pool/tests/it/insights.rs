@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use procession_pool::{Cause, Pool, SlowItem};
+use procession_pool::{Cause, Pool, TaskError};
 use procession_process::Exit;
+use rustix::process::Signal;
 
 use super::guard::{eventually, guarded};
-use super::trap::How;
+use super::idle::kill;
+use super::scribbler::Sabotage;
+use super::trap::{How, assert_sound};
 
 fn nap(millis: u64) -> Vec<u8> {
     std::thread::sleep(Duration::from_millis(millis));
@@ -48,16 +51,62 @@ fn the_slowest_items_are_named() {
     guarded(|| {
         let pool = Pool::with_workers(2).unwrap();
         let items: Vec<u64> = (0..20).map(|n| if n % 5 == 3 { 400 + n } else { 0 }).collect();
-        pool.job().chunk(1).map(nap, items).unwrap();
-        let slowest = pool.insights().slowest;
-        for item in [3, 8, 13, 18] {
-            // What a worker does while its parent sleeps is booked when that wakes: the item before a slow one may get its time.
-            let is_it = |slow: &SlowItem| (slow.item..slow.item + slow.of + 2).contains(&item);
-            assert!(slowest.iter().take(4).any(is_it), "{item} in {slowest:?}");
+        let job = pool.job().chunk(1).describe(|millis: &u64| format!("{millis} ms"));
+        job.map(nap, items).unwrap();
+        let insights = pool.insights();
+        let slowest = &insights.slowest;
+        assert!(slowest.is_sorted_by_key(|slow| std::cmp::Reverse(slow.duration)));
+        assert_eq!(slowest.len(), 5);
+        let mut items: Vec<usize> = slowest[..4].iter().map(|slow| slow.item).collect();
+        items.sort_unstable();
+        assert_eq!(items, [3, 8, 13, 18], "{insights}");
+        for slow in &slowest[..4] {
+            assert!(slow.duration >= Duration::from_millis(400) && slow.of == 1, "{slow:?}");
+            assert_eq!(slow.argument, Some(format!("{} ms", 400 + slow.item)));
+            assert_eq!((slow.bytes, slow.function), (2, "fn(u64) -> alloc::vec::Vec<u8>"));
         }
         assert!(
-            slowest.len() <= 5 && slowest.is_sorted_by_key(|slow| std::cmp::Reverse(slow.duration))
+            insights.to_string().contains("fn(u64) -> alloc::vec::Vec<u8> of 403 ms took"),
+            "{insights}"
         );
+    });
+}
+
+/// The last of a call is told of before its result, not after.
+#[test]
+fn a_task_that_is_alone_and_slow_is_named() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let fail = |millis: u64| -> Vec<u8> {
+            std::thread::sleep(Duration::from_millis(millis));
+            panic!("on purpose")
+        };
+        pool.apply(nap, 30).unwrap();
+        pool.apply(fail, 20).unwrap_err();
+        let durations: Vec<_> = pool.insights().slowest.iter().map(|slow| slow.duration).collect();
+        assert!(durations.iter().filter(|it| **it >= Duration::from_millis(20)).count() == 2);
+        // Another type than that of the argument, and one that panics: there is no text, and no harm.
+        let job = pool.job().describe(|_: &String| "wrong".to_owned());
+        job.apply(nap, 40).unwrap();
+        pool.job().describe(|_: &u64| panic!("no text")).apply(nap, 50).unwrap();
+        assert!(pool.insights().slowest.iter().all(|slow| slow.argument.is_none()));
+    });
+}
+
+/// A worker that lies about its time cannot have taken longer than it has been there, and tells once.
+#[test]
+fn what_a_worker_says_of_its_time_is_not_believed_blindly() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        pool.apply(Sabotage::commit, Sabotage::EndlessTime).unwrap();
+        let slow = pool.insights().slowest[0].clone();
+        assert!(slow.duration < Duration::from_secs(3600));
+        kill(slow.pid, Signal::KILL);
+        eventually("it is gone", || !pool.worker_pids().contains(&slow.pid));
+        assert_sound(&pool);
+        let error = pool.apply(Sabotage::commit, Sabotage::TimeTwice).unwrap_err();
+        assert!(matches!(error, TaskError::Corrupt { .. }), "{error:?}");
+        assert_sound(&pool);
     });
 }
 

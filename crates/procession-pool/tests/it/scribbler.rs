@@ -17,6 +17,7 @@ const WRITER_BELL: usize = 384;
 const GATE: usize = 512;
 const PAGE: usize = 4096;
 const HELLO: u64 = 255;
+const SPENT: u64 = 254;
 
 /// What it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,10 +46,12 @@ pub(crate) enum Sabotage {
     HandlesWithoutPacket,
     FalsePackets,
     ShutSockets,
+    EndlessTime,
+    TimeTwice,
     Stop,
 }
 
-pub(crate) const ALL: [Sabotage; 25] = [
+pub(crate) const ALL: [Sabotage; 27] = [
     Sabotage::RandomEverywhere,
     Sabotage::RandomWords,
     Sabotage::RandomData,
@@ -73,6 +76,8 @@ pub(crate) const ALL: [Sabotage; 25] = [
     Sabotage::HandlesWithoutPacket,
     Sabotage::FalsePackets,
     Sabotage::ShutSockets,
+    Sabotage::EndlessTime,
+    Sabotage::TimeTwice,
     Sabotage::Stop,
 ];
 
@@ -286,9 +291,28 @@ impl Sabotage {
                 sockets().into_iter().for_each(shut);
                 results.append(5);
             }
+            Self::EndlessTime => {
+                time(&results);
+                // The value of its item, which is ().
+                results.append(0);
+                results.ring_bell(READER_BELL);
+                sleep(Duration::from_secs(600));
+            }
+            Self::TimeTwice => {
+                time(&results);
+                time(&results);
+                results.ring_bell(READER_BELL);
+                sleep(Duration::from_secs(600));
+            }
             Self::Stop => raise(Signal::STOP),
         }
     }
+}
+
+/// A note of more time than there is, behind the back of whoever writes results here, and must not do so again.
+fn time(results: &Ring) {
+    results.append(8 << 8 | SPENT);
+    results.append(u64::MAX);
 }
 
 /// The sockets of this process, of which one goes to the pool.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use procession_channel::bell::{AT_ONCE, AT_REST, Bell};
 use procession_channel::ring::{Consumer, Corrupt, Memory, Producer, Ring};
@@ -14,7 +15,7 @@ use rustix::net::SendFlags;
 
 use super::beside::{Beside, DESCRIPTORS_MAX, NoHandles};
 use super::frame::{HEADER_LEN, Header, Items, Kind};
-use super::{HELLO, gate, parties, result_head, wake_at};
+use super::{HELLO, SPENT, gate, parties, result_head, time_asked_for, wake_at};
 use crate::answer::{self, reason};
 use crate::function::{Context, Function, Located, Reply, Work};
 use crate::stderr::complain;
@@ -40,6 +41,10 @@ struct Worker {
     started: u64,
     /// Whether everything up to the next resume frame was taken back.
     revoked: bool,
+    /// From how many nanoseconds for an item on the parent wants to know how long a call took; 0: never.
+    time_asked: u64,
+    /// When the last call ended, if nothing was waited for since: the next one has begun then.
+    call_since: Option<Instant>,
     /// How many frames with handles were taken back whose packets are still in the socket.
     left_in_socket: u32,
 }
@@ -77,6 +82,8 @@ impl ChildLink {
                 outgoing: Outgoing::default(),
                 started: 0,
                 revoked: false,
+                time_asked: 0,
+                call_since: None,
                 left_in_socket: 0,
             },
         })
@@ -91,7 +98,11 @@ impl ChildLink {
         self.worker.send_result(HELLO)?;
         self.worker.rest();
         while self.serve_frame()? == Served::GoOn {
-            if self.is_dry()? || self.is_past_wake_position() {
+            let is_dry = self.is_dry()?;
+            if is_dry {
+                self.worker.call_since = None;
+            }
+            if is_dry || self.is_past_wake_position() {
                 self.worker.rest();
             }
         }
@@ -110,6 +121,7 @@ impl ChildLink {
 
     fn serve_frame(&mut self) -> Result<Served, Corrupt> {
         let header = self.read_header()?;
+        self.worker.time_asked = time_asked_for(self.tasks.memory()).load(Ordering::Relaxed);
         let in_place = header.padded_len() <= capacity(&self.tasks) / 2;
         if in_place {
             self.wait_for(header.padded_len())?;
@@ -122,6 +134,8 @@ impl ChildLink {
         } else {
             let mut body = Vec::new();
             self.collect(header.padded_len(), &mut body)?;
+            // It came in parts, which had to be waited for.
+            self.worker.call_since = None;
             // A long frame is a rare guest; the room it took is given back.
             self.worker.obey(&header, &body[..header.body_len()])
         }
@@ -234,6 +248,8 @@ impl Worker {
         let mut shared = self.contexts.remove(&call);
         let mut none = Context::default();
         let context = shared.as_mut().unwrap_or(&mut none);
+        let since = self.time_of_beginning();
+        let count = items.left();
         let mut handles = (has_handles && !self.revoked).then(|| self.beside.look());
         for (index, item) in items.enumerate() {
             if self.revoked || !self.start(index > 0) {
@@ -245,6 +261,9 @@ impl Worker {
                 came => self.run(function, item, context, came.and_then(Result::ok)),
             };
             let tag = self.send_handles(tag);
+            if let Some(since) = since.filter(|_| index + 1 == count) {
+                self.tell_time(since, count)?;
+            }
             self.send_result(tag)?;
         }
         if let Some(shared) = shared {
@@ -275,6 +294,25 @@ impl Worker {
             complain(format_args!("worker {} got {what}: {why}", std::process::id()));
             Vec::new()
         })
+    }
+
+    /// When the call has begun that is about to, if the parent wants to know.
+    #[inline]
+    fn time_of_beginning(&mut self) -> Option<Instant> {
+        (self.time_asked > 0).then(|| self.call_since.take().unwrap_or_else(Instant::now))
+    }
+
+    /// Tells the parent how long a call took, if that is worth it, before the last result of it. One look at the clock for each
+    /// call.
+    #[inline]
+    fn tell_time(&mut self, since: Instant, items: usize) -> Result<(), Corrupt> {
+        let now = Instant::now();
+        self.call_since = Some(now);
+        let spent = u64::try_from((now - since).as_nanos()).unwrap_or(u64::MAX);
+        if spent / (items.max(1) as u64) < self.time_asked {
+            return Ok(());
+        }
+        self.write_result(SPENT, &spent.to_le_bytes())
     }
 
     /// Moves the gate for the next item; false if the parent took it back.
@@ -339,20 +377,25 @@ impl Worker {
     /// Commits what is in `output` as a result.
     fn send_result(&mut self, tag: u8) -> Result<(), Corrupt> {
         let output = std::mem::take(&mut self.output);
+        let sent = self.write_result(tag, &output);
+        self.output = output;
+        sent
+    }
+
+    fn write_result(&mut self, tag: u8, output: &[u8]) -> Result<(), Corrupt> {
         let head = result_head(tag, output.len());
         let padding = &[0; 8][..output.len().next_multiple_of(8) - output.len()];
         let len = head.len() + output.len() + padding.len();
         if self.results.room(len)? >= len {
             self.results.write(&head)?;
-            self.results.write(&output)?;
+            self.results.write(output)?;
             self.results.write(padding)?;
         } else {
             self.write_by_parts(&head)?;
-            self.write_by_parts(&output)?;
+            self.write_by_parts(output)?;
             self.write_by_parts(padding)?;
         }
         self.results.publish();
-        self.output = output;
         Ok(())
     }
 

@@ -158,6 +158,11 @@ impl Frame {
         self.count as usize
     }
 
+    /// The encoded arguments of its items, one by one.
+    pub fn arguments(&self) -> impl Iterator<Item = &[u8]> {
+        Items::new(&self.bytes[HEADER_LEN..], self.count)
+    }
+
     /// Its length in bytes.
     #[expect(clippy::len_without_is_empty, reason = "a frame always has a header")]
     pub fn len(&self) -> usize {
@@ -323,6 +328,11 @@ pub(crate) struct Items<'a> {
 impl<'a> Items<'a> {
     pub(crate) fn new(body: &'a [u8], count: u32) -> Self {
         Self { body, left: count }
+    }
+
+    /// How many there are.
+    pub(crate) fn left(&self) -> usize {
+        self.left as usize
     }
 }
 

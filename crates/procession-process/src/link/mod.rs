@@ -22,6 +22,10 @@
 //! output, and zeros up to a multiple of 8. The store that publishes the ring's tail commits the result. The very first
 //! result is [`HELLO`], before any item.
 //!
+//! Before the last result of a call there may be a note, which has the form of a result and belongs to no item: [`SPENT`], how
+//! many nanoseconds (u64) the worker spent on the call by its own clock, if that is at least as much for an item as the parent has
+//! [asked for](ParentLink::ask_for_time). The parent decides what it believes.
+//!
 //! # Invariants
 //!
 //! * **L1** Frames enter the downward ring only through [`ParentLink::send`], which takes only a [`Frame`]; the memory of that
@@ -61,6 +65,9 @@ use procession_shm::sync::atomic::AtomicU64;
 /// The tag of the first result, which says that the worker is ready.
 pub const HELLO: u8 = u8::MAX;
 
+/// The tag of a note of the time that was spent on a call.
+pub const SPENT: u8 = HELLO - 1;
+
 /// Bytes in front of each result.
 pub const RESULT_HEAD_LEN: usize = 8;
 
@@ -81,6 +88,12 @@ fn parties(down: &Ring) -> &AtomicU64 {
 /// A hint: a worker that reads it too late rings at the end of the next frame, or when it has nothing left to do.
 fn wake_at(down: &Ring) -> &AtomicU64 {
     down.hint_u64(1)
+}
+
+/// From how many nanoseconds for an item on the worker shall say how long a call took; 0: never. It lies in the ring that the parent
+/// writes.
+fn time_asked_for(down: &Ring) -> &AtomicU64 {
+    down.hint_u64(2)
 }
 
 fn result_head(tag: u8, len: usize) -> [u8; RESULT_HEAD_LEN] {

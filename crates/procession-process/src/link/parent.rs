@@ -14,7 +14,7 @@ use rustix::net::SendFlags;
 
 use super::beside::{Beside, NoHandles, Salvage};
 use super::frame::Frame;
-use super::{RESULT_HEAD_LEN, gate, parse_result_head, parties, wake_at};
+use super::{RESULT_HEAD_LEN, gate, parse_result_head, parties, time_asked_for, wake_at};
 
 /// From how many bytes on a result is received into memory of its own.
 const LONG: usize = 16 << 10;
@@ -301,6 +301,16 @@ impl ParentLink {
         // The worker reads this word's cache line all the time; it is not taken away from it for nothing.
         if parties.load(Ordering::Relaxed) != count {
             parties.store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks the worker for the time of calls of which an item takes at least `nanos`; by default, and with 0, for none.
+    #[inline]
+    pub fn ask_for_time(&self, nanos: u64) {
+        let asked = time_asked_for(self.tasks.memory());
+        // As above.
+        if asked.load(Ordering::Relaxed) != nanos {
+            asked.store(nanos, Ordering::Relaxed);
         }
     }
 
