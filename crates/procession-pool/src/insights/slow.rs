@@ -69,7 +69,8 @@ impl About {
             let argument = decode::<T>(argument, &Limits::DEFAULT).ok()?;
             Some(describe(&argument))
         };
-        (self.described, self.to_text) = (Some(TypeId::of::<T>()), Some(Arc::new(to_text)));
+        self.described = Some(TypeId::of::<T>());
+        self.to_text = Some(Arc::new(to_text));
     }
 
     /// For calls of a function of type `F` with arguments of type `T`.
