@@ -291,28 +291,23 @@ impl Sabotage {
                 sockets().into_iter().for_each(shut);
                 results.append(5);
             }
-            Self::EndlessTime => {
-                time(&results);
-                // The value of its item, which is ().
-                results.append(0);
-                results.ring_bell(READER_BELL);
-                sleep(Duration::from_secs(600));
-            }
-            Self::TimeTwice => {
-                time(&results);
-                time(&results);
-                results.ring_bell(READER_BELL);
-                sleep(Duration::from_secs(600));
-            }
+            Self::EndlessTime => lie_about_time(&results, 1),
+            Self::TimeTwice => lie_about_time(&results, 2),
             Self::Stop => raise(Signal::STOP),
         }
     }
 }
 
-/// A note of more time than there is, behind the back of whoever writes results here, and must not do so again.
-fn time(results: &Ring) {
-    results.append(8 << 8 | SPENT);
-    results.append(u64::MAX);
+/// Notes of more time than there is, and the value of the item, which is (), behind the back of whoever writes results here, and
+/// must not do so again.
+fn lie_about_time(results: &Ring, notes: usize) {
+    for _ in 0..notes {
+        results.append(8 << 8 | SPENT);
+        results.append(u64::MAX);
+    }
+    results.append(0);
+    results.ring_bell(READER_BELL);
+    sleep(Duration::from_secs(600));
 }
 
 /// The sockets of this process, of which one goes to the pool.
