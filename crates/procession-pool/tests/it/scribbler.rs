@@ -274,10 +274,7 @@ impl Sabotage {
             Self::FalseFailure => results.append(1),
             Self::Unsolicited => (0..1000).for_each(|_| results.append(0)),
             Self::Hello => results.append(HELLO),
-            Self::PunchHoles => {
-                results.punch();
-                tasks.punch();
-            }
+            Self::PunchHoles => [results, tasks].iter().for_each(Ring::punch),
             Self::RewindAndDie => {
                 results.u64(GATE).store(0, Ordering::SeqCst);
                 raise(Signal::KILL);
