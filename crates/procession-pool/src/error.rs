@@ -197,7 +197,7 @@ impl fmt::Display for TaskError {
                 write!(f, "item {item}: worker {pid} died: {exit}")?;
             }
             Self::TimedOut { item, pid, after, .. } => {
-                write!(f, "item {item} took longer than {after:?}; worker {pid} was killed")?;
+                write!(f, "item {item} took longer than {after:?} and worker {pid} was killed: raise the timeout unless it was stuck")?;
             }
             Self::Corrupt { item, pid, reason, .. } => {
                 write!(f, "item {item}: worker {pid} was killed: {reason}")?;
@@ -209,8 +209,8 @@ impl fmt::Display for TaskError {
                 f,
                 "item {item} returned a handle that only a trusted worker may send: build the pool with `.trusting()` if you trust the code that it runs"
             )?,
-            Self::Taken => f.write_str("the result of this task was taken before")?,
-            Self::Closed => f.write_str("the pool is closed and takes no more tasks")?,
+            Self::Taken => f.write_str("the result of this task was taken before: keep what was given out the first time")?,
+            Self::Closed => f.write_str("the pool is closed and takes no more tasks: submit before `close`, or make another pool")?,
             Self::Broken(error) => write!(f, "the pool cannot work any more: {error}")?,
         }
         match self.attempts().len() {
@@ -263,7 +263,9 @@ pub enum PoolError {
         exit: Exit,
     },
     /// The background thread that finishes submitted tasks could not be started.
-    #[error("the background thread of the pool could not be started: {0}")]
+    #[error(
+        "the background thread of the pool could not be started ({0}): allow more threads (`ulimit -u`, pids.max)"
+    )]
     Thread(Arc<std::io::Error>),
     /// The pool was inherited through `fork`: it and its workers belong to the parent process.
     #[error("this pool belongs to process {owner}, which forked this one: make a pool here")]
@@ -325,7 +327,9 @@ pub enum SubmitError {
         limit: usize,
     },
     /// The pool was closed.
-    #[error("the pool is closed and takes no more tasks")]
+    #[error(
+        "the pool is closed and takes no more tasks: submit before `close`, or make another pool"
+    )]
     Closed,
     /// The pool cannot work any more.
     #[error("the pool cannot work any more: {0}")]

@@ -45,7 +45,9 @@ pub enum SegmentError {
     #[error("a shared memory segment cannot be empty: ask for at least 1 byte")]
     Empty,
     /// The size does not fit into the address space.
-    #[error("a shared memory segment of {len} bytes does not fit into the address space")]
+    #[error(
+        "a shared memory segment of {len} bytes does not fit into the address space: ask for less"
+    )]
     TooLarge {
         /// The size that was asked for, in bytes.
         len: usize,
@@ -82,7 +84,9 @@ pub enum SegmentError {
         reason: String,
     },
     /// A descriptor that another process sent is not a segment of the expected size.
-    #[error("a received descriptor is not a shared memory segment of Procession: {reason}")]
+    #[error(
+        "a received descriptor is not a shared memory segment of Procession, its sender is broken or hostile: {reason}"
+    )]
     Foreign {
         /// What is wrong with it.
         reason: String,

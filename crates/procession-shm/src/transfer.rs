@@ -79,7 +79,7 @@ pub enum TransferError {
     },
     /// The message names a descriptor that did not come with it, or that another handle took.
     #[error(
-        "the message names file descriptor {index}, which is not among the {count} that came with it or is taken"
+        "the message names file descriptor {index}, which is not among the {count} that came with it or is taken: its sender is broken or hostile"
     )]
     NoDescriptor {
         /// The index in the message.
@@ -88,7 +88,7 @@ pub enum TransferError {
         count: usize,
     },
     /// The bytes of the handle contradict each other or the descriptor.
-    #[error("the message does not describe a {handle}: {reason}")]
+    #[error("the message does not describe a {handle}, its sender is broken or hostile: {reason}")]
     Malformed {
         /// The type of the handle.
         handle: &'static str,

@@ -193,7 +193,7 @@ impl<T: UnwindSafe + RefUnwindSafe> RefUnwindSafe for OnceLock<T> {}
 #[non_exhaustive]
 pub enum SetOnceError<T> {
     /// There is a value already.
-    #[error("the cell has a value already, and it is written only once")]
+    #[error("the cell has a value already and is written only once: read that with `get`")]
     AlreadySet {
         /// The value that was to be set.
         value: T,

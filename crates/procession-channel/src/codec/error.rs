@@ -56,16 +56,20 @@ pub enum EncodeError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The bytes end in the middle of a value.
-    #[error("the message ends in the middle of a value")]
+    #[error(
+        "the message ends in the middle of a value: writer and reader must have the same type, and a hand-written Serialize must write all of it"
+    )]
     Truncated,
     /// The value ends before the bytes do.
-    #[error("{count} bytes are left after the value; writer and reader disagree about its type")]
+    #[error("{count} bytes are left after the value: writer and reader must have the same type")]
     TrailingBytes {
         /// The bytes left.
         count: usize,
     },
     /// The value is nested too deeply.
-    #[error("the message is nested deeper than {limit} levels")]
+    #[error(
+        "the message is nested deeper than {limit} levels: send it flat, for example as a Vec with indices"
+    )]
     DepthLimit {
         /// [`Limits::depth`](super::Limits::depth).
         limit: u32,
@@ -79,7 +83,9 @@ pub enum DecodeError {
         limit_bytes: usize,
     },
     /// A sequence, map, string or byte array claims more than the message holds.
-    #[error("the message claims a length of {len} with {bytes_left} bytes left")]
+    #[error(
+        "the message claims a length of {len} with {bytes_left} bytes left: writer and reader must have the same type, or its sender is broken or hostile"
+    )]
     LengthLimit {
         /// The length claimed.
         len: usize,
@@ -87,13 +93,17 @@ pub enum DecodeError {
         bytes_left: usize,
     },
     /// The value would take too much memory.
-    #[error("the decoded message would take more than {limit_bytes} bytes of memory")]
+    #[error(
+        "the decoded message would take more than {limit_bytes} bytes of memory: send less at a time, or raise the limit (`max_message`)"
+    )]
     AllocationLimit {
         /// [`Limits::allocation_bytes`](super::Limits::allocation_bytes).
         limit_bytes: usize,
     },
     /// The bytes mean nothing in this type, or its `Deserialize` refused them.
-    #[error("the message is not a value of its type: {reason}")]
+    #[error(
+        "the message is not a value of its type ({reason}): write what the type takes, and read the type that was written"
+    )]
     Invalid {
         /// What is wrong, at most [`REASON_BYTES_MAX`](DecodeError::REASON_BYTES_MAX) bytes of it.
         reason: Cow<'static, str>,
@@ -105,7 +115,9 @@ pub enum DecodeError {
     )]
     NotSelfDescribing,
     /// A `Deserialize` implementation panicked on the message.
-    #[error("reading the message panicked: {message}")]
+    #[error(
+        "reading the message panicked: {message}; its Deserialize should return an error instead"
+    )]
     Panicked {
         /// What the panic said, at most [`REASON_BYTES_MAX`](DecodeError::REASON_BYTES_MAX) bytes of it.
         message: String,

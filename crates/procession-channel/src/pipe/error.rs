@@ -61,10 +61,12 @@ pub enum SendErrorKind {
     #[error("the pipe is full: try again later, or use `send`, which waits")]
     Full,
     /// The deadline came before there was room for all of it.
-    #[error("the pipe had no room for the message in time: nothing of it was sent")]
+    #[error(
+        "the pipe had no room for the message in time, and nothing of it was sent: try again unless the receiver is stuck"
+    )]
     TimedOut,
     /// Nobody receives: the other end was dropped, its process died, or this end was closed.
-    #[error("the pipe is closed: nobody will receive this message")]
+    #[error("the pipe is closed and nobody will receive this message: stop sending")]
     Closed,
     /// The value cannot be encoded.
     #[error("the message cannot be encoded: {0}")]
@@ -99,7 +101,7 @@ pub enum SendErrorKind {
     Moved(#[from] Moved),
     /// The process at the other end broke the rules; the pipe is closed.
     #[error(
-        "the process at the other end of the pipe cannot be trusted and the pipe is closed: {0}"
+        "the process at the other end of the pipe broke its rules, and the pipe is closed: end that process and make another pipe ({0})"
     )]
     Corrupt(#[from] Violation),
     /// The system failed.
@@ -113,7 +115,7 @@ pub enum SendErrorKind {
 pub enum RecvError {
     /// Nothing comes any more and all that was sent was received: the other end was dropped, its process died between two
     /// messages, or this end was closed.
-    #[error("the pipe is closed: all that was sent was received")]
+    #[error("the pipe is closed and all that was sent was received: stop receiving")]
     Closed,
     /// The sender died in the middle of a message, of which nothing is given out. The next receive is `Closed`.
     #[error(
@@ -128,7 +130,7 @@ pub enum RecvError {
     Decode(#[source] DecodeError),
     /// The process at the other end broke the rules; the pipe is closed.
     #[error(
-        "the process at the other end of the pipe cannot be trusted and the pipe is closed: {0}"
+        "the process at the other end of the pipe broke its rules, and the pipe is closed: end that process and make another pipe ({0})"
     )]
     Corrupt(#[from] Violation),
     /// The message has a handle that only a trusted process may send. It is gone, the next one can be received.
@@ -166,7 +168,9 @@ pub enum PipeError {
     #[error("no memory for a pipe: {0}")]
     Memory(#[from] SegmentError),
     /// The socket.
-    #[error("no socket for a pipe: {0}")]
+    #[error(
+        "no socket for a pipe ({0}): close some descriptors, or raise RLIMIT_NOFILE (`ulimit -n`)"
+    )]
     Socket(#[source] io::Error),
     /// The options make no sense.
     #[error("a pipe cannot have {option} {value}: it takes {min} to {max} bytes")]

@@ -10,7 +10,9 @@ use crate::codec::{DecodeError, EncodeError};
 
 /// The memory of the queue holds what no process of this program writes: one of them has gone wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the memory of the queue was overwritten: {0}")]
+#[error(
+    "the memory of the queue was overwritten ({0}): make another queue, and find who wrote there"
+)]
 pub struct Corrupt(pub(super) &'static str);
 
 /// Values that were not put, and why. Handles in them are usable as before.
@@ -39,10 +41,12 @@ pub enum SendErrorKind {
     #[error("the queue is full: try again later, or use `put`, which waits")]
     Full,
     /// The deadline came before there was room.
-    #[error("the queue had no room for the value in time")]
+    #[error(
+        "the queue had no room for the value in time: try again unless those who get are stuck"
+    )]
     TimedOut,
     /// Nobody will get it: the queue was closed, or no process has a handle that gets any more.
-    #[error("the queue is closed: nobody will get this value")]
+    #[error("the queue is closed and nobody will get this value: stop putting")]
     Closed,
     /// The value cannot be encoded.
     #[error("the value cannot be encoded: {0}")]
@@ -88,10 +92,10 @@ pub enum SendErrorKind {
 #[non_exhaustive]
 pub enum RecvError {
     /// The queue was closed, and all that was put was got.
-    #[error("the queue is closed, and all that was put was got")]
+    #[error("the queue is closed and all that was put was got: stop getting")]
     Closed,
     /// No process and no message has a handle that puts any more, and all that was put was got.
-    #[error("nobody is left who could put something, and all that was put was got")]
+    #[error("nobody is left who could put something, and all that was put was got: stop getting")]
     Disconnected,
     /// The item is no value of this type. It is gone, the next one can be got.
     #[error("the item cannot be decoded: {0}")]
@@ -129,7 +133,9 @@ pub enum QueueError {
     #[error("no memory for a queue: {0}")]
     Memory(#[from] SegmentError),
     /// The socket.
-    #[error("no socket for a queue: {0}")]
+    #[error(
+        "no socket for a queue ({0}): close some descriptors, or raise RLIMIT_NOFILE (`ulimit -n`)"
+    )]
     Socket(#[source] io::Error),
     /// The options make no sense.
     #[error("a queue cannot have {option} {value}: it takes {min} to {max}")]

@@ -54,7 +54,7 @@ fn an_item_over_its_time_fails_alone() {
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_err()).count(), 3);
         assert!(before.len() <= 3);
         let text = outcomes[7].as_ref().unwrap_err().to_string();
-        assert!(text.starts_with("item 7 took longer than 300ms; worker "), "{text}");
+        assert!(text.starts_with("item 7 took longer than 300ms and worker "), "{text}");
         assert_sound(&pool);
     });
 }

@@ -80,7 +80,9 @@ pub enum FamilyError {
     #[error("the family's table: {0}")]
     Table(#[from] SegmentError),
     /// Something arrived that no member sends.
-    #[error("the family's root and this process do not understand each other: {reason}")]
+    #[error(
+        "the family's root and this process do not understand each other, are both the same program? {reason}"
+    )]
     Protocol {
         /// What it was.
         reason: &'static str,

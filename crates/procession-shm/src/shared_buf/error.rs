@@ -20,13 +20,13 @@ pub enum FreezeErrorKind {
     #[error("the buffer is only a part of its memory: put the parts together with `unsplit` first")]
     Part,
     /// It is not here any more.
-    #[error("the buffer was already sent to another process")]
+    #[error("the buffer was already sent to another process: freeze it there")]
     Moved,
     /// A system call failed.
     #[error(transparent)]
     Memory(SegmentError),
     /// A system call failed on the way back, and the buffer is not mapped any more.
-    #[error("the buffer could not be frozen and is lost: {0}")]
+    #[error("the buffer could not be frozen and is lost, make another one: {0}")]
     Lost(SegmentError),
 }
 
@@ -85,14 +85,14 @@ pub enum UnsplitErrorKind {
     },
     /// It was made by another call of `zeroed` or `from_slice`, or arrived as a copy.
     #[error(
-        "part {index} lies in other memory than the ones before it: it is part of another buffer, or a copy because it came from a process that is not trusted"
+        "part {index} lies in other memory than the ones before it: it is part of another buffer, or a copy because it came from a process that is not trusted; pass parts of one buffer"
     )]
     OtherMemory {
         /// The first part that does not belong to the others.
         index: usize,
     },
     /// It is not here any more.
-    #[error("part {index} was already sent to another process")]
+    #[error("part {index} was already sent to another process: receive it back first")]
     Moved {
         /// The first part that is gone.
         index: usize,

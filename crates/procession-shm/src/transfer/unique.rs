@@ -18,7 +18,7 @@ use super::{TransferError, send};
 
 /// It is not here any more: it was sent to another process, or taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it was already sent to another process")]
+#[error("it was already sent to another process, use it there")]
 pub struct Moved;
 
 #[derive(Debug)]
