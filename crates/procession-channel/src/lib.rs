@@ -23,6 +23,8 @@ pub use fd::Fd;
 pub use message::{IntoArg, Message};
 
 #[cfg(all(test, procession_loom))]
+mod loom_ring;
+#[cfg(all(test, procession_loom))]
 mod loom_tests;
 
 // The program in the page that visitors see first is a test, too.

@@ -3,7 +3,6 @@
 //! The victim of a death is a thread that stops after a number of steps without cleaning up. Each model is run once for each
 //! number of steps.
 
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -11,15 +10,13 @@ use procession_shm::{Deadline, wait};
 
 use crate::bell::{AT_ONCE, AT_REST, Bell};
 use crate::gate::Gate;
-use crate::ring::{Consumer, Memory, Producer};
+use crate::loom_ring::{RingOnHeap, model};
+use crate::ring::{Consumer, Producer};
 
 const CAPACITY: usize = 2;
 
-/// A ring on the heap, whose cells loom watches for races.
 struct Heap {
-    tail: AtomicU64,
-    head: AtomicU64,
-    cells: [UnsafeCell<u8>; CAPACITY],
+    ring: RingOnHeap,
     bell: AtomicU32,
     room: AtomicU32,
     gate: AtomicU64,
@@ -28,63 +25,12 @@ struct Heap {
 impl Heap {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            tail: AtomicU64::new(0),
-            head: AtomicU64::new(0),
-            cells: [UnsafeCell::new(0), UnsafeCell::new(0)],
+            ring: RingOnHeap::new(CAPACITY),
             bell: AtomicU32::new(0),
             room: AtomicU32::new(0),
             gate: AtomicU64::new(0),
         })
     }
-
-    fn cell(&self, at: u64) -> &UnsafeCell<u8> {
-        &self.cells[usize::try_from(at).unwrap() % CAPACITY]
-    }
-}
-
-// SAFETY: the cells are only accessed as the ring's protocol allows, which is what the models check.
-unsafe impl Sync for Heap {}
-// SAFETY: as for Sync.
-unsafe impl Send for Heap {}
-
-impl Memory for Arc<Heap> {
-    fn tail(&self) -> &AtomicU64 {
-        &self.tail
-    }
-
-    fn head(&self) -> &AtomicU64 {
-        &self.head
-    }
-
-    fn capacity(&self) -> usize {
-        CAPACITY
-    }
-
-    fn write(&self, at: u64, bytes: &[u8]) {
-        for (at, &byte) in (at..).zip(bytes) {
-            // SAFETY: loom fails the model if anybody else has the cell.
-            self.cell(at).with_mut(|cell| unsafe { *cell = byte });
-        }
-    }
-
-    fn read(&self, at: u64, len: usize, out: &mut Vec<u8>) {
-        for at in at..at + len as u64 {
-            // SAFETY: loom fails the model if anybody writes the cell.
-            out.push(self.cell(at).with(|cell| unsafe { *cell }));
-        }
-    }
-
-    fn read_array<const N: usize>(&self, at: u64) -> [u8; N] {
-        let mut bytes = Vec::new();
-        self.read(at, N, &mut bytes);
-        bytes.try_into().unwrap()
-    }
-}
-
-fn model(f: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(builder.preemption_bound.unwrap_or(3));
-    builder.check(f);
 }
 
 /// Sleeps until `ready`, as every sleeper on a bell does.
@@ -106,7 +52,7 @@ fn loom_ring_bytes_arrive_in_order_and_sleepers_are_woken() {
         let sender = {
             let heap = Arc::clone(&heap);
             thread::spawn(move || {
-                let mut producer = Producer::new(Arc::clone(&heap));
+                let mut producer = Producer::new(&heap.ring);
                 for byte in 1..=3 {
                     sleep_until(&heap.room, AT_REST, || producer.free().unwrap() > 0);
                     assert_eq!(producer.write(&[byte]).unwrap(), 1);
@@ -115,7 +61,7 @@ fn loom_ring_bytes_arrive_in_order_and_sleepers_are_woken() {
                 }
             })
         };
-        let mut consumer = Consumer::new(Arc::clone(&heap));
+        let mut consumer = Consumer::new(&heap.ring);
         let mut got = Vec::new();
         while got.len() < 3 {
             sleep_until(&heap.bell, AT_REST, || consumer.available().unwrap() > 0);
@@ -136,7 +82,7 @@ fn loom_ring_a_dead_producer_has_sent_whole_messages_only() {
             let victim = {
                 let heap = Arc::clone(&heap);
                 thread::spawn(move || {
-                    let mut producer = Producer::new(heap);
+                    let mut producer = Producer::new(&heap.ring);
                     // Two messages of one byte: write, publish, write, publish; dead after `steps` of them.
                     for step in 0..steps {
                         match step % 2 {
@@ -146,7 +92,7 @@ fn loom_ring_a_dead_producer_has_sent_whole_messages_only() {
                     }
                 })
             };
-            let mut consumer = Consumer::new(Arc::clone(&heap));
+            let mut consumer = Consumer::new(&heap.ring);
             let early = consumer.available().unwrap();
             victim.join().unwrap();
             let sent = usize::from(steps / 2);
@@ -184,7 +130,7 @@ fn loom_gate_wakes_a_parent_that_waits_for_a_result_in_the_middle() {
         let worker = {
             let heap = Arc::clone(&heap);
             thread::spawn(move || {
-                let mut results = Producer::new(Arc::clone(&heap));
+                let mut results = Producer::new(&heap.ring);
                 assert!(Gate::new(&heap.gate).begin(0));
                 results.write(&[1]).unwrap();
                 results.publish();
@@ -193,7 +139,7 @@ fn loom_gate_wakes_a_parent_that_waits_for_a_result_in_the_middle() {
                 // The second item never ends: nothing else wakes the parent.
             })
         };
-        let mut results = Consumer::new(Arc::clone(&heap));
+        let mut results = Consumer::new(&heap.ring);
         let mut seen = 0;
         while results.available().unwrap() == 0 {
             let bell = Bell::new(&heap.bell);
@@ -218,7 +164,7 @@ fn loom_bell_without_its_fence_loses_a_wake_up() {
         let ringer = {
             let heap = Arc::clone(&heap);
             thread::spawn(move || {
-                heap.tail.store(1, Ordering::Release);
+                heap.ring.tail.store(1, Ordering::Release);
                 if heap.bell.load(Ordering::Relaxed) >= AT_REST
                     && heap.bell.swap(0, Ordering::Relaxed) != 0
                 {
@@ -226,7 +172,7 @@ fn loom_bell_without_its_fence_loses_a_wake_up() {
                 }
             })
         };
-        sleep_until(&heap.bell, AT_REST, || heap.tail.load(Ordering::Acquire) == 1);
+        sleep_until(&heap.bell, AT_REST, || heap.ring.tail.load(Ordering::Acquire) == 1);
         ringer.join().unwrap();
     });
 }

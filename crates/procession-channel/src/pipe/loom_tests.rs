@@ -4,7 +4,6 @@
 //! and asks the kernel about hang-ups, which a model has not either: `wait` below is its loop without the check-ups, so that a
 //! sleeper whom nobody wakes is a deadlock.
 
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -15,7 +14,8 @@ use super::frame::Last;
 use super::lookout::tell;
 use super::stream::{FrameReader, FrameWriter, Gathered, Look};
 use crate::bell::{AT_REST, Bell};
-use crate::ring::{Consumer, Memory, Producer};
+use crate::loom_ring::{RingOnHeap, model};
+use crate::ring::{Consumer, Producer};
 
 /// Room for two frames of 8 bytes and the reserve.
 const CAPACITY: usize = 64;
@@ -23,26 +23,17 @@ const PART: usize = 8;
 const VALUE: Last = Last { is_bytes: false, descriptors: 0 };
 
 struct Heap {
-    tail: AtomicU64,
-    head: AtomicU64,
-    cells: Vec<UnsafeCell<u8>>,
+    ring: RingOnHeap,
     reader: AtomicU32,
     writer: AtomicU32,
     closed: AtomicU64,
     gone: AtomicU32,
 }
 
-// SAFETY: the cells are only accessed as the ring's protocol allows, which is what the models check.
-unsafe impl Sync for Heap {}
-// SAFETY: as for Sync.
-unsafe impl Send for Heap {}
-
 impl Heap {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            tail: AtomicU64::new(0),
-            head: AtomicU64::new(0),
-            cells: (0..CAPACITY).map(|_| UnsafeCell::new(0)).collect(),
+            ring: RingOnHeap::new(CAPACITY),
             reader: AtomicU32::new(0),
             writer: AtomicU32::new(0),
             closed: AtomicU64::new(0),
@@ -50,16 +41,12 @@ impl Heap {
         })
     }
 
-    fn cell(&self, at: u64) -> &UnsafeCell<u8> {
-        &self.cells[usize::try_from(at).unwrap() % CAPACITY]
+    fn frames_in(&self) -> FrameWriter<&RingOnHeap> {
+        FrameWriter::new(Producer::new(&self.ring), 0)
     }
 
-    fn frames_in(&self) -> FrameWriter<&Self> {
-        FrameWriter::new(Producer::new(self), 0)
-    }
-
-    fn frames_out(&self) -> FrameReader<&Self> {
-        FrameReader::new(Consumer::new(self), Gathered::default(), 1 << 10)
+    fn frames_out(&self) -> FrameReader<&RingOnHeap> {
+        FrameReader::new(Consumer::new(&self.ring), Gathered::default(), 1 << 10)
     }
 
     /// As `Line::close`.
@@ -67,53 +54,11 @@ impl Heap {
         self.closed.store(1, Ordering::Release);
         Bell::new(&self.reader).ring(AT_REST);
     }
-}
 
-impl Heap {
     /// What the lookout does for the dead, which may have silenced the bell without waking anybody.
     fn hang_up(&self) {
         tell(&self.gone, Bell::new(&self.reader));
     }
-}
-
-impl Memory for &Heap {
-    fn tail(&self) -> &AtomicU64 {
-        &self.tail
-    }
-
-    fn head(&self) -> &AtomicU64 {
-        &self.head
-    }
-
-    fn capacity(&self) -> usize {
-        CAPACITY
-    }
-
-    fn write(&self, at: u64, bytes: &[u8]) {
-        for (at, &byte) in (at..).zip(bytes) {
-            // SAFETY: loom fails the model if anybody else has the cell.
-            self.cell(at).with_mut(|cell| unsafe { *cell = byte });
-        }
-    }
-
-    fn read(&self, at: u64, len: usize, out: &mut Vec<u8>) {
-        for at in at..at + len as u64 {
-            // SAFETY: loom fails the model if anybody writes the cell.
-            out.push(self.cell(at).with(|cell| unsafe { *cell }));
-        }
-    }
-
-    fn read_array<const N: usize>(&self, at: u64) -> [u8; N] {
-        let mut bytes = Vec::new();
-        self.read(at, N, &mut bytes);
-        bytes.try_into().unwrap()
-    }
-}
-
-fn model(f: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(builder.preemption_bound.unwrap_or(3));
-    builder.check(f);
 }
 
 /// As `Line::wait`; false when the other side has closed or is dead and nothing is left.
@@ -138,11 +83,11 @@ fn wait(word: &AtomicU32, is_over: impl Fn() -> bool, mut look: impl FnMut() -> 
     }
 }
 
-fn await_room(heap: &Heap, frames: &mut FrameWriter<&Heap>) {
+fn await_room(heap: &Heap, frames: &mut FrameWriter<&RingOnHeap>) {
     assert!(wait(&heap.writer, || false, || frames.has_room(PART).unwrap()));
 }
 
-fn put(heap: &Heap, frames: &mut FrameWriter<&Heap>, byte: u8, is_last: bool) {
+fn put(heap: &Heap, frames: &mut FrameWriter<&RingOnHeap>, byte: u8, is_last: bool) {
     await_room(heap, frames);
     if is_last {
         frames.put_last(VALUE, &[byte; PART]);
@@ -153,7 +98,7 @@ fn put(heap: &Heap, frames: &mut FrameWriter<&Heap>, byte: u8, is_last: bool) {
 }
 
 /// The next message, or `None` at the end of the stream.
-fn next(heap: &Heap, frames: &mut FrameReader<&Heap>) -> Option<Vec<u8>> {
+fn next(heap: &Heap, frames: &mut FrameReader<&RingOnHeap>) -> Option<Vec<u8>> {
     let look = || loop {
         match frames.look().unwrap() {
             Look::Whole | Look::Here(_) => return true,
@@ -275,7 +220,7 @@ fn loom_pipe_a_dead_writer_has_sent_whole_messages_only() {
                 assert_eq!(next(&heap, &mut frames), None);
             }
             writer.join().unwrap();
-            let published = heap.tail.load(Ordering::Relaxed);
+            let published = heap.ring.published();
             assert_eq!(message.is_some(), published == 48, "its last frame is its commit");
             assert_eq!(
                 frames.gathered().is_open,
