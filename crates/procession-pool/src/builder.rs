@@ -224,6 +224,7 @@ impl PoolBuilder {
     /// assert!(pids.chunk_by(|a, b| a == b).all(|of_one_worker| of_one_worker.len() <= 5));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "maxtasksperchild")]
     pub fn max_tasks_per_worker(mut self, tasks: u64) -> Self {
         self.config.policy.max_tasks = Some(tasks.max(1));
         self.config.policy.lets_workers_go = true;

@@ -70,6 +70,7 @@ impl<'p> Job<'p> {
     }
 
     /// How many items travel together, at least 1. By default that follows from how long they take; with a timeout it is 1.
+    #[doc(alias = "chunksize")]
     pub fn chunk(mut self, items: usize) -> Self {
         self.options.chunk = Some(items.max(1));
         self

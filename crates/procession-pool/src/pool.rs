@@ -142,6 +142,8 @@ impl Pool {
     ///
     /// The error of the first item, in order, that failed. Items that no worker has begun by then are not run; those that run
     /// are not waited for and their results are discarded.
+    #[doc(alias = "par_iter")]
+    #[doc(alias = "parallel_map")]
     pub fn map<T, R, I, K>(&self, function: fn(T) -> R, items: I) -> Result<Vec<R::Ok>, TaskError>
     where
         I: IntoIterator,
@@ -334,6 +336,7 @@ impl Pool {
     ///
     /// [`SubmitError::Encode`] when the argument cannot be encoded, [`SubmitError::Full`] when a
     /// [`backlog`](PoolBuilder::backlog) was set and is full, [`SubmitError::Closed`], [`SubmitError::Broken`].
+    #[doc(alias = "apply_async")]
     pub fn submit<T, R, X, K>(
         &self,
         function: fn(T) -> R,

@@ -101,6 +101,7 @@ impl<R> Task<R> {
     /// # Errors
     ///
     /// What went wrong with the task: see [`TaskError`].
+    #[doc(alias = "result")]
     pub fn get(mut self) -> Result<R, TaskError> {
         loop {
             if let Some(result) = self.wait(&Deadline::NEVER)? {

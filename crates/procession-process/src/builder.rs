@@ -154,6 +154,7 @@ impl ProcessBuilder {
 
     /// The working directory. It is opened by [`spawn`](Self::spawn), relative to that of this process. Default: that of this
     /// process.
+    #[doc(alias = "cwd")]
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
         self.current_dir = Some(directory.as_ref().to_owned());
         self

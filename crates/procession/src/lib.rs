@@ -63,6 +63,7 @@
 
 #![forbid(unsafe_code)]
 
+pub use procession_channel::codec::{DecodeError, EncodeError};
 pub use procession_channel::queue::{self, Queue};
 pub use procession_channel::{Fd, IntoArg, Message, pipe};
 #[cfg(feature = "stream")]
@@ -77,9 +78,11 @@ pub use procession_process::{
     Exit, Failure, Limits, Outcome, Process, ProcessBuilder, ProcessError, ProcessHandle, Report,
     SpawnError, StartMethod, Stdio, active_children, cpu_count, current, parent, serve, spawn,
 };
+pub use procession_shm::family::FamilyError;
+pub use procession_shm::transfer::TransferError;
 pub use procession_shm::{
-    FreezeError, Ready, SegmentError, Shared, SharedBuf, SharedSlice, UnsplitError, Waitable,
-    doctor, until_ready, wait_any as wait,
+    FreezeError, FreezeErrorKind, Ready, SegmentError, Shared, SharedBuf, SharedSlice,
+    UnsplitError, UnsplitErrorKind, UntilReady, Waitable, doctor, until_ready, wait_any as wait,
 };
 pub use procession_sync as sync;
 pub use shareable::*;

@@ -20,6 +20,7 @@ use procession::{
 use crate::odd_tree::OddTree;
 
 mod auto_traits;
+mod waiting;
 
 /// Any error takes `?`.
 fn thumbnail(image: PathBuf) -> procession::Result<PathBuf> {

@@ -2,8 +2,17 @@
 
 use super::*;
 use procession::pipe::{PipeError, Violation};
-use procession::sync::{BarrierError, SetOnceError, TooManyPermits};
-use procession::{FreezeError, SegmentError, UnsplitError};
+use procession::queue::{Claim, Corrupt, Getter, Many, Putter};
+use procession::sync::{
+    BarrierError, BarrierWaitResult, Once, RwLockReadGuard, RwLockWriteGuard, SetOnceError,
+    TooManyPermits, WaitTimeoutResult,
+};
+use procession::{
+    Attempts, Cause, DecodeError, EncodeError, FamilyError, FreezeError, FreezeErrorKind,
+    ImapStream, Insights, Panic, PoolBuilder, ProcessBuilder, Ready, Sandbox, SegmentError, Share,
+    SlowItem, StartMethod, Stdio, TransferError, UnsplitError, UnsplitErrorKind,
+};
+use procession::{pipe, queue, task};
 use std::error::Error;
 use std::future::Future;
 
@@ -20,7 +29,14 @@ fn handles_go_to_any_thread() {
     send_and_sync::<Canceller>();
     send_and_sync::<Process<String>>();
     send_and_sync::<ProcessHandle>();
-    send_and_sync::<procession::ProcessBuilder>();
+    send_and_sync::<ProcessBuilder>();
+    send_and_sync::<PoolBuilder>();
+    send_and_sync::<task::AsCompleted<String>>();
+    send_and_sync::<Putter<String>>();
+    send_and_sync::<Getter<String>>();
+    send_and_sync::<Claim<String>>();
+    send_and_sync::<Many<String>>();
+    send_and_sync::<queue::ItemStream<String>>();
     send_and_sync::<Queue<String>>();
     send_and_sync::<Shared<Mutex<u64>>>();
     send_and_sync::<SharedSlice<u64>>();
@@ -33,6 +49,34 @@ fn handles_go_to_any_thread() {
     send::<Receiver<String>>();
     send::<Connection<String, String>>();
     send::<Imap<'static, std::vec::IntoIter<u64>, u64>>();
+    send::<ImapStream<'static, std::vec::IntoIter<u64>, u64>>();
+    send::<pipe::MessageStream<String>>();
+    send::<pipe::ConnectionStream<String, String>>();
+    send::<pipe::RecvAsync<'_, String>>();
+    send::<pipe::SendAsync<'_, String>>();
+    send::<queue::GetAsync<'_, String>>();
+    send::<queue::PutAsync<'_, String>>();
+    send::<procession::UntilReady<'_, Queue<String>>>();
+}
+
+#[test]
+fn what_is_asked_and_answered_goes_to_any_thread() {
+    send_and_sync::<Insights>();
+    send_and_sync::<Share>();
+    send_and_sync::<SlowItem>();
+    send_and_sync::<Cause>();
+    send_and_sync::<Panic>();
+    send_and_sync::<Attempts>();
+    send_and_sync::<Ready>();
+    send_and_sync::<task::Until>();
+    send_and_sync::<Limits>();
+    send_and_sync::<Sandbox>();
+    send_and_sync::<StartMethod>();
+    send_and_sync::<Stdio>();
+    send_and_sync::<pipe::Builder>();
+    send_and_sync::<queue::Builder<String>>();
+    send_and_sync::<BarrierWaitResult>();
+    send_and_sync::<WaitTimeoutResult>();
 }
 
 #[test]
@@ -44,7 +88,7 @@ fn primitives_are_shared_by_threads() {
     send_and_sync::<Semaphore>();
     send_and_sync::<Barrier>();
     send_and_sync::<Event>();
-    send_and_sync::<procession::sync::Once>();
+    send_and_sync::<Once>();
 }
 
 /// A type has none of a trait if the compiler can tell which of two implementations is meant: one is for all types, the other
@@ -64,7 +108,9 @@ macro_rules! assert_not {
 fn what_has_one_user_is_not_shared_or_copied() {
     assert_not!(Sync: Sender<u8>, Receiver<u8>, Connection<u8, u8>);
     assert_not!(Clone: Sender<u8>, Receiver<u8>, Connection<u8, u8>, SharedBuf<u8>, Task<u8>, Process<u8>, Pool);
-    assert_not!(Send: MutexGuard<'static, u8>);
+    assert_not!(Sync: pipe::IntoIter<u8>, pipe::Iter<'static, u8>, pipe::Room<'static, u8>);
+    assert_not!(Clone: Claim<u8>, Permit<'static>, Imap<'static, std::vec::IntoIter<u8>, u8>);
+    assert_not!(Send: MutexGuard<'static, u8>, RwLockReadGuard<'static, u8>, RwLockWriteGuard<'static, u8>);
 }
 
 #[test]
@@ -93,11 +139,11 @@ fn errors_are_small_and_go_anywhere() {
     error::<RecvError>();
     error::<PipeError>();
     error::<Violation>();
-    error::<procession::queue::SendErrorKind>();
-    error::<procession::queue::RecvError>();
-    error::<procession::queue::QueueError>();
-    error::<procession::queue::JoinError>();
-    error::<procession::queue::TaskDoneError>();
+    error::<queue::SendErrorKind>();
+    error::<queue::RecvError>();
+    error::<queue::QueueError>();
+    error::<queue::JoinError>();
+    error::<queue::TaskDoneError>();
     error::<LockError>();
     error::<BarrierError>();
     error::<SetOnceError<u64>>();
@@ -106,6 +152,14 @@ fn errors_are_small_and_go_anywhere() {
     error::<FreezeError<u64>>();
     error::<UnsplitError<u64>>();
     error::<Report>();
+    error::<FreezeErrorKind>();
+    error::<UnsplitErrorKind>();
+    error::<EncodeError>();
+    error::<DecodeError>();
+    error::<TransferError>();
+    error::<FamilyError>();
+    error::<Corrupt>();
+    error::<queue::SendError<()>>();
     assert!(size_of::<Failure>() < 128);
 }
 
@@ -114,4 +168,18 @@ fn what_is_awaited_is_a_future_with_the_result() {
     fn future<O, F: Future<Output = O> + Send + Unpin + 'static>() {}
     future::<Result<u64, TaskError>, Task<u64>>();
     future::<Result<u64, ProcessError>, Process<u64>>();
+    fn borrows<O, F: Future<Output = O> + Send + Unpin>() {}
+    borrows::<Result<u64, RecvError>, pipe::RecvAsync<'_, u64>>();
+    borrows::<Result<(), SendError<u64>>, pipe::SendAsync<'_, u64>>();
+    borrows::<Result<u64, queue::RecvError>, queue::GetAsync<'_, u64>>();
+    borrows::<Result<(), queue::SendError<u64>>, queue::PutAsync<'_, u64>>();
+}
+
+#[test]
+fn small_answers_are_copied() {
+    fn copy<T: Copy + Eq>() {}
+    copy::<Exit>();
+    copy::<StartMethod>();
+    copy::<task::Until>();
+    copy::<WaitTimeoutResult>();
 }
