@@ -4,14 +4,11 @@
 
 use std::fs::File;
 
+use backstage::holdings::descriptors;
 use procession_channel::Fd;
 use procession_channel::pipe::{self, Receiver, Sender};
 
 type Freight = (Fd<File>, Sender<u8>, Receiver<u8>);
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
 
 fn freight() -> Freight {
     let (sender, receiver) = pipe::simplex().unwrap();

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 
+use backstage::holdings::descriptors;
 use procession_channel::Fd;
 use procession_channel::queue::{Getter, Putter, Queue};
 use serde::{Deserialize, Serialize};
@@ -14,10 +15,6 @@ enum Freight {
     Queue(Queue<Freight>),
     Halves(Putter<u8>, Getter<u8>),
     Bytes(Vec<u8>),
-}
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 /// Got, refused, given back, claimed in vain, left in the queue, also in itself.

@@ -5,18 +5,10 @@
 #[path = "shared/travel.rs"]
 mod travel;
 
+use backstage::holdings::{descriptors, mappings};
 use procession_shm::transfer::{TransferError, Trust};
 use procession_shm::{Shared, SharedBuf, SharedSlice};
 use travel::{UNTRUSTING, encode, forged, receive, send, travel};
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-fn mappings() -> usize {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    maps.lines().filter(|line| line.contains("memfd:procession")).count()
-}
 
 fn one_round() {
     let shared = Shared::new([0_u64; 100]).unwrap();

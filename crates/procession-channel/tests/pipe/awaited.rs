@@ -7,10 +7,10 @@ use std::task::{Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use backstage::executor::{block_on, is_send, join, next, poll_once};
 use procession_channel::pipe::{self, Receiver, RecvError, SendErrorKind, Sender};
 use procession_shm::{Waitable, wait_any};
 
-use crate::executor::{block_on, is_send, join, next, poll_once};
 use crate::stage::{Other, play};
 
 #[test]

@@ -6,8 +6,6 @@ mod awaited;
 mod budget;
 mod bytes;
 mod deaths;
-#[path = "../executor/mod.rs"]
-mod executor;
 mod handles;
 mod hostile;
 #[path = "../limit/mod.rs"]

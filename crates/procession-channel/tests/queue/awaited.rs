@@ -9,10 +9,9 @@ use std::task::{Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use backstage::executor::{block_on, is_send, join, next, poll_once};
 use procession_channel::queue::{Queue, RecvError, SendErrorKind};
 use procession_shm::SharedBuf;
-
-use crate::executor::{block_on, is_send, join, next, poll_once};
 
 type Got = Result<u64, RecvError>;
 

@@ -6,8 +6,6 @@
 mod awaited;
 mod claims;
 mod ends;
-#[path = "../executor/mod.rs"]
-mod executor;
 mod handles;
 #[path = "../limit/mod.rs"]
 mod limit;

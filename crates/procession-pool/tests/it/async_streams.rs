@@ -4,15 +4,15 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::time::Duration;
 
+use backstage::executor::{self, block_on};
 use futures_core::Stream;
 use procession_pool::{ImapStream, Pool, TaskError};
 
-use super::futures::block_on;
 use super::guard::{eventually, guarded};
 use super::trap::{How, assert_sound};
 
 fn next<I: Iterator>(stream: &mut ImapStream<'_, I, u64>) -> Option<Result<u64, TaskError>> {
-    block_on(poll_fn(|context| Pin::new(&mut *stream).poll_next(context)))
+    block_on(executor::next(stream))
 }
 
 #[test]

@@ -1,44 +1,19 @@
 //! Tasks as futures and with callbacks.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::pin::Pin;
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread, sleep};
+use std::thread::{self, sleep};
 use std::time::Duration;
 
+use backstage::executor::block_on;
 use procession_pool::{Pool, Task, TaskError};
 
 use super::guard::{eventually, guarded};
 use super::ledger::{Ledger, record};
 use super::trap::{How, assert_sound};
-
-struct Unpark(Thread, AtomicU32);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.1.fetch_add(1, Ordering::SeqCst);
-        self.0.unpark();
-    }
-}
-
-/// The smallest executor: polls only after a wake-up, so that one that is lost is noticed.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    let unpark = Arc::new(Unpark(thread::current(), AtomicU32::new(1)));
-    let waker = Waker::from(Arc::clone(&unpark));
-    let mut future = pin!(future);
-    loop {
-        if unpark.1.swap(0, Ordering::SeqCst) == 0 {
-            thread::park();
-            continue;
-        }
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-    }
-}
 
 /// All results in order; polls each future again at each wake-up.
 struct JoinAll<R> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use backstage::holdings::{descriptors, mappings, threads};
 use procession_pool::Pool;
 
 use super::guard::{eventually, guarded};
@@ -15,8 +16,7 @@ pub(crate) const ROLES: &[Role] =
 
 /// Descriptors, threads and children of this process.
 pub(crate) fn holdings() -> (usize, usize, usize) {
-    let count = |path| fs::read_dir(path).unwrap().count();
-    (count("/proc/self/fd"), count("/proc/self/task"), children().len())
+    (descriptors(), threads(), children().len())
 }
 
 /// Waits until this process has no more than `before`; threads may take a moment to end.
@@ -43,10 +43,6 @@ fn names_in_dev_shm() -> BTreeSet<std::ffi::OsString> {
 fn named_mappings() -> usize {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     maps.lines().filter(|line| line.contains("/dev/shm/")).count()
-}
-
-fn mappings() -> usize {
-    fs::read_to_string("/proc/self/maps").unwrap().matches("memfd:procession").count()
 }
 
 pub(crate) fn use_and_drop(round: u64) {

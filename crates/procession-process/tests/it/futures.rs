@@ -1,32 +1,10 @@
 //! Processes that are awaited, by executors as small as they can be.
 
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
+use backstage::executor::block_on;
 use procession_process::{Exit, Process, ProcessError};
-
-use super::role;
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park_timeout(role::GUARD),
-        }
-    }
-}
 
 fn square(n: u64) -> u64 {
     n * n

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use backstage::holdings::descriptors;
 use procession_channel::Fd;
 use procession_process::{Process, ProcessBuilder, Stdio, cpu_count};
 
@@ -14,11 +15,6 @@ fn with_pipe_to(stdout: impl Into<OwnedFd>) -> ProcessBuilder {
     Process::builder().stdout(Stdio::file(stdout))
 }
 
-/// How many descriptors are open, but for the one that lists them.
-fn open_descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count() - 1
-}
-
 #[test]
 fn descriptors_of_a_child_do_not_count_its_siblings() {
     let (reports, report) = io::pipe().unwrap();
@@ -26,7 +22,7 @@ fn descriptors_of_a_child_do_not_count_its_siblings() {
     let live = |(hold, report): (Fd<io::PipeReader>, Fd<io::PipeWriter>)| {
         let mut report = report.into_inner().unwrap();
         // One write, which those of the others do not come between.
-        report.write_all(format!("{}\n", open_descriptors()).as_bytes()).unwrap();
+        report.write_all(format!("{}\n", descriptors()).as_bytes()).unwrap();
         drop(report);
         // Until the parent lets go.
         assert_eq!(hold.into_inner().unwrap().read(&mut [0]).unwrap(), 0);

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use backstage::holdings;
 use procession_process::{Process, spawn};
 
 use super::role::{self, command, eventually, finish, runs, say};
@@ -50,8 +51,7 @@ fn value_in_status(key: &str) -> usize {
 
 /// What must not grow: descriptors and threads exactly, memory but for some noise of the allocator.
 fn counts() -> (usize, usize) {
-    let count = |path| fs::read_dir(path).unwrap().count();
-    (count("/proc/self/fd"), count("/proc/self/task"))
+    (holdings::descriptors(), holdings::threads())
 }
 
 fn flat() {

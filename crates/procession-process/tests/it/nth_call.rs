@@ -8,8 +8,7 @@
 #[path = "nth_call/tracer.rs"]
 pub(crate) mod tracer;
 
-use std::fs;
-
+use backstage::holdings::descriptors;
 use procession_process::{Process, ProcessError, SpawnError};
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
@@ -47,10 +46,6 @@ fn add_one() -> Result<u32, ProcessError> {
 fn has_no_children() -> bool {
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     matches!(waitid(WaitId::All, look), Err(Errno::CHILD))
-}
-
-pub(crate) fn descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 /// Starts one process while a call of it fails, and looks what is left, but for so many descriptors; whether there is more to do.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use backstage::holdings::descriptors;
 use procession_process::{
     Exit, Launcher, Process, ProcessBuilder, ProcessError, SpawnError, Stdio, image, refusal,
 };
@@ -54,7 +55,6 @@ fn strangers() {
     };
     round();
     role::eventually("the first are gone", || role::children().is_empty());
-    let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
     let before = descriptors();
     for _ in 0..5 {
         round();

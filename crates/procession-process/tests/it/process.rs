@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use backstage::holdings::{descriptors, threads};
 use procession_process::{Exit, Failure, Process, ProcessError, Stdio, is_child, spawn};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -32,8 +33,6 @@ fn many_processes() {
     };
     round();
     role::eventually("the first are gone", || role::children().is_empty());
-    let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
-    let threads = || fs::read_dir("/proc/self/task").unwrap().count();
     let before = (descriptors(), threads());
     // The reaper lets go of a pidfd a moment after the process is gone, so that `before` may have counted some.
     let are_no_more = || descriptors() <= before.0 && threads() <= before.1;

@@ -9,9 +9,10 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 
 use procession_channel::Fd;
+use backstage::holdings::descriptors;
 use procession_process::{Process, ProcessBuilder, ProcessError, StartMethod};
 
-use super::nth_call::{BEGIN, END, GO, descriptors, tell};
+use super::nth_call::{BEGIN, END, GO, tell};
 use super::role;
 
 pub(crate) const ROLES: &[(&str, fn())] = &[

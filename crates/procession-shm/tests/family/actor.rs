@@ -8,13 +8,15 @@ use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use backstage::holdings;
+use backstage::packets::pair;
 use procession_shm::family::{self, FamilyError, Invitation, Member, Watcher};
 use procession_shm::{Deadline, Wake, Watch, wait};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::stage::{ACTOR, actor_command, pair, receive, send};
+use crate::stage::{ACTOR, actor_command, receive, send};
 
 const HANG: Duration = Duration::from_secs(60);
 
@@ -83,7 +85,7 @@ fn perform(verb: &str, argument: &str, fds: Vec<OwnedFd>) -> String {
         "await_death" => await_death(member()),
         "reuse" => reuse(argument.parse().unwrap()),
         "thread" => bits(std::thread::spawn(family::me).join().unwrap()),
-        "descriptors" => std::fs::read_dir("/proc/self/fd").unwrap().count().to_string(),
+        "descriptors" => holdings::descriptors().to_string(),
         "deny" => crate::denied::deny(argument),
         "raise_limit" => raise_limit(),
         "doctor" => format!("{:?}", procession_shm::doctor().get(argument).unwrap().status),

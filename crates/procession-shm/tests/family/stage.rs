@@ -1,17 +1,12 @@
 //! The director's side: starting actors, telling them what to do, and making sure that none is left.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 
+use backstage::packets::{self, pair};
 use procession_shm::family::{Invitation, MEMBERS_MAX, Member};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use rustix::time::Timespec;
 
@@ -21,39 +16,15 @@ pub(crate) const ACTOR: &str = "PROCESSION_TEST_ACTOR";
 /// How long anything may take before a test says that it hangs.
 const HANG: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
-pub(crate) fn pair() -> (OwnedFd, OwnedFd) {
-    let flags = SocketFlags::CLOEXEC;
-    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
-}
-
 pub(crate) fn send(socket: &OwnedFd, text: &str, fds: &[OwnedFd]) {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
     let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-    if !fds.is_empty() {
-        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
-    }
-    let text = [IoSlice::new(text.as_bytes())];
-    rustix::net::sendmsg(socket, &text, &mut control, SendFlags::NOSIGNAL).unwrap();
+    packets::send(socket, text.as_bytes(), &fds);
 }
 
 /// The next packet, or an empty text at the end.
 pub(crate) fn receive(socket: &OwnedFd) -> (String, Vec<OwnedFd>) {
-    let mut bytes = [0; 4096];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::io::retry_on_intr(|| {
-        let buffer = &mut [IoSliceMut::new(&mut bytes)];
-        rustix::net::recvmsg(socket, buffer, &mut control, RecvFlags::CMSG_CLOEXEC)
-    });
-    let len = received.map_or(0, |received| received.bytes);
-    let mut fds = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = message {
-            fds.extend(rights);
-        }
-    }
-    (String::from_utf8(bytes[..len].to_vec()).unwrap(), fds)
+    let (bytes, fds) = packets::receive(socket);
+    (String::from_utf8(bytes).unwrap(), fds)
 }
 
 /// The command that starts an actor which is directed over `stdin`.

@@ -3,20 +3,15 @@
 //! The director, which is the test, is the root of a family. It starts this binary again as a player, and hands it over
 //! a socket what it needs: an invitation to the family, and the table, which both map.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use backstage::packets::{pair, receive, send};
 use procession_shm::Shared;
 use procession_shm::family::{self, Invitation, Member};
 use procession_shm::transfer::{Trust, receive_scope, send_scope};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-};
 use rustix::time::Timespec;
 
 use crate::player::{Hands, Table, perform};
@@ -25,36 +20,6 @@ const PLAYER: &str = "PROCESSION_TEST_PLAYER";
 
 /// How long anything may take before a test says that it hangs.
 const HANG: Duration = Duration::from_secs(60);
-
-fn send(socket: &OwnedFd, bytes: &[u8], fds: &[OwnedFd]) {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-    if !fds.is_empty() {
-        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
-    }
-    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
-        .unwrap();
-}
-
-/// The next packet; an empty one at the end.
-fn receive(socket: &OwnedFd) -> (Vec<u8>, Vec<OwnedFd>) {
-    let mut bytes = [0; 4096];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::io::retry_on_intr(|| {
-        let buffer = &mut [IoSliceMut::new(&mut bytes)];
-        rustix::net::recvmsg(socket, buffer, &mut control, RecvFlags::CMSG_CLOEXEC)
-    });
-    let len = received.map_or(0, |received| received.bytes);
-    let mut fds = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = message {
-            fds.extend(rights);
-        }
-    }
-    (bytes[..len].to_vec(), fds)
-}
 
 /// The player's part, until the director hangs up.
 pub(crate) fn play() {
@@ -91,10 +56,7 @@ pub(crate) struct Player {
 
 impl Player {
     pub(crate) fn start(table: &Shared<Table>) -> Self {
-        let flags = SocketFlags::CLOEXEC;
-        let (socket, theirs) =
-            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-                .unwrap();
+        let (socket, theirs) = pair();
         let child = Command::new("/proc/self/exe")
             .args(["player", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
             .env(PLAYER, "1")
@@ -103,12 +65,10 @@ impl Player {
             .spawn()
             .unwrap();
         let (member, fds) = family::invite().unwrap().into_fds();
-        send(&socket, &member.to_bits().to_ne_bytes(), &fds);
+        send(&socket, &member.to_bits().to_ne_bytes(), &fds.each_ref().map(AsFd::as_fd));
         let (bytes, outgoing) = send_scope(|| postcard::to_stdvec(table)).unwrap();
-        let fds: Vec<_> =
-            outgoing.descriptors().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
+        send(&socket, &bytes, &outgoing.descriptors().collect::<Vec<_>>());
         outgoing.commit();
-        send(&socket, &bytes, &fds);
         Self { child, socket, member }
     }
 

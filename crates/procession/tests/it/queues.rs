@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use backstage::executor::block_on;
 use procession::Fd;
 use procession::prelude::*;
 use procession::queue::{Getter, JoinError, Putter, RecvError};
@@ -254,25 +251,6 @@ fn a_queue_in_a_queue_outlives_the_process_that_made_it() {
     spawn!(put_and_exit(&queue)).unwrap().join().unwrap();
     let (text, own) = next(&queue);
     assert_eq!((text.as_str(), own.get().unwrap()), ("from the dead", 42));
-}
-
-struct Unpark(std::thread::Thread);
-
-impl std::task::Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park(),
-        }
-    }
 }
 
 /// Gets by futures until it is killed.
