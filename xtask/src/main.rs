@@ -17,6 +17,8 @@ mod long;
 mod loom;
 mod matrix;
 mod msrv;
+mod newcomer;
+mod package;
 mod rounds;
 mod skips;
 mod tally;
@@ -103,6 +105,16 @@ const VERBS: &[Verb] = &[
         usage: "doctor",
         about: "what this machine offers, and which fallbacks are active",
         run: doctor::run,
+    },
+    Verb {
+        usage: "newcomer",
+        about: "a clean clone, an empty directory, and every program of the pages, run there",
+        run: newcomer::run,
+    },
+    Verb {
+        usage: "package",
+        about: "what a release needs: packages that build, licences, interfaces that did not break",
+        run: package::run,
     },
     Verb { usage: "tidy", about: "the house rules that no compiler knows", run: tidy::run },
     Verb {

@@ -9,6 +9,7 @@ use super::document;
 use super::json;
 use super::options::Options;
 use super::programs::{self, Entry, Program};
+use super::readme;
 use super::results::Result as Measured;
 use super::table;
 use super::targets::{self, Met, Target};
@@ -26,6 +27,9 @@ pub(super) fn run(areas: &[&str], options: &Options) -> Verdict {
         let results = measure(area, &programs, options, &scratch(&workspace))?;
         report(area, &results, &targets, options, &workspace)?;
         missed += targets.iter().filter(|target| is_missed(target, &results, options)).count();
+    }
+    if options.is_record {
+        readme::update(workspace.root())?;
     }
     println!("{missed} targets missed");
     Ok(if options.is_check && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -117,7 +121,7 @@ fn report(
     if options.is_record {
         let provenance = document::provenance(workspace.root(), options.rounds);
         let text = format!("{provenance}{ratios}\n{figures}");
-        document::record(workspace.root(), area, &text)?;
+        document::record(workspace.root(), document::PATH, area, &text)?;
     }
     Ok(())
 }

@@ -7,17 +7,17 @@ use std::path::Path;
 /// Where figures go.
 pub(super) const PATH: &str = "docs/performance.md";
 
-/// Replaces what stands between the comments of `section`.
+/// Replaces what stands between the comments of `section` on the page at `path`.
 ///
 /// # Errors
 ///
 /// When the file cannot be read or written, and when it has no such section.
-pub(super) fn record(root: &Path, section: &str, text: &str) -> io::Result<()> {
-    let path = root.join(PATH);
-    let old = fs::read_to_string(&path)?;
-    let missing = || io::Error::other(format!("{PATH} has no section {section}"));
-    fs::write(&path, replaced(&old, section, text).ok_or_else(missing)?)?;
-    println!("{PATH}: section {section}");
+pub(super) fn record(root: &Path, path: &str, section: &str, text: &str) -> io::Result<()> {
+    let file = root.join(path);
+    let old = fs::read_to_string(&file)?;
+    let missing = || io::Error::other(format!("{path} has no section {section}"));
+    fs::write(&file, replaced(&old, section, text).ok_or_else(missing)?)?;
+    println!("{path}: section {section}");
     Ok(())
 }
 

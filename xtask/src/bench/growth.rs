@@ -46,7 +46,7 @@ pub(super) fn run(options: &Options) -> Verdict {
     }
     println!("\n{page}");
     if options.is_record {
-        document::record(workspace.root(), AREA, &page)?;
+        document::record(workspace.root(), document::PATH, AREA, &page)?;
     }
     let all_ran = results.iter().all(|result| result.failures.is_empty());
     Ok(if all_ran { ExitCode::SUCCESS } else { ExitCode::FAILURE })
