@@ -13,6 +13,27 @@ use procession_shm::transfer::TransferError;
 /// Why one item of a call, or one submitted task, has no result. All other items are untouched by it.
 ///
 /// `item` is the index of the item in the input, from 0; of a submitted task it is 0. Errors are data: match on them.
+///
+/// ```
+/// use procession_pool::{Pool, TaskError};
+///
+/// fn careless(n: u32) -> u32 {
+///     if n == 2 { std::process::abort() }
+///     n * 10
+/// }
+///
+/// let pool = Pool::with_workers(2)?;
+/// for result in pool.imap(careless, 0..4) {
+///     match result {
+///         Ok(n) => assert_ne!(n, 20),
+///         Err(TaskError::Died { item, exit, .. }) => {
+///             assert_eq!((item, exit.to_string()), (2, "SIGABRT (aborted)".to_owned()));
+///         }
+///         Err(other) => return Err(other.into()),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum TaskError {

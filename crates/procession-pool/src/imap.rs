@@ -63,6 +63,18 @@ const SHORT_CHUNKS_PER_WORKER: usize = 64;
 /// when all of its input is done.
 ///
 /// Dropping it cancels what is left: items that no worker has begun are not run, results of the others are discarded.
+///
+/// ```
+/// use procession_pool::Pool;
+///
+/// let pool = Pool::with_workers(2)?;
+/// let lines = ["1", "two", "3"];
+/// let parsed = pool.imap(|line: String| line.parse::<u64>().unwrap(), &lines[..]);
+/// assert_eq!(parsed.len(), 3);
+/// // An item that failed is an error in its place, here a panic, and the others go on.
+/// assert_eq!(parsed.filter_map(Result::ok).sum::<u64>(), 4);
+/// # Ok::<(), procession_pool::PoolError>(())
+/// ```
 #[must_use = "it pulls its input, and so does its work, only as results are taken"]
 pub struct Imap<'p, I: Iterator, R> {
     core: Arc<Core>,

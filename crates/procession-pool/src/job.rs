@@ -108,7 +108,7 @@ impl<'p> Job<'p> {
         self
     }
 
-    /// See [`Pool::map`].
+    /// [`Pool::map`], with these options.
     ///
     /// # Errors
     ///
@@ -124,7 +124,7 @@ impl<'p> Job<'p> {
         self.imap(function, items).collect()
     }
 
-    /// See [`Pool::starmap`].
+    /// [`Pool::starmap`], with these options.
     ///
     /// # Errors
     ///
@@ -145,7 +145,7 @@ impl<'p> Job<'p> {
         self.istarmap(function, items).collect()
     }
 
-    /// See [`Pool::map_with`].
+    /// [`Pool::map_with`], with these options.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ impl<'p> Job<'p> {
         self.imap_with(context, function, items).collect()
     }
 
-    /// See [`Pool::for_each`].
+    /// [`Pool::for_each`], with these options.
     ///
     /// # Errors
     ///
@@ -183,7 +183,7 @@ impl<'p> Job<'p> {
         self.imap_unordered(function, items).try_for_each(|result| result.map(drop))
     }
 
-    /// See [`Pool::imap`].
+    /// [`Pool::imap`], with these options.
     pub fn imap<T, R, I, K>(&self, function: fn(T) -> R, items: I) -> Imap<'p, I::IntoIter, R::Ok>
     where
         I: IntoIterator,
@@ -197,7 +197,7 @@ impl<'p> Job<'p> {
         self.stream(options, function, None, encode_one::<T, I::Item>, items.into_iter(), true)
     }
 
-    /// See [`Pool::imap_unordered`].
+    /// [`Pool::imap_unordered`], with these options.
     pub fn imap_unordered<T, R, I, K>(
         &self,
         function: fn(T) -> R,
@@ -215,7 +215,7 @@ impl<'p> Job<'p> {
         self.stream(options, function, None, encode_one::<T, I::Item>, items.into_iter(), false)
     }
 
-    /// See [`Pool::istarmap`].
+    /// [`Pool::istarmap`], with these options.
     pub fn istarmap<A, B, R, I, K>(
         &self,
         function: fn(A, B) -> R,
@@ -234,7 +234,7 @@ impl<'p> Job<'p> {
         self.stream(options, function, None, encode_two::<A, B, I::Item>, items.into_iter(), true)
     }
 
-    /// See [`Pool::istarmap_unordered`].
+    /// [`Pool::istarmap_unordered`], with these options.
     pub fn istarmap_unordered<A, B, R, I, K>(
         &self,
         function: fn(A, B) -> R,
@@ -253,7 +253,7 @@ impl<'p> Job<'p> {
         self.stream(options, function, None, encode_two::<A, B, I::Item>, items.into_iter(), false)
     }
 
-    /// See [`Pool::imap_with`].
+    /// [`Pool::imap_with`], with these options.
     pub fn imap_with<C, T, R, I, K>(
         &self,
         context: &C,
@@ -274,7 +274,7 @@ impl<'p> Job<'p> {
         self.stream(options, function, context, encode_one::<T, I::Item>, items.into_iter(), true)
     }
 
-    /// See [`Pool::imap_unordered_with`].
+    /// [`Pool::imap_unordered_with`], with these options.
     pub fn imap_unordered_with<C, T, R, I, K>(
         &self,
         context: &C,
@@ -326,7 +326,7 @@ impl<'p> Job<'p> {
         disowned.map_or(Ok(()), |error| Err(SubmitError::Broken(Arc::new(error))))
     }
 
-    /// See [`Pool::apply`].
+    /// [`Pool::apply`], with these options.
     ///
     /// # Errors
     ///
@@ -342,7 +342,7 @@ impl<'p> Job<'p> {
         task.map_err(|error| TaskError::refused(0, error))?.get()
     }
 
-    /// See [`Pool::submit`].
+    /// [`Pool::submit`], with these options.
     ///
     /// # Errors
     ///
@@ -361,7 +361,7 @@ impl<'p> Job<'p> {
         self.submit_all(function, [argument], task::only::<R::Ok>)
     }
 
-    /// See [`Pool::map_async`].
+    /// [`Pool::map_async`], with these options.
     ///
     /// # Errors
     ///

@@ -116,7 +116,7 @@ impl Pool {
         Job::new(self)
     }
 
-    /// How many workers the pool has. One that died counts: its place is filled at once.
+    /// How many workers the pool has. One that died counts: its place is filled at once. Does not block.
     pub fn workers(&self) -> usize {
         self.core.config.workers
     }
@@ -142,6 +142,19 @@ impl Pool {
     ///
     /// The error of the first item, in order, that failed. Items that no worker has begun by then are not run; those that run
     /// are not waited for and their results are discarded.
+    ///
+    /// ```
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// fn half(n: u32) -> Result<u32, procession_process::Failure> {
+    ///     if n % 2 == 0 { Ok(n / 2) } else { Err("it is odd".into()) }
+    /// }
+    ///
+    /// let pool = Pool::with_workers(2)?;
+    /// assert_eq!(pool.map(half, [2, 4])?, [1, 2]);
+    /// assert!(matches!(pool.map(half, [2, 3, 4]), Err(TaskError::Failed { item: 1, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "par_iter")]
     #[doc(alias = "parallel_map")]
     pub fn map<T, R, I, K>(&self, function: fn(T) -> R, items: I) -> Result<Vec<R::Ok>, TaskError>
@@ -160,6 +173,12 @@ impl Pool {
     /// # Errors
     ///
     /// As [`map`](Self::map).
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// assert_eq!(pool.starmap(u64::pow, [(2, 3), (3, 2), (10, 0)])?, [8, 9, 1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn starmap<A, B, R, I, K>(
         &self,
         function: fn(A, B) -> R,
@@ -184,6 +203,13 @@ impl Pool {
     /// # Errors
     ///
     /// As [`map`](Self::map).
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let words = vec!["zero".to_owned(), "one".to_owned(), "two".to_owned()];
+    /// assert_eq!(pool.map_with(&words, |words, n: usize| words[n].len(), [2, 0])?, [3, 4]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn map_with<C, T, R, I, K>(
         &self,
         context: &C,
@@ -206,6 +232,13 @@ impl Pool {
     /// # Errors
     ///
     /// The error of the first item, in time, that failed; otherwise as [`map`](Self::map).
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// pool.for_each(|n: u64| assert!(n < 3), 0..3)?;
+    /// assert_eq!(pool.for_each(|n: u64| assert!(n < 2), 0..3).unwrap_err().item(), Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn for_each<T, R, I, K>(&self, function: fn(T) -> R, items: I) -> Result<(), TaskError>
     where
         I: IntoIterator,
@@ -217,7 +250,15 @@ impl Pool {
         self.job().for_each(function, items)
     }
 
-    /// Results one by one, in the order of the input. See [`Imap`].
+    /// Results one by one, in the order of the input. See [`Imap`], which says what blocks.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let mut squares = pool.imap(|n: u64| n * n, 1..); // the input has no end
+    /// assert_eq!(squares.next().unwrap()?, 1);
+    /// assert_eq!(squares.next().unwrap()?, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn imap<T, R, I, K>(&self, function: fn(T) -> R, items: I) -> Imap<'_, I::IntoIter, R::Ok>
     where
         I: IntoIterator,
@@ -229,7 +270,15 @@ impl Pool {
         self.job().imap(function, items)
     }
 
-    /// Results one by one, as they arrive. See [`Imap`].
+    /// Results one by one, as they arrive. See [`Imap`]. A result does not say of which item it is: have the function return that,
+    /// too, where it matters.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let sum: u64 = pool.imap_unordered(|n: u64| n * n, 0..4).sum::<Result<_, _>>()?;
+    /// assert_eq!(sum, 14);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn imap_unordered<T, R, I, K>(
         &self,
         function: fn(T) -> R,
@@ -315,7 +364,7 @@ impl Pool {
         self.job().imap_unordered_with(context, function, items)
     }
 
-    /// Runs one task and waits for its result: [`submit`](Self::submit) and [`get`](Task::get).
+    /// Runs one task and blocks until its result is there: [`submit`](Self::submit) and [`get`](Task::get).
     ///
     /// # Errors
     ///
@@ -336,6 +385,13 @@ impl Pool {
     ///
     /// [`SubmitError::Encode`] when the argument cannot be encoded, [`SubmitError::Full`] when a
     /// [`backlog`](PoolBuilder::backlog) was set and is full, [`SubmitError::Closed`], [`SubmitError::Broken`].
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let task = pool.submit(|name: String| name.len(), "Ada")?; // a reference stands for a clone
+    /// assert_eq!(task.get()?, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "apply_async")]
     pub fn submit<T, R, X, K>(
         &self,
@@ -353,11 +409,18 @@ impl Pool {
 
     /// Hands all items to the pool at once, as one task whose result is a vector in the order of the input.
     ///
-    /// The first error, in order, of those that are known wins.
+    /// It pulls all of `items` and does not block otherwise. The first error, in order, of those that are known wins.
     ///
     /// # Errors
     ///
     /// As [`submit`](Self::submit).
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let squares = pool.map_async(|n: u64| n * n, 0..4)?;
+    /// assert_eq!(squares.get()?, [0, 1, 4, 9]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn map_async<T, R, I, K>(
         &self,
         function: fn(T) -> R,
@@ -413,7 +476,8 @@ impl Pool {
         }
     }
 
-    /// Closes the pool, waits until all is done, and lets the workers go.
+    /// Closes the pool, blocks until all that was submitted is done, and lets the workers go. Results that nobody has taken can
+    /// still be taken afterwards. A task that hangs is waited for: see [`shutdown`](Self::shutdown).
     pub fn join(&self) {
         if self.core.is_ours() {
             self.core.join();
@@ -428,8 +492,8 @@ impl Pool {
         }
     }
 
-    /// Closes the pool and waits until all is done, but at most for `timeout`; what is not done then is cancelled. Says whether
-    /// all was done.
+    /// Closes the pool and blocks until all is done, but at most for `timeout`; what is not done then is cancelled, and its
+    /// workers are killed. Says whether all was done.
     pub fn shutdown(&self, timeout: Duration) -> bool {
         self.core.is_ours() && self.core.shutdown(&Deadline::after(timeout))
     }

@@ -32,6 +32,22 @@ pub(crate) type Assemble<R> = fn(Vec<Delivery>, Trust) -> Result<R, TaskError>;
 /// It can be waited for with [`get`](Self::get), looked at with [`try_get`](Self::try_get), or awaited: it is a [`Future`] that
 /// works on any executor. It does not borrow the pool. Dropping it lets the task go on and discards its result; to stop the
 /// task instead, use [`cancel`](Self::cancel) or [`cancel_on_drop`](Self::cancel_on_drop).
+///
+/// ```
+/// use std::time::Duration;
+/// use procession_pool::Pool;
+///
+/// let pool = Pool::with_workers(1)?;
+/// let mut task = pool.submit(|n: u64| n * n, 7)?;
+/// let square = loop {
+///     match task.get_timeout(Duration::from_millis(100))? {
+///         Some(square) => break square,
+///         None => println!("not yet"),
+///     }
+/// };
+/// assert_eq!(square, 49);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "dropping a task discards its result; call `get` or await it"]
 pub struct Task<R> {
     canceller: Canceller,
@@ -100,7 +116,7 @@ impl<R> Task<R> {
     ///
     /// # Errors
     ///
-    /// What went wrong with the task: see [`TaskError`].
+    /// What went wrong with the task: see [`TaskError`]. A worker that dies on it wakes whoever waits.
     #[doc(alias = "result")]
     pub fn get(mut self) -> Result<R, TaskError> {
         loop {
@@ -187,6 +203,17 @@ impl<R> Task<R> {
     }
 
     /// Something that can cancel the task from elsewhere, for example while a thread waits for it.
+    ///
+    /// ```
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// let pool = Pool::with_workers(1)?;
+    /// let task = pool.submit(std::thread::sleep, std::time::Duration::MAX)?;
+    /// let canceller = task.canceller();
+    /// std::thread::spawn(move || canceller.cancel());
+    /// assert!(matches!(task.get(), Err(TaskError::Cancelled { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn canceller(&self) -> Canceller {
         self.canceller.clone()
     }
@@ -194,6 +221,13 @@ impl<R> Task<R> {
     /// From now on dropping the task cancels it.
     ///
     /// A timeout of an async runtime drops the future that took too long: with this, the work is stopped, too.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// drop(pool.submit(std::thread::sleep, std::time::Duration::MAX)?.cancel_on_drop());
+    /// assert_eq!(pool.apply(|n: u64| n, 1)?, 1); // the only worker has been replaced
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancel_on_drop(mut self) -> Self {
         self.cancels_on_drop = true;
         self
@@ -205,6 +239,14 @@ impl<R: 'static> Task<R> {
     ///
     /// It is called on whichever thread drives the pool then, or at once if the task is done already, so it should be short. A
     /// panic in it is caught and goes no further than the panic hook.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// pool.submit(|n: u64| n + 1, 1)?.on_done(move |result| sender.send(result).unwrap());
+    /// assert_eq!(receiver.recv()??, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_done(self, callback: impl FnOnce(Result<R, TaskError>) + Send + 'static) {
         let callback: Callback<R> = Box::new(callback);
         let waiting = Arc::new(OnDone { pending: Mutex::new(Some((self, callback))) });

@@ -248,9 +248,29 @@ pub struct UntilReady<'w, W: Waitable + ?Sized> {
 /// What is ready need not be ready any more when it is used, if others use it too. It uses no processor while it waits; one
 /// thread of the process, started at the first wait, sleeps for all such futures. It may be dropped at any time.
 ///
+/// # Errors
+///
 /// Its output is an error where a blocking wait is none: [`InvalidInput`](io::ErrorKind::InvalidInput) if the object does not
 /// keep its own words (a value in a [`Shared`](crate::Shared) does, one on the stack does not), and what the system says when it
 /// has no thread left.
+///
+/// ```
+/// use procession_shm::{Waitable, Watch, until_ready};
+///
+/// struct Always;
+/// impl Waitable for Always {
+///     fn is_ready(&self) -> bool { true }
+///     fn watch<'a>(&'a self, _: &mut Vec<Watch<'a>>) {}
+///     fn unwatch(&self) {}
+/// }
+///
+/// async fn wait() -> std::io::Result<()> {
+///     until_ready(&Always).await
+/// }
+/// # let mut wait = std::pin::pin!(wait());
+/// # let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+/// # assert!(std::future::Future::poll(wait.as_mut(), &mut context).is_ready());
+/// ```
 pub fn until_ready<W: Waitable + ?Sized>(object: &W) -> UntilReady<'_, W> {
     UntilReady { object, registration: Registration::default(), is_announced: false }
 }

@@ -61,6 +61,17 @@ pub struct Room<'s, T> {
 impl<T> Sender<T> {
     /// The sender as something to wait for together with others: ready when half of the
     /// pipe is empty and no more than the usual number of handles are under way, or when a send would fail.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_channel::pipe;
+    /// use procession_shm::wait_any;
+    ///
+    /// let (sender, receiver) = pipe::simplex::<u64>()?;
+    /// let ready = wait_any(&[&receiver, &sender.room()], Duration::from_secs(5))?;
+    /// assert_eq!(ready.into_iter().collect::<Vec<_>>(), [1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn room(&self) -> Room<'_, T> {
         Room { sender: self }
     }

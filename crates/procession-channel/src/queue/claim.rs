@@ -14,6 +14,18 @@ use super::get::Ticket;
 /// then the item is offered again, before all others.
 ///
 /// The item stays in the memory of the queue, and counts as one of its items, until it is done.
+///
+/// ```
+/// use procession_channel::queue::Queue;
+///
+/// let queue = Queue::new()?;
+/// queue.put_many([1, 2])?;
+/// let first = queue.claim()?;
+/// assert_eq!((*first, *queue.claim()?), (1, 2)); // dropping the second offers it again
+/// assert_eq!(first.done(), 1);
+/// assert_eq!(queue.get()?, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "dropping it offers the item again"]
 pub struct Claim<T> {
     value: T,

@@ -274,7 +274,8 @@ impl<T: Message> Queue<T> {
     }
 
     /// Gets at least one item and at most `max` that are there already (and no more than 1 MiB in all): much faster than one after
-    /// the other. Blocks as [`get`](Self::get) does.
+    /// the other. One that is offered again after a [`claim`](Self::claim), or has handles in it, comes alone. Blocks as
+    /// [`get`](Self::get) does.
     ///
     /// All of them are got when it returns. Each is decoded when the iterator comes to it.
     ///

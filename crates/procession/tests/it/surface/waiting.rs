@@ -114,8 +114,11 @@ fn items_are_claimed_counted_and_joined() -> procession::Result<()> {
     let claim: Claim<u64> = queue.claim()?;
     assert!(queue.try_claim()?.is_some() && queue.claim_timeout(Duration::ZERO)?.is_some());
     assert_eq!((*claim, claim.done()), (1, 1));
-    let many: Many<u64> = queue.get_many(8)?;
-    assert_eq!(many.collect::<Result<Vec<_>, _>>()?.len(), 3);
+    let mut got = 0;
+    while got < 3 {
+        let many: Many<u64> = queue.get_many(8)?;
+        got += many.collect::<Result<Vec<_>, _>>()?.len();
+    }
     for _ in 0..3 {
         queue.task_done()?;
     }
@@ -144,7 +147,7 @@ fn who_one_is_and_who_else_there_is() -> procession::Result<()> {
     assert_eq!(handle.wait_timeout(Duration::ZERO), Some(Exit::Code(0)));
     handle.terminate()?;
     handle.interrupt()?;
-    handle.signal(0)?;
+    handle.signal(18)?;
     assert!(procession::parent().is_none() && procession::cpu_count() >= 1);
     Process::spawn(|()| (), ())?.detach();
     Ok(())
