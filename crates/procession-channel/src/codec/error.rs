@@ -102,7 +102,7 @@ pub enum DecodeError {
     },
     /// The bytes mean nothing in this type, or its `Deserialize` refused them.
     #[error(
-        "the message is not a value of its type ({reason}): write what the type takes, and read the type that was written"
+        "the message is not a value of its type (write what the type takes, and read the type that was written): {reason}"
     )]
     Invalid {
         /// What is wrong, at most [`REASON_BYTES_MAX`](DecodeError::REASON_BYTES_MAX) bytes of it.
