@@ -4,7 +4,7 @@
 
 use std::fs::File;
 
-use backstage::holdings::descriptors;
+use backstage::holdings::assert_all_come_back;
 use procession_channel::Fd;
 use procession_channel::pipe::{self, Receiver, Sender};
 
@@ -35,10 +35,5 @@ fn round() {
 
 #[test]
 fn no_descriptor_is_left_open() {
-    round();
-    let before = descriptors();
-    for _ in 0..200 {
-        round();
-    }
-    assert_eq!(descriptors(), before);
+    assert_all_come_back(round);
 }

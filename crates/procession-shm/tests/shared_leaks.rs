@@ -5,7 +5,7 @@
 #[path = "shared/travel.rs"]
 mod travel;
 
-use backstage::holdings::{descriptors, mappings};
+use backstage::holdings::{assert_all_come_back, mappings};
 use procession_shm::transfer::{TransferError, Trust};
 use procession_shm::{Shared, SharedBuf, SharedSlice};
 use travel::{UNTRUSTING, encode, forged, receive, send, travel};
@@ -32,11 +32,6 @@ fn one_round() {
 
 #[test]
 fn dropping_frees_memory_and_descriptors() {
-    one_round();
-    let (open, mapped) = (descriptors(), mappings());
-    assert_eq!(mapped, 0);
-    for _ in 0..200 {
-        one_round();
-    }
-    assert_eq!((descriptors(), mappings()), (open, mapped));
+    assert_all_come_back(one_round);
+    assert_eq!(mappings(), 0);
 }

@@ -19,6 +19,16 @@ pub fn mappings() -> usize {
     maps.lines().filter(|line| line.contains("memfd:procession")).count()
 }
 
+/// Goes some rounds and panics unless they leave as many descriptors and mappings as there were after the first one, which may
+/// have made what stays.
+pub fn assert_all_come_back(mut round: impl FnMut()) {
+    const ROUNDS: usize = 200;
+    round();
+    let before = (descriptors(), mappings());
+    (0..ROUNDS).for_each(|_| round());
+    assert_eq!((descriptors(), mappings()), before, "descriptors and mappings");
+}
+
 fn count(folder: &str) -> usize {
     fs::read_dir(folder).unwrap().count()
 }

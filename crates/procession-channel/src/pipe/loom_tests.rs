@@ -116,19 +116,21 @@ fn next(heap: &Heap, frames: &mut FrameReader<&RingOnHeap>) -> Option<Vec<u8>> {
     Some(message)
 }
 
+fn writer(heap: &Arc<Heap>, write: impl FnOnce(&Heap) + Send + 'static) -> thread::JoinHandle<()> {
+    let heap = Arc::clone(heap);
+    thread::spawn(move || write(&heap))
+}
+
 #[test]
 fn loom_pipe_a_message_longer_than_the_ring_streams_and_nobody_sleeps_on_news() {
     model(|| {
         let heap = Heap::new();
-        let writer = {
-            let heap = Arc::clone(&heap);
-            thread::spawn(move || {
-                let mut frames = heap.frames_in();
-                put(&heap, &mut frames, 1, false);
-                put(&heap, &mut frames, 2, false);
-                put(&heap, &mut frames, 3, true);
-            })
-        };
+        let writer = writer(&heap, |heap| {
+            let mut frames = heap.frames_in();
+            put(heap, &mut frames, 1, false);
+            put(heap, &mut frames, 2, false);
+            put(heap, &mut frames, 3, true);
+        });
         let message = next(&heap, &mut heap.frames_out()).unwrap();
         writer.join().unwrap();
         assert_eq!(message, [[1; PART], [2; PART], [3; PART]].concat());
@@ -139,18 +141,15 @@ fn loom_pipe_a_message_longer_than_the_ring_streams_and_nobody_sleeps_on_news() 
 fn loom_pipe_an_aborted_message_was_never_sent() {
     model(|| {
         let heap = Heap::new();
-        let writer = {
-            let heap = Arc::clone(&heap);
-            thread::spawn(move || {
-                let mut frames = heap.frames_in();
-                put(&heap, &mut frames, 1, false);
-                // There is always room for it, whether or not the reader has come this far.
-                frames.abort();
-                Bell::new(&heap.reader).ring(AT_REST);
-                put(&heap, &mut frames, 2, true);
-                heap.close();
-            })
-        };
+        let writer = writer(&heap, |heap| {
+            let mut frames = heap.frames_in();
+            put(heap, &mut frames, 1, false);
+            // There is always room for it, whether or not the reader has come this far.
+            frames.abort();
+            Bell::new(&heap.reader).ring(AT_REST);
+            put(heap, &mut frames, 2, true);
+            heap.close();
+        });
         let mut frames = heap.frames_out();
         assert_eq!(next(&heap, &mut frames).unwrap(), [2; PART]);
         assert_eq!(next(&heap, &mut frames), None);
@@ -162,13 +161,10 @@ fn loom_pipe_an_aborted_message_was_never_sent() {
 fn loom_pipe_a_close_comes_after_what_was_sent() {
     model(|| {
         let heap = Heap::new();
-        let writer = {
-            let heap = Arc::clone(&heap);
-            thread::spawn(move || {
-                put(&heap, &mut heap.frames_in(), 1, true);
-                heap.close();
-            })
-        };
+        let writer = writer(&heap, |heap| {
+            put(heap, &mut heap.frames_in(), 1, true);
+            heap.close();
+        });
         let mut frames = heap.frames_out();
         assert_eq!(next(&heap, &mut frames).unwrap(), [1; PART]);
         assert_eq!(next(&heap, &mut frames), None);
@@ -182,13 +178,10 @@ fn loom_pipe_a_close_comes_after_what_was_sent() {
 fn loom_pipe_a_close_without_a_last_look_misses_a_message() {
     model(|| {
         let heap = Heap::new();
-        let writer = {
-            let heap = Arc::clone(&heap);
-            thread::spawn(move || {
-                put(&heap, &mut heap.frames_in(), 1, true);
-                heap.close();
-            })
-        };
+        let writer = writer(&heap, |heap| {
+            put(heap, &mut heap.frames_in(), 1, true);
+            heap.close();
+        });
         let found = heap.frames_out().look().unwrap() == Look::Whole;
         let is_closed = heap.closed.load(Ordering::Acquire) == 1;
         writer.join().unwrap();
@@ -202,17 +195,14 @@ fn loom_pipe_a_dead_writer_has_sent_whole_messages_only() {
     for steps in 0..16 {
         model(move || {
             let heap = Heap::new();
-            let writer = {
-                let heap = Arc::clone(&heap);
-                thread::spawn(move || {
-                    live_for(steps, || {
-                        let mut frames = heap.frames_in();
-                        put(&heap, &mut frames, 1, false);
-                        put(&heap, &mut frames, 2, true);
-                    });
-                    heap.hang_up();
-                })
-            };
+            let writer = writer(&heap, move |heap| {
+                live_for(steps, || {
+                    let mut frames = heap.frames_in();
+                    put(heap, &mut frames, 1, false);
+                    put(heap, &mut frames, 2, true);
+                });
+                heap.hang_up();
+            });
             let mut frames = heap.frames_out();
             let message = next(&heap, &mut frames);
             if let Some(message) = &message {
@@ -238,14 +228,11 @@ fn loom_pipe_a_lookout_that_trusts_the_bell_of_the_dead_wakes_nobody() {
     for steps in 0..8 {
         model(move || {
             let heap = Heap::new();
-            let writer = {
-                let heap = Arc::clone(&heap);
-                thread::spawn(move || {
-                    live_for(steps, || put(&heap, &mut heap.frames_in(), 1, true));
-                    heap.gone.store(1, Ordering::Release);
-                    Bell::new(&heap.reader).ring(AT_REST);
-                })
-            };
+            let writer = writer(&heap, move |heap| {
+                live_for(steps, || put(heap, &mut heap.frames_in(), 1, true));
+                heap.gone.store(1, Ordering::Release);
+                Bell::new(&heap.reader).ring(AT_REST);
+            });
             next(&heap, &mut heap.frames_out());
             writer.join().unwrap();
         });
