@@ -69,7 +69,7 @@ const SHORT_CHUNKS_PER_WORKER: usize = 64;
 ///
 /// let pool = Pool::with_workers(2)?;
 /// let lines = ["1", "two", "3"];
-/// let parsed = pool.imap(|line: String| line.parse::<u64>().unwrap(), &lines[..]);
+/// let parsed = pool.imap(|line: String| line.parse::<u64>().unwrap(), lines);
 /// assert_eq!(parsed.len(), 3);
 /// // An item that failed is an error in its place, here a panic, and the others go on.
 /// assert_eq!(parsed.filter_map(Result::ok).sum::<u64>(), 4);
