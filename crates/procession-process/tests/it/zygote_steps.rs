@@ -8,8 +8,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 
-use procession_channel::Fd;
 use backstage::holdings::descriptors;
+use procession_channel::Fd;
 use procession_process::{Process, ProcessBuilder, ProcessError, StartMethod};
 
 use super::nth_call::{BEGIN, END, GO, tell};
