@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::Verdict;
 use crate::board::Board;
 use crate::command::Invocation;
+use crate::lies;
 use crate::workspace::Workspace;
 
 /// How long each target is tried unless told, in seconds.
@@ -82,7 +83,9 @@ fn fuzzer(workspace: &Workspace, target: &str, seconds: &str) -> io::Result<Invo
         .args(&found.to_string_lossy())
         .args(&format!("tests/inputs/corpus/{target} --"))
         .args(&limits)
-        .env("RUSTUP_TOOLCHAIN", "nightly"))
+        .env("RUSTUP_TOOLCHAIN", "nightly")
+        // So that what a target loads may be up to the input.
+        .env("RUSTFLAGS", lies::FLAG))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod floor;
 mod fuzz;
 mod kill;
 mod libc;
+mod lies;
 mod long;
 mod loom;
 mod matrix;
@@ -78,7 +79,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         usage: "hostile [seconds] [seed]",
-        about: "workers that write to all they can map, while the others go on",
+        about: "lies about all that is shared; workers that write to all they can map, while the others go on",
         run: rounds::hostile,
     },
     Verb {

@@ -3,6 +3,7 @@
 //! Each round has a seed, the one of the round before plus one, and prints it. What failed is tried again by giving the verb a
 //! second and that seed. After each round nothing may have been left in `/dev/shm`.
 
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
@@ -10,11 +11,15 @@ use std::time::{Duration, Instant};
 use crate::Verdict;
 use crate::board::Board;
 use crate::command::Invocation;
+use crate::lies;
 use crate::tally::Runner;
 use crate::workspace::Workspace;
 
 /// The environment variable that tests begin their choices with.
 const SEED: &str = "PROCESSION_SEED";
+
+/// The environment variable that makes tests long.
+const LONG: &str = "PROCESSION_LONG";
 
 /// How long the rounds go on unless told, in seconds.
 const SECONDS: u64 = 60;
@@ -36,8 +41,18 @@ pub(crate) fn chaos(args: &[String]) -> Verdict {
     run(&[CHAOS], &parse("chaos", args)?)
 }
 
+/// With lies before it, and at length.
 pub(crate) fn hostile(args: &[String]) -> Verdict {
-    run(&[HOSTILE], &parse("hostile", args)?)
+    let plan = parse("hostile", args)?;
+    let workspace = Workspace::find()?;
+    let mut board = Board::new(workspace.root().to_owned());
+    lies::seam(&workspace, &mut board);
+    rounds(&mut board, &plan, |seed| {
+        let lies = lies::round(&workspace).env(SEED, &seed.to_string());
+        let parts = HOSTILE.iter().map(|part| (part.0, invocation(part, seed).env(LONG, "1")));
+        std::iter::once(("lies", lies)).chain(parts).collect()
+    })?;
+    Ok(board.finish())
 }
 
 /// Everything, for hours instead of seconds.
@@ -68,12 +83,24 @@ fn parse(verb: &str, args: &[String]) -> Result<Plan, String> {
 fn run(parts: &[&[Part]], plan: &Plan) -> Verdict {
     let workspace = Workspace::find()?;
     let mut board = Board::new(workspace.root().to_owned());
+    rounds(&mut board, plan, |seed| {
+        let parts = parts.iter().copied().flatten();
+        parts.map(|part| (part.2, invocation(part, seed))).collect()
+    })?;
+    Ok(board.finish())
+}
+
+/// Rounds of what `parts` makes of a seed, until one fails or the time is over.
+fn rounds(
+    board: &mut Board,
+    plan: &Plan,
+    parts: impl Fn(u64) -> Vec<(&'static str, Invocation)>,
+) -> Result<(), Box<dyn Error>> {
     let before = shared_names()?;
     let started = Instant::now();
     for seed in plan.seed.. {
-        for part in parts.iter().copied().flatten() {
-            let name = format!("{} {} seed {seed}", part.0, part.2);
-            board.count(&name, Runner::Libtest, invocation(part, seed));
+        for (name, invocation) in parts(seed) {
+            board.count(&format!("{name} seed {seed}"), Runner::Libtest, invocation);
         }
         if shared_names()? != before {
             return Err(
@@ -84,7 +111,7 @@ fn run(parts: &[&[Part]], plan: &Plan) -> Verdict {
             break;
         }
     }
-    Ok(board.finish())
+    Ok(())
 }
 
 fn invocation((package, binary, filter): &Part, seed: u64) -> Invocation {

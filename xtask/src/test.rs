@@ -6,6 +6,7 @@ use crate::Verdict;
 use crate::board::Board;
 use crate::command::Invocation;
 use crate::kill;
+use crate::lies;
 use crate::loom;
 use crate::matrix;
 use crate::tally::{Runner, Tally};
@@ -35,6 +36,7 @@ fn gate(workspace: &Workspace, board: &mut Board) -> io::Result<()> {
     loom::check_build(workspace, board)?;
     docs(board);
     tests(workspace, board);
+    lies::replay(workspace, board);
     board.count("kill points", Runner::Own, kill::harness(&[]));
     board.count(
         "doctests",

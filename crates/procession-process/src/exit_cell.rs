@@ -14,9 +14,10 @@
 //! the acquire load in `get` receives it. A waiter sleeps only if the word is still 0, which the
 //! kernel checks against the store and the wake that follows it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use procession_shm::sync::atomic::{AtomicU32, Ordering};
+use procession_shm::sync::raw;
 use rustix::thread::futex;
 use rustix::time::Timespec;
 
@@ -37,7 +38,7 @@ impl ExitCell {
     pub(crate) fn set(&self, exit: Exit) {
         // X1, publishing end.
         self.0.store(encode(exit), Ordering::Release);
-        let woken = futex::wake(&self.0, futex::Flags::PRIVATE, i32::MAX.cast_unsigned());
+        let woken = futex::wake(raw(&self.0), futex::Flags::PRIVATE, i32::MAX.cast_unsigned());
         debug_assert!(woken.is_ok(), "a wake on a word of our own cannot fail");
     }
 
@@ -63,7 +64,7 @@ impl ExitCell {
             }
             let left = left.and_then(|left| Timespec::try_from(left).ok());
             // Changed, interrupted, timed out or woken: each time the word and the clock decide.
-            let _why = futex::wait(&self.0, futex::Flags::PRIVATE, RUNNING, left.as_ref());
+            let _why = futex::wait(raw(&self.0), futex::Flags::PRIVATE, RUNNING, left.as_ref());
         }
     }
 }

@@ -27,12 +27,12 @@
 //!
 //! If a thread cannot be started, all of this wait's words are looked at in slices instead, as where `futex_waitv` is missing.
 
-use std::sync::atomic::{AtomicU32, Ordering}; // tidy: raw atomic: private to one wait of one process
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use crate::deadline::Deadline;
 use crate::futex::{self, Slept, WAITV_MAX};
 use crate::quiet;
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::wait::{Wake, Watch};
 
 /// What a thread needs that makes one system call.

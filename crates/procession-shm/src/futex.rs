@@ -1,7 +1,7 @@
 //! The kernel's futex calls, and what stands in for `futex_waitv` where a kernel or a seccomp filter does not have it.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering}; // tidy: raw atomic: the kernel's side of the shim
+use std::sync::atomic::AtomicBool; // tidy: raw atomic: private to this process
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -10,6 +10,8 @@ use rustix::time::ClockId;
 
 use crate::crowd;
 use crate::deadline::Deadline;
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::raw;
 use crate::wait::{Wake, Watch};
 
 /// The most words that one `futex_waitv` takes.
@@ -65,7 +67,7 @@ pub(crate) fn sleep_and_tell(words: &[Watch<'_>], deadline: &Deadline) -> (Wake,
 
 pub(crate) fn wake(word: &AtomicU32, count: u32, private: bool) -> usize {
     // A wake fails only for a word that is not mapped, which a reference rules out.
-    futex::wake(word, flags(private), count).unwrap_or(0)
+    futex::wake(raw(word), flags(private), count).unwrap_or(0)
 }
 
 fn flags(private: bool) -> Flags {
@@ -77,7 +79,7 @@ fn sleep_on_one(watch: &Watch<'_>, deadline: &Deadline) -> Wake {
     let (all, timeout) = (NonZeroU32::MAX, deadline.as_timespec());
     loop {
         let flags = flags(watch.is_private());
-        match futex::wait_bitset(watch.word(), flags, watch.expected(), timeout, all) {
+        match futex::wait_bitset(raw(watch.word()), flags, watch.expected(), timeout, all) {
             Err(Errno::INTR) => {}
             Err(Errno::TIMEDOUT) => return Wake::TimedOut,
             _ => return Wake::Woken,

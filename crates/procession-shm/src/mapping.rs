@@ -21,6 +21,8 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 use crate::fork;
 use crate::segment::{self, SegmentError};
 use crate::sync::atomic::{AtomicU32, AtomicU64};
+#[cfg(procession_hostile)]
+use crate::sync::lies;
 
 /// A segment in this process' address space, unmapped on drop. See [`Segment::map`](crate::Segment::map).
 ///
@@ -65,6 +67,8 @@ impl Mapping {
         let this = Self::reserve(head + 2 * body)?;
         this.place(fd, 0, 0, head + body)?;
         this.place(fd, head + body, head, body)?;
+        #[cfg(procession_hostile)]
+        lies::mapped(this.base.addr().get()..this.base.addr().get() + this.len);
         this.keep_private();
         this.populate();
         Ok(this)
@@ -207,6 +211,8 @@ impl Mapping {
         let filled = out.len() + len;
         // SAFETY: the first `out.len()` bytes were initialised before and the next `len` bytes by the copy above.
         unsafe { out.set_len(filled) };
+        #[cfg(procession_hostile)]
+        lies::bytes(at.addr(), &mut out[filled - len..]);
     }
 
     /// The `N` bytes from `offset` on: as [`read`](Self::read), for what is small.
@@ -221,6 +227,8 @@ impl Mapping {
         // may write while we copy: what arrives is then a mixture of bytes, each of which is valid.
         unsafe { ptr::copy_nonoverlapping(at, copy.as_mut_ptr(), N) };
         fetched_once(copy.as_mut_ptr());
+        #[cfg(procession_hostile)]
+        lies::bytes(at.addr(), &mut copy);
         copy
     }
 
@@ -249,6 +257,8 @@ impl Drop for Mapping {
         if !fork::is_current(self.generation) {
             return;
         }
+        #[cfg(procession_hostile)]
+        lies::unmapped(self.base.addr().get());
         // SAFETY: by M1 the range belongs to this mapping, and no reference into it outlives `self`.
         let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
         debug_assert!(unmapped.is_ok(), "munmap of a whole mapping cannot fail: {unmapped:?}");

@@ -82,6 +82,8 @@ shareable!(NonZeroU8, NonZeroU16, NonZeroU32, NonZeroU64, NonZeroU128, NonZeroUs
 shareable!(NonZeroI8, NonZeroI16, NonZeroI32, NonZeroI64, NonZeroI128, NonZeroIsize);
 shareable!(AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize);
 shareable!(AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize);
+#[cfg(procession_hostile)]
+shareable!(crate::sync::atomic::AtomicU32, crate::sync::atomic::AtomicU64);
 
 // SAFETY: elements without pointers and nothing else.
 #[diagnostic::do_not_recommend]

@@ -10,6 +10,7 @@ mod bulk;
 mod bytes;
 mod codec;
 mod handles;
+pub mod lies;
 mod link;
 mod pipe;
 
@@ -25,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     ("link", link::run),
     ("bootstrap", bootstrap::run),
     ("answer", answer::run),
+    ("lies", lies::run),
 ];
 
 /// Does with `input` what target `name` does with it.

@@ -6,8 +6,8 @@ use procession_shm::{Mapping, Segment, page_size};
 
 use crate::bytes::Bytes;
 
-const CAPACITY: usize = 4096;
-const RESULT_LEN_MAX: usize = 1 << 14;
+pub(crate) const CAPACITY: usize = 4096;
+pub(crate) const RESULT_LEN_MAX: usize = 1 << 14;
 const CALLS_MAX: usize = 64;
 
 pub(crate) fn run(input: &[u8]) {
@@ -40,7 +40,7 @@ pub(crate) fn run(input: &[u8]) {
 }
 
 /// As a pool does: all that is whole is taken out of the inbox. False when the worker is to be killed.
-fn receive(link: &mut ParentLink, inbox: &mut Vec<u8>) -> bool {
+pub(crate) fn receive(link: &mut ParentLink, inbox: &mut Vec<u8>) -> bool {
     match link.receive(inbox) {
         Ok(Received::Nothing | Received::Part) => return true,
         Ok(Received::Long(_, body)) => assert!(body.len() <= RESULT_LEN_MAX),

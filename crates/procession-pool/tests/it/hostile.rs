@@ -9,10 +9,14 @@ use procession_pool::{Pool, TaskError};
 use super::guard::{eventually, guarded};
 use super::idle::kill;
 use super::ledger::{Ledger, record};
-use super::program::runs;
+use super::long::{status_kib, tell, times};
+use super::program::{Role, play, runs, say};
 use super::scribbler::{ALL, Sabotage, ring_parent};
 use super::trap::assert_sound;
 
+pub(crate) const ROLES: &[Role] = &[("scribbled", scribbled)];
+
+/// How many items each call has.
 const ITEMS: u32 = 120;
 const CULPRIT: u32 = 20;
 const TIMEOUT: Duration = Duration::from_millis(400);
@@ -56,13 +60,14 @@ fn executions(ledger: &Ledger) -> Vec<(u32, u32)> {
     ledger.entries().iter().map(|entry| (entry & TURNED, entry >> 10)).collect()
 }
 
-fn survives(pool: &Pool, sabotage: Sabotage, when: When, chunk: usize) {
+/// True if the pool has killed the worker, which need not have done anything that can be noticed.
+fn survives(pool: &Pool, sabotage: Sabotage, when: When, chunk: usize, count: u32) -> bool {
     let ledger = Ledger::new();
-    let items = (0..ITEMS).map(|number| (ledger.path(), number, sabotage, when));
-    let job = pool.job().timeout(TIMEOUT).chunk(chunk).window(ITEMS as usize);
+    let items = (0..count).map(|number| (ledger.path(), number, sabotage, when));
+    let job = pool.job().timeout(TIMEOUT).chunk(chunk).window(count as usize);
     let outcomes: Vec<_> = job.imap(work, items).collect();
     let context = format!("{sabotage:?} {when:?} in chunks of {chunk}");
-    assert_eq!(outcomes.len(), ITEMS as usize, "{context}");
+    assert_eq!(outcomes.len(), count as usize, "{context}");
     let executions = executions(&ledger);
     let turned = executions.iter().filter(|(number, _)| *number == TURNED);
     let culprits: Vec<u32> = turned.map(|(_, pid)| *pid).collect();
@@ -78,6 +83,7 @@ fn survives(pool: &Pool, sabotage: Sabotage, when: When, chunk: usize) {
             }
         }
     }
+    let is_noticed = !culprits.iter().any(|&pid| runs(pid));
     for pid in culprits {
         if runs(pid) {
             // What it did was not noticed, and need not be. From here on everything is to be right.
@@ -87,13 +93,14 @@ fn survives(pool: &Pool, sabotage: Sabotage, when: When, chunk: usize) {
         eventually("the culprit is gone", || !runs(pid) && !pool.worker_pids().contains(&pid));
     }
     assert_sound(pool);
+    is_noticed
 }
 
 fn all_survive(when: When, chunk: usize) {
     guarded(move || {
         let pool = Pool::with_workers(2).unwrap();
         for sabotage in ALL {
-            survives(&pool, sabotage, when, chunk);
+            survives(&pool, sabotage, when, chunk, ITEMS);
         }
     });
 }
@@ -116,6 +123,39 @@ fn sabotage_from_a_thread_is_survived() {
 #[test]
 fn sabotage_from_a_thread_in_a_chunk_is_survived() {
     all_survive(When::Later, 40);
+}
+
+/// What a worker writes is written while the others do very many items, and takes no memory of the parent.
+#[test]
+fn sabotage_under_a_long_map_costs_the_parent_nothing() {
+    guarded(|| {
+        let finished = play("scribbled").succeed();
+        tell(&format!("hostile workers: {}", finished.answer("survived ")));
+    });
+}
+
+fn scribbled() {
+    let pool = Pool::with_workers(3).unwrap();
+    // What a call needs is there once one is over.
+    survives(&pool, Sabotage::RandomEverywhere, When::InTask, 1, ITEMS);
+    let (before, count) = (status_kib("VmHWM"), times(ITEMS, 1000));
+    let ways: &[(When, usize)] = times(
+        &[(When::Later, 7)],
+        &[(When::InTask, 1), (When::InTask, 40), (When::Later, 1), (When::Later, 40)],
+    );
+    let (mut calls, mut noticed) = (0, 0);
+    for &(when, chunk) in ways {
+        for sabotage in ALL {
+            noticed += u32::from(survives(&pool, sabotage, when, chunk, count));
+            calls += 1;
+        }
+    }
+    let peak = status_kib("VmHWM");
+    say(&format!(
+        "survived {calls} workers that turned hostile, of which {noticed} were killed for it, under {} items; from {before} KiB to {peak} KiB",
+        calls * count
+    ));
+    assert!(peak < before + (16 << 10), "{before} KiB before, {peak} KiB at most");
 }
 
 /// These cannot be mistaken for anything else: the item has an error that says so, at once, and the worker is killed.

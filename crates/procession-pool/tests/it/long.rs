@@ -34,7 +34,7 @@ pub(crate) fn tell(figures: &str) {
     std::io::stderr().write_all(format!("{figures}\n").as_bytes()).unwrap();
 }
 
-fn status_kib(key: &str) -> u64 {
+pub(crate) fn status_kib(key: &str) -> u64 {
     status_number("/proc/self/status", key)
 }
 

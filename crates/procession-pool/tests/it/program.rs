@@ -16,6 +16,7 @@ const ROLES: &[&[Role]] = &[
     super::chaos::ROLES,
     super::forks::ROLES,
     super::handles::ROLES,
+    super::hostile::ROLES,
     super::inline::ROLES,
     super::lifecycle::ROLES,
     super::long::ROLES,

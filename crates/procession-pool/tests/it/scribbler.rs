@@ -48,10 +48,12 @@ pub(crate) enum Sabotage {
     ShutSockets,
     EndlessTime,
     TimeTwice,
+    Replay,
+    Truncate,
     Stop,
 }
 
-pub(crate) const ALL: [Sabotage; 27] = [
+pub(crate) const ALL: [Sabotage; 29] = [
     Sabotage::RandomEverywhere,
     Sabotage::RandomWords,
     Sabotage::RandomData,
@@ -78,6 +80,8 @@ pub(crate) const ALL: [Sabotage; 27] = [
     Sabotage::ShutSockets,
     Sabotage::EndlessTime,
     Sabotage::TimeTwice,
+    Sabotage::Replay,
+    Sabotage::Truncate,
     Sabotage::Stop,
 ];
 
@@ -126,6 +130,25 @@ impl Ring {
     fn scribble(&self, words: std::ops::Range<usize>, random: &mut Random) {
         for at in words {
             self.u64(at * 8).store(random.next(), Ordering::SeqCst);
+        }
+    }
+
+    /// All that is in it.
+    fn words(&self) -> Vec<u64> {
+        (0..self.len / 8).map(|at| self.u64(at * 8).load(Ordering::SeqCst)).collect()
+    }
+
+    /// Makes it what it was, and wakes whoever sleeps on it.
+    fn restore(&self, words: &[u64]) {
+        (0..).zip(words).for_each(|(at, word)| self.u64(at * 8).store(*word, Ordering::SeqCst));
+        [READER_BELL, WRITER_BELL].into_iter().for_each(|bell| self.wake(bell));
+    }
+
+    /// Tries to take the memory away from under its users. Where the file can be opened at all, its size is sealed.
+    fn truncate(&self) {
+        let path = format!("/proc/self/map_files/{:x}-{:x}", self.start, self.start + self.len);
+        if let Ok(file) = std::fs::OpenOptions::new().write(true).open(path) {
+            assert!(file.set_len(0).is_err() && file.set_len(1 << 40).is_err());
         }
     }
 
@@ -221,6 +244,11 @@ fn again_and_again(mut act: impl FnMut()) {
     }
 }
 
+fn replay(rings: [Ring; 2]) {
+    let states = rings.map(|ring| (ring, ring.words()));
+    again_and_again(|| states.iter().for_each(|(ring, words)| ring.restore(words)));
+}
+
 impl Sabotage {
     /// Does it. May not return.
     pub(crate) fn commit(self) {
@@ -290,6 +318,8 @@ impl Sabotage {
             }
             Self::EndlessTime => lie_about_time(&results, 1),
             Self::TimeTwice => lie_about_time(&results, 2),
+            Self::Replay => replay([tasks, results]),
+            Self::Truncate => [tasks, results].iter().for_each(Ring::truncate),
             Self::Stop => raise(Signal::STOP),
         }
     }

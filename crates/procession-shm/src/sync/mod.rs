@@ -2,10 +2,16 @@
 //!
 //! On the real machine these are the standard library's atomics and the kernel's futex. Under `--cfg procession_loom` they
 //! are loom's atomics and a model of the futex, so that loom runs the very source that ships through every interleaving
-//! that its bounds allow. Nothing outside this module may name `std::sync::atomic` for a word that two parties share.
+//! that its bounds allow. Under `--cfg procession_hostile` they are the real machine, but what is loaded from a ring may be
+//! false, as if its peer had just written it: see `lies`. Nothing outside this module may name `std::sync::atomic` for a word
+//! that two parties share.
 //!
 //! This module is public because the floors above build on it. It is not part of the crate's stable interface.
 
+#[cfg(procession_hostile)]
+mod hostile;
+#[cfg(procession_hostile)]
+pub mod lies;
 #[cfg(procession_loom)]
 mod model;
 #[cfg(procession_loom)]
@@ -13,10 +19,12 @@ pub mod mortal;
 #[cfg(not(procession_loom))]
 mod real;
 
+#[cfg(procession_hostile)]
+pub use hostile::{atomic, hint, raw, thread};
 #[cfg(procession_loom)]
 pub use model::{atomic, hint, thread};
-#[cfg(not(procession_loom))]
-pub use real::{atomic, hint, thread};
+#[cfg(not(any(procession_loom, procession_hostile)))]
+pub use real::{atomic, hint, raw, thread};
 
 #[cfg(procession_loom)]
 pub(crate) use model::{sleep, wake};

@@ -1,5 +1,6 @@
 //! The real machine.
 
+#[cfg(not(procession_hostile))]
 pub mod atomic {
     //! The standard library's atomics.
     pub use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -13,4 +14,10 @@ pub mod hint {
 pub mod thread {
     //! Threads, for models and for the spin policy.
     pub use std::thread::yield_now;
+}
+
+/// The word as the kernel takes it.
+#[cfg(not(procession_hostile))]
+pub fn raw(word: &atomic::AtomicU32) -> &atomic::AtomicU32 {
+    word
 }
