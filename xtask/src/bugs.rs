@@ -45,6 +45,7 @@ const BUGS: &[Bug] = &[
     bug("turn-unfenced", Models("procession-sync", "loom_semaphore")),
     bug("epoch-before-mark", Models("procession-shm", "loom::no_death_is_slept_through")),
     bug("death-wakes-nobody", Kills("mutex unlock sleeper")),
+    bug("wake-not-passed-on", Models("procession-shm", "loom_tests::a_future_that_is_dropped")),
     bug("generation-ignored", Tests("procession-shm", "--lib roster")),
     bug("slot-reused-last-first", Tests("procession-shm", "--lib roster")),
     bug("published-before-written", Kills("ring producer")),

@@ -58,6 +58,8 @@ mod window;
 pub use deadline::Deadline;
 pub use doctor::{Check, Report, Status, doctor};
 pub use mapping::Mapping;
+#[cfg(procession_loom)]
+pub use reactor::turn_reactor;
 pub use reactor::{Registration, UntilReady, until_ready};
 pub use ready::{Ready, Waitable, wait_any};
 pub use segment::{Segment, SegmentError};

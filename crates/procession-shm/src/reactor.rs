@@ -27,6 +27,11 @@
 //! * **E1** [`Registration::enter`] changes the list under its lock and then moves *control*; the thread reads *control* before
 //!   it takes the lock. So what it misses in the list has moved *control*, and it does not fall asleep.
 //!
+//! # Crash points
+//!
+//! A process that is killed between a wake-up that its thread has used up and passing it on leaves somebody asleep for whom the
+//! wake-up was. Its death wakes all through the family's epoch, which everybody watches who can be woken as one of several.
+//!
 //! That no news is missed is the announcement's business: the future looks again after it has announced itself, and news that
 //! come later find the announcement and change a word that the reactor has.
 
@@ -36,18 +41,29 @@ use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::Deadline;
-use crate::fork::PerProcess;
-use crate::quiet;
 use crate::ready::{Waitable, keep_first};
 use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::lock::{Mutex, MutexGuard};
 use crate::wait::{Watch, wait, wake_all, wake_one};
 
-static REACTOR: PerProcess<Reactor> = PerProcess::new();
+#[cfg(all(test, procession_loom))]
+mod loom_tests;
+#[cfg(procession_loom)]
+mod model;
+#[cfg(not(procession_loom))]
+mod process;
+
+#[cfg(procession_loom)]
+use model as own;
+#[cfg(procession_loom)]
+pub use model::turn_reactor;
+#[cfg(not(procession_loom))]
+use process as own;
 
 /// How often futures look though nobody wakes them.
 const CHECKUP: Duration = Duration::from_secs(10);
@@ -120,7 +136,7 @@ impl Registration {
         let reason = "a future can wait only for words that are kept, as those in a `Shared` are";
         let watches = kept.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, reason))?;
         self.leave();
-        let reactor = REACTOR.get_or_try_init(|| Ok(Reactor::new()))?;
+        let reactor = own::reactor_or_new()?;
         let checkup = checkup.min(Deadline::after(CHECKUP));
         let key = reactor.add(Entry { watches, waker: waker.clone(), checkup })?;
         self.place = Some((reactor, key));
@@ -131,7 +147,7 @@ impl Registration {
     pub fn leave(&mut self) {
         let Some((reactor, key)) = self.place.take() else { return };
         // A fork has a copy of this, and of a lock that somebody may have held.
-        if REACTOR.get().is_some_and(|own| std::ptr::eq(own, reactor)) {
+        if own::reactor().is_some_and(|own| std::ptr::eq(own, reactor)) {
             let entry = reactor.list().entries.remove(&key);
             drop(entry); // B4
         }
@@ -152,7 +168,7 @@ impl fmt::Debug for Registration {
 
 impl Reactor {
     fn new() -> Self {
-        Self { control: AtomicU32::new(0), list: Mutex::default() }
+        Self { control: AtomicU32::new(0), list: Mutex::new(List::default()) }
     }
 
     fn list(&self) -> MutexGuard<'_, List> {
@@ -163,7 +179,7 @@ impl Reactor {
     fn add(&'static self, entry: Entry) -> io::Result<u64> {
         let mut list = self.list();
         if !list.has_thread {
-            quiet::spawn("procession-async", || self.run())?;
+            own::start(self)?;
             list.has_thread = true;
         }
         let key = list.next;
@@ -175,13 +191,11 @@ impl Reactor {
         Ok(key)
     }
 
-    /// For as long as the process lives.
-    fn run(&'static self) {
-        loop {
-            let seen = self.control.load(Ordering::Acquire); // E1
-            if call(self.take_out(Entry::has_news)) == 0 {
-                self.sleep(seen);
-            }
+    /// What the thread does again and again for as long as the process lives.
+    fn turn(&self) {
+        let seen = self.control.load(Ordering::Acquire); // E1
+        if call(self.take_out(Entry::has_news)) == 0 {
+            self.sleep(seen);
         }
     }
 
@@ -210,6 +224,9 @@ impl Reactor {
 
     /// B3
     fn pass_on(&self, slept_on: &[(u64, Watch<'static>)]) {
+        if cfg!(procession_bug = "wake-not-passed-on") {
+            return;
+        }
         let mut changed: HashMap<usize, (bool, &Watch<'static>)> = HashMap::new();
         let list = self.list();
         for (key, watch) in slept_on.iter().filter(|(_, watch)| has_changed(watch)) {

@@ -27,4 +27,6 @@ pub use model::{atomic, hint, thread};
 pub use real::{atomic, hint, raw, thread};
 
 #[cfg(procession_loom)]
-pub(crate) use model::{sleep, wake};
+pub(crate) use model::{lock, sleep, wake};
+#[cfg(not(procession_loom))]
+pub(crate) use real::lock;

@@ -104,6 +104,11 @@ pub mod hint {
     pub use loom::thread::yield_now as spin_loop;
 }
 
+pub(crate) mod lock {
+    //! loom's locks.
+    pub(crate) use loom::sync::{Mutex, MutexGuard};
+}
+
 pub mod thread {
     //! loom's threads.
     pub use loom::thread::yield_now;

@@ -11,6 +11,11 @@ pub mod hint {
     pub use std::hint::spin_loop;
 }
 
+pub(crate) mod lock {
+    //! The standard library's locks, for what the threads of one process share.
+    pub(crate) use std::sync::{Mutex, MutexGuard};
+}
+
 pub mod thread {
     //! Threads, for models and for the spin policy.
     pub use std::thread::yield_now;
