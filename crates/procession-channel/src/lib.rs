@@ -11,6 +11,7 @@
 pub mod bell;
 pub mod gate;
 pub mod pipe;
+#[cfg(any(test, not(procession_loom)))]
 pub mod queue;
 pub mod ring;
 

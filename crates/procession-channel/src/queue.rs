@@ -27,7 +27,7 @@
 //! | file | what |
 //! |---|---|
 //! | `control` | the words, and how far a queue has come in one word |
-//! | `store` | the bytes, and how the ring grows |
+//! | `store`, `mapped` | the bytes, and how the ring grows; their memory |
 //! | `frame`, `parcel`, `packets` | an item as bytes; values to frames and back; its descriptors |
 //! | `ends`, `put`, `get` | the operations, under the locks |
 //! | `claims`, `holders` | items that are claimed; how many items each process has not done |
@@ -124,6 +124,8 @@ mod iter;
 mod loom_tests;
 #[cfg(not(procession_loom))]
 mod many;
+#[cfg(not(procession_loom))]
+mod mapped;
 mod packets;
 #[cfg(not(procession_loom))]
 mod parcel;

@@ -48,6 +48,7 @@ impl Deadline {
         }
     }
 
+    #[cfg(not(procession_loom))]
     pub(crate) fn as_timespec(&self) -> Option<&Timespec> {
         self.at.as_ref()
     }

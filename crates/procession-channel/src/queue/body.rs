@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::control::{Control, Place, Settings};
 use super::ends::Ends;
-use super::store::Store;
+use super::mapped::Store;
 use super::{QueueError, packets};
 use crate::budget::{Account, Charge};
 

@@ -159,11 +159,13 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     }
 
     /// How many items were put and neither got nor claimed and done. `None` when somebody else had the lock for too long.
+    #[cfg(not(procession_loom))]
     pub(super) fn len(&self, me: Member, limit: Limit) -> Result<Option<u32>, Corrupt> {
         Ok(self.hold_get(me, limit)?.map(|_hold| self.len_held()))
     }
 
     /// Whether a get would go on at once. An error is for the get, which finds it again.
+    #[cfg(not(procession_loom))]
     pub(super) fn is_ready_to_get(&self, me: Member, limit: Limit) -> bool {
         let look = || {
             let Some(_hold) = self.hold_get(me, limit)? else { return Ok(false) };
@@ -180,6 +182,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     }
 
     /// Whether something can be got, as far as can be seen without the lock.
+    #[cfg(not(procession_loom))]
     #[inline]
     pub(super) fn looks_ready_to_get(&self) -> bool {
         let control = &*self.control;

@@ -24,6 +24,7 @@ use crate::packet;
 pub(super) use crate::packet::DESCRIPTORS_MAX;
 
 /// What the kernel is told; it doubles it, and counts 768 bytes for a packet.
+#[cfg(not(procession_loom))]
 pub(super) const BUFFER_LEN: usize = 64 * 768 / 2;
 
 /// Of the item that `me` puts at `place`. No two items under way have the same.

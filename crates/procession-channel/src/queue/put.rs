@@ -14,7 +14,7 @@ use procession_sync::parts::Limit;
 use super::SendErrorKind;
 use super::control::{Control, GRANULE, Place};
 use super::ends::{Ends, Hold};
-use super::frame::{HEADER_LEN, TAG_LEN, frame_len};
+use super::frame::{HEADER_LEN, TAG_LEN};
 use super::store::{Bytes, Ring};
 use super::{Corrupt, packets};
 
@@ -70,6 +70,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     }
 
     /// Whether there is some room, as far as can be seen without the lock.
+    #[cfg(not(procession_loom))]
     #[inline]
     pub(super) fn looks_ready_to_put(&self) -> bool {
         let control = &*self.control;
@@ -84,15 +85,17 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         }
     }
 
+    #[cfg(not(procession_loom))]
     pub(super) fn is_closed(&self) -> bool {
         self.control.state.closed.load(Acquire) != 0
     }
 
     /// Whether a frame with a small body could be put.
+    #[cfg(not(procession_loom))]
     pub(super) fn has_room(&self, me: Member, limit: Limit) -> bool {
         let Some(_hold) = self.hold_put(me, limit) else { return false };
         let tail = Place(self.control.put.tail.load(Relaxed));
-        let smallest = frame_len(1);
+        let smallest = super::frame::frame_len(1);
         let grown = || self.grow(me, tail, smallest, limit);
         let fits = || matches!(self.fitting(tail, &[smallest]), Ok(1));
         fits() || (!self.is_full_of_items(tail) && grown().is_ok() && fits())

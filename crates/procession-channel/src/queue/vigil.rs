@@ -23,6 +23,7 @@ const MOMENT: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Patience {
     /// Not at all.
+    #[cfg_attr(procession_loom, expect(dead_code, reason = "in a model no time passes"))]
     None,
     Until(Deadline),
 }
@@ -32,6 +33,7 @@ impl Patience {
 
     /// How long to wait for a lock, which nobody has for long.
     #[inline]
+    #[cfg_attr(procession_loom, expect(dead_code, reason = "models bring limits of their own"))]
     pub(super) fn limit(self) -> Limit {
         match self {
             Self::None => Limit::Until(Deadline::after(MOMENT)),
@@ -40,6 +42,7 @@ impl Patience {
     }
 
     /// Why nothing was put in time.
+    #[cfg_attr(procession_loom, expect(dead_code, reason = "in a model no time passes"))]
     pub(super) fn expired(self) -> SendErrorKind {
         match self {
             Self::None => SendErrorKind::Full,
