@@ -56,7 +56,10 @@
 //!   `DIRTY` from the start: if it dies in turn, the lock is torn again.
 //! * **L3** Whoever has slept and then goes away without the lock may have used up the one wake-up there was, and somebody
 //!   may have taken the lock since without knowing of other sleepers. So it first notes waiters, or, if the lock was marked
-//!   meanwhile, wakes them itself.
+//!   meanwhile, wakes them itself, unless L4 has it done already.
+//! * **L4** Whoever marks a lock as `TORN` wakes all, whether or not waiters are noted; who sleeps from then on has noted itself
+//!   with somebody who came to repair, and who wakes all when he gives the lock back as torn as it was. So of many who wait for
+//!   an owner that dies, one wakes the others, and not each of them all.
 //!
 //! # Ordering
 //!
@@ -229,8 +232,8 @@ impl Lock {
         loop {
             match self.look(&patience) {
                 Seen::Open(mark) if !mark.is_clean() && !claim.repair => {
-                    if patience.has_slept() {
-                        self.wake(Call::Everybody); // L3
+                    if patience.has_slept() && !mark.is_torn() {
+                        self.wake(Call::Everybody); // L3, L4
                     }
                     return Entry::Refused(mark);
                 }
@@ -294,8 +297,8 @@ impl Lock {
     #[cold]
     fn bury(&self, seen: Word, owner: Member) {
         let mark = seen.after_death_of(owner);
-        if self.change(seen, Word(mark.0)) && seen.has_waiters() {
-            self.wake(Call::Everybody);
+        if self.change(seen, Word(mark.0)) && (seen.has_waiters() || mark.is_torn()) {
+            self.wake(Call::Everybody); // L4
         }
     }
 

@@ -123,7 +123,7 @@ fn one_notification_for_all_reaches_two_waiters() {
 /// The victim may have been woken for a token that it does not live to take.
 #[test]
 fn a_dead_waiter_swallows_no_notification() {
-    play_every_death(Depth::OneLess, |steps| {
+    play_every_death(Depth::Full, |steps| {
         let heap = Heap::new();
         let (one, two) = (Arc::clone(&heap), Arc::clone(&heap));
         let victim = victim(1, steps, move || one.pass_on());

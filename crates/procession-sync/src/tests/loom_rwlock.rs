@@ -3,7 +3,7 @@
 use loom::sync::Arc;
 use procession_shm::family;
 
-use super::stage::{Depth, Pair, play, play_at, play_every_death, survivor, victim};
+use super::stage::{Depth, Pair, play, play_every_death, survivor, victim};
 use crate::lock::{Entry, Mark};
 use crate::patience::Limit;
 use crate::rwlock::raw::{RawRwLock, ReadEntry};
@@ -69,7 +69,7 @@ fn a_writer_excludes_a_reader() {
 
 #[test]
 fn a_writer_excludes_a_reader_and_a_writer() {
-    play_at(Depth::OneLess, || {
+    play(|| {
         let guarded = Guarded::<1>::new();
         let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
         let reader = survivor(1, move || assert!(one.read()));
@@ -83,7 +83,7 @@ fn a_writer_excludes_a_reader_and_a_writer() {
 
 #[test]
 fn two_readers_and_a_writer() {
-    play_at(Depth::OneLess, || {
+    play(|| {
         let guarded = Guarded::<2>::new();
         let readers = [1, 2].map(|slot| {
             let guarded = Arc::clone(&guarded);

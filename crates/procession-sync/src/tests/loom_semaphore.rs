@@ -148,7 +148,7 @@ fn a_death_while_forgetting_leaves_one_permit_or_two() {
 /// Who adds may die before it wakes; if it died before it added, another one adds.
 #[test]
 fn added_permits_reach_two_waiters_whoever_dies() {
-    play_every_death(Depth::OneLess, |steps| {
+    play_every_death(Depth::Full, |steps| {
         let guarded = Guarded::<2>::new(0);
         let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
         let victim = victim(1, steps, move || one.semaphore.add(1).unwrap());

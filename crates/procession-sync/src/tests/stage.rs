@@ -25,7 +25,7 @@ const STEPS_MAX: usize = 64;
 pub(super) enum Depth {
     /// As many as the bound says: 3, or what `LOOM_MAX_PREEMPTIONS` says.
     Full,
-    /// One less, for models that would take many minutes otherwise. Each has a smaller sibling that runs in full.
+    /// One less, for models that would take a quarter of an hour and more otherwise. Each has a smaller sibling that runs in full.
     OneLess,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn play(scene: impl Fn() + Sync + Send + 'static) {
 }
 
 /// The same, with as many preemptions as `depth` says.
-pub(super) fn play_at(depth: Depth, scene: impl Fn() + Sync + Send + 'static) {
+fn play_at(depth: Depth, scene: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     let bound = builder.preemption_bound.unwrap_or(PREEMPTIONS);
     builder.preemption_bound = Some(match depth {
