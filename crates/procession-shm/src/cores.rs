@@ -10,8 +10,11 @@
 //! thread that pins itself to a core later says nothing about where its peer runs, which as a rule is pinned to another one.
 //! With fewer cores than that a program spins for at most 40 µs before each sleep.
 //!
-//! Rejected: to count anew each second, because of the files, which a process in a sandbox may not even read. So a quota that
-//! changes is noticed no sooner than the affinity does. Rejected: a count for each thread, which each would have to make.
+//! Rejected: to count anew each second, because of the files. Where a process may open none, because it has shut itself into a
+//! sandbox, the answer is at best an error and at worst its death, and it would come from nothing but a sleep. So a quota that
+//! changes is not noticed until the affinity changes. What that costs is bounded by the spin, 40 µs before each sleep where
+//! the quota has become smaller, and a sleep where it has become larger. Rejected: a count for each thread, which each would
+//! have to make.
 //!
 //! The words are read and written apart from each other. A mixture of old and new is a wrong guess for a second.
 
