@@ -51,7 +51,8 @@
 //!
 //! - `std::env::args` in a child are those of its parent.
 //! - The function runs on the child's main thread. std has no name for it, since `main` does not run: [`current`] has the name of
-//!   the process, which also stands in front of what is printed about a panic.
+//!   the process, which also stands in front of what is printed about a panic. Destructors of its thread-locals run where the
+//!   C library runs those of a main thread (glibc does).
 //! - Constructors of the program (`.init_array`, C++ global objects) run in a child as in any
 //!   process. They must not launch.
 //! - Threads that your code starts in a child have no handler that names a stack overflow; such an

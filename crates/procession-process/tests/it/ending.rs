@@ -1,7 +1,7 @@
 //! How children end, and how it is told.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use procession_process::{Exit, Launcher, Start};
@@ -121,7 +121,30 @@ fn on_exit_is_called_before_waiters_return_and_without_a_handle() {
 }
 
 #[test]
-fn a_panic_on_the_reaper_thread_ends_the_process() {
+fn whoever_is_first_reaps_and_all_are_told_the_same() {
+    for code in 0..30 {
+        let called = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&called);
+        let launcher = Launcher::new(|start| std::process::exit(start.payload[0].into()));
+        let on_exit = move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        };
+        let child = launcher.payload(vec![code]).on_exit(on_exit).launch().unwrap();
+        std::thread::scope(|scope| {
+            let wait = || {
+                assert_eq!(child.wait(), Exit::Code(code.into()));
+                assert!(child.usage().is_some());
+                assert_eq!(called.load(Ordering::SeqCst), 1);
+            };
+            for _ in 0..3 {
+                scope.spawn(wait);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_panic_in_on_exit_ends_the_process() {
     use std::os::unix::process::ExitStatusExt;
     let finished = play("panic in on_exit");
     assert_eq!(finished.status.signal(), Some(libc::SIGABRT));

@@ -87,6 +87,19 @@ pub(crate) const ROLES: &[(&str, fn())] = &[
             other => panic!("{other:?}"),
         }
     }),
+    ("no unshare", || {
+        let refuse = SeccompAction::Errno(u32::try_from(libc::EPERM).unwrap());
+        super::status::forbid(&[libc::SYS_unshare], refuse);
+        assert_eq!(Process::spawn(|n: u32| n + 1, 1).unwrap().join().unwrap(), 2);
+        assert_eq!(zygote().spawn(|n: u32| n + 1, 2).unwrap().join().unwrap(), 3);
+        let with_a_thread = || drop(std::thread::spawn(|| std::thread::sleep(role::GUARD)));
+        match zygote().preload(with_a_thread).spawn(|()| (), ()) {
+            Err(ProcessError::Spawn(SpawnError::ZygoteThreads { count, .. })) => {
+                assert_eq!(count, 2);
+            }
+            other => panic!("{other:?}"),
+        }
+    }),
     ("print in preload", || {
         let builder = zygote().preload(print_without_a_newline);
         for _ in 0..3 {
@@ -496,4 +509,10 @@ fn nothing_is_left_when_the_parent_is_killed() {
 #[test]
 fn without_pidfds_there_is_no_zygote_and_it_is_said() {
     play("no pidfds for a zygote").succeed();
+}
+
+#[test]
+fn threads_are_counted_where_the_short_way_is_forbidden() {
+    needs_pidfds!();
+    play("no unshare").succeed();
 }
