@@ -19,6 +19,7 @@ use std::time::Duration;
 use procession_inputs::lies::run_by_chance;
 use procession_pool::{Pool, TaskError};
 use procession_shm::sync::lies::{self, to_this_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The most that a program may hold, in bytes: what the limits of its pipe let a message of 16 KiB become.
 const HELD_BYTES_MAX: usize = 1 << 20;
@@ -180,6 +181,18 @@ fn assert_sound(pool: &Pool) {
     }
 }
 
+/// Kills a worker, if it is still there.
+fn replace(pool: &Pool, pid: u32) {
+    if pool.worker_pids().contains(&pid) {
+        let process = Pid::from_raw(pid.cast_signed()).unwrap();
+        // It may just have been killed by the pool.
+        let _gone = kill_process(process, Signal::KILL);
+    }
+    while pool.worker_pids().contains(&pid) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// About whom the parent of two honest workers is lied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum About {
@@ -216,6 +229,9 @@ fn use_pool(seed: u64, about: About) -> usize {
         right += usize::from(is_right);
     }
     drop(lies);
+    // The parent may have given them what cannot be, and not know it; such a worker may never answer.
+    let doubted = doubted.map_or_else(|| pool.worker_pids(), |pid| vec![pid]);
+    doubted.into_iter().for_each(|pid| replace(&pool, pid));
     if is_broken {
         assert!(matches!(pool.apply(|n: u32| n, 1), Err(TaskError::Broken(_))));
     } else {
