@@ -51,6 +51,7 @@ const BUGS: &[Bug] = &[
     bug("published-before-written", Kills("ring producer")),
     bug("released-while-reading", Kills("pipe receive heir")),
     bug("peer-not-checked", Tests("procession-channel", "--lib ring")),
+    bug("latest-stays-stamped", Models("procession-channel", "loom_pipe_a_frame_beside")),
     bug("bell-unfenced", Models("procession-channel", "loom_ring")),
     bug("gate-unfenced", Models("procession-channel", "loom_gate")),
     bug("gate-not-asked", Models("procession-channel", "loom_gate")),

@@ -58,6 +58,7 @@ mod bulk;
 mod decoder;
 mod encoder;
 mod error;
+mod output;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -68,6 +69,7 @@ use crate::Message;
 use decoder::{Decoder, Input};
 use encoder::Encoder;
 pub use error::{DecodeError, EncodeError};
+pub(crate) use output::{Buffer, Output};
 
 /// What a message may ask of the process that decodes it.
 ///
@@ -187,7 +189,7 @@ pub(crate) fn encode_slice<T: Serialize + Any>(
 #[inline]
 pub(crate) fn encode_by_parts<T: Serialize + ?Sized>(
     value: &T,
-    out: &mut Vec<u8>,
+    out: &mut impl Output,
     limits: &Limits,
 ) -> Result<(), EncodeError> {
     let start = out.len();

@@ -15,6 +15,7 @@ pub(crate) fn model(f: impl Fn() + Sync + Send + 'static) {
 pub(crate) struct RingOnHeap {
     pub(crate) tail: AtomicU64,
     head: AtomicU64,
+    hints: [AtomicU64; 7],
     cells: Vec<UnsafeCell<u8>>,
 }
 
@@ -28,6 +29,7 @@ impl RingOnHeap {
         Self {
             tail: AtomicU64::new(0),
             head: AtomicU64::new(0),
+            hints: std::array::from_fn(|_| AtomicU64::new(0)),
             cells: (0..capacity).map(|_| UnsafeCell::new(0)).collect(),
         }
     }
@@ -69,9 +71,13 @@ impl Memory for &RingOnHeap {
         }
     }
 
-    fn read_array<const N: usize>(&self, at: u64) -> [u8; N] {
+    fn read_to(&self, at: u64, out: &mut [u8]) {
         let mut bytes = Vec::new();
-        self.read(at, N, &mut bytes);
-        bytes.try_into().unwrap()
+        self.read(at, out.len(), &mut bytes);
+        out.copy_from_slice(&bytes);
+    }
+
+    fn hint(&self, index: usize) -> &AtomicU64 {
+        &self.hints[index]
     }
 }

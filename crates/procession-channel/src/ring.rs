@@ -15,7 +15,7 @@
 //! | offset | word | written by |
 //! |---|---|---|
 //! | 0 | `tail`: u64, bytes ever published | producer |
-//! | 8..64 | hints of the producer ([`Ring::hint_u64`]), read by the consumer with the tail in one cache line | producer |
+//! | 8..64 | hints of the producer ([`Ring::hint_u64`]), read by the consumer with the tail in one cache line, among them the [`latest`] frame | producer |
 //! | 128 | `head`: u64, bytes ever released | consumer |
 //! | 256 | reader's [`Bell`] | both |
 //! | 384 | writer's [`Bell`] | both |
@@ -48,12 +48,15 @@
 //! A peer that may be hostile can write any bytes at any time. The consumer copies before it looks; what it copies may be
 //! garbage and is checked by whoever decodes it.
 
+mod latest;
+
 use std::sync::Arc;
 
 use procession_shm::sync::atomic::{AtomicU64, Ordering};
 use procession_shm::{KeptWord, Mapping, Segment, SegmentError, page_size};
 
 use crate::bell::Bell;
+pub use latest::LATEST_LEN_MAX;
 
 const TAIL: usize = 0;
 const HEAD: usize = 128;
@@ -61,6 +64,9 @@ const READER_BELL: usize = 256;
 const WRITER_BELL: usize = 384;
 /// Where the words of the protocol on top of the ring begin, in bytes.
 const PROTOCOL: usize = 512;
+
+/// No page is smaller.
+const HEAD_LEN_MIN: usize = 4096;
 
 /// The largest position at which a side may be taken over: far beyond what can be sent, and far from where a counter wraps.
 const POSITION_MAX: u64 = 1 << 62;
@@ -89,8 +95,10 @@ pub trait Memory {
     fn write(&self, at: u64, bytes: &[u8]);
     /// Appends `len` bytes from position `at` on to `out`.
     fn read(&self, at: u64, len: usize, out: &mut Vec<u8>);
-    /// The `N` bytes from position `at` on.
-    fn read_array<const N: usize>(&self, at: u64) -> [u8; N];
+    /// Copies the bytes from position `at` on to all of `out`.
+    fn read_to(&self, at: u64, out: &mut [u8]);
+    /// A word in the cache line of the tail, 0 to 6.
+    fn hint(&self, index: usize) -> &AtomicU64;
 }
 
 /// The memory of a ring: made by one process, taken over by the other, mapped by both.
@@ -98,6 +106,8 @@ pub trait Memory {
 pub struct Ring {
     mapping: Arc<Mapping>,
     capacity: usize,
+    /// Where the bytes begin: behind the head page.
+    start: usize,
 }
 
 impl Ring {
@@ -118,20 +128,23 @@ impl Ring {
     ///
     /// Those of [`Segment::map_mirrored`]; [`SegmentError::Foreign`] when the segment has no room for a ring.
     pub fn over(segment: &Segment) -> Result<Self, SegmentError> {
-        let capacity = segment.len() - page_size();
+        let start = page_size();
+        let capacity = segment.len() - start;
         if !capacity.is_power_of_two() {
             let reason = format!("a ring cannot hold {capacity} bytes");
             return Err(SegmentError::Foreign { reason });
         }
-        Ok(Self { mapping: Arc::new(segment.map_mirrored(page_size())?), capacity })
+        Ok(Self { mapping: Arc::new(segment.map_mirrored(start)?), capacity, start })
     }
 
     /// The bell on which the consumer sleeps.
+    #[inline]
     pub fn reader_bell(&self) -> Bell<'_> {
         Bell::new(self.mapping.atomic_u32(READER_BELL))
     }
 
     /// The bell on which the producer sleeps.
+    #[inline]
     pub fn writer_bell(&self) -> Bell<'_> {
         Bell::new(self.mapping.atomic_u32(WRITER_BELL))
     }
@@ -151,6 +164,7 @@ impl Ring {
     /// # Panics
     ///
     /// When the head page has no such word.
+    #[inline]
     pub fn word_u64(&self, index: usize) -> &AtomicU64 {
         self.mapping.atomic_u64(Self::word_offset(index))
     }
@@ -160,21 +174,24 @@ impl Ring {
     /// # Panics
     ///
     /// When `index` is over 6.
+    #[inline]
     pub fn hint_u64(&self, index: usize) -> &AtomicU64 {
         assert!(index < 7, "the tail's cache line has room for 7 hints");
         self.mapping.atomic_u64(TAIL + 8 * (index + 1))
     }
 
+    #[inline]
     fn word_offset(index: usize) -> usize {
         let offset = PROTOCOL + index * 128;
-        assert!(offset < page_size(), "the head page has no word {index}");
+        assert!(offset < HEAD_LEN_MIN, "the head page has no word {index}");
         offset
     }
 
+    #[inline]
     fn offset(&self, at: u64) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "masked to the capacity, a usize")]
         let within = (at as usize) & (self.capacity - 1);
-        page_size() + within
+        self.start + within
     }
 
     /// The address of position `at`; the `capacity` bytes from there on are contiguous.
@@ -210,8 +227,13 @@ impl Memory for Ring {
     }
 
     #[inline]
-    fn read_array<const N: usize>(&self, at: u64) -> [u8; N] {
-        self.mapping.read_array(self.offset(at))
+    fn read_to(&self, at: u64, out: &mut [u8]) {
+        self.mapping.read_to(self.offset(at), out);
+    }
+
+    #[inline]
+    fn hint(&self, index: usize) -> &AtomicU64 {
+        self.hint_u64(index)
     }
 }
 
@@ -389,8 +411,20 @@ impl<M: Memory> Consumer<M> {
     /// When fewer are [available](Self::available_seen).
     #[inline]
     pub fn peek_array<const N: usize>(&self) -> [u8; N] {
-        assert!(N <= self.available_seen(), "reading beyond what was published");
-        self.memory.read_array(self.read)
+        let mut copy = [0; N];
+        self.peek(0, &mut copy);
+        copy
+    }
+
+    /// A copy of the bytes that follow `offset` bytes further on, which stay in the ring.
+    ///
+    /// # Panics
+    ///
+    /// When fewer are [available](Self::available_seen).
+    #[inline]
+    pub fn peek(&self, offset: usize, out: &mut [u8]) {
+        assert!(offset + out.len() <= self.available_seen(), "reading beyond what was published");
+        self.memory.read_to(self.read + offset as u64, out);
     }
 
     /// Passes over the next `len` bytes, which somebody has looked at in place.

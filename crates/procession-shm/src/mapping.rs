@@ -123,6 +123,7 @@ impl Mapping {
     }
 
     /// The first byte, page aligned.
+    #[inline]
     pub fn as_ptr(&self) -> *mut u8 {
         self.base.as_ptr()
     }
@@ -139,6 +140,7 @@ impl Mapping {
     ///
     /// When the word does not lie inside the mapping or `offset` is no multiple of 4.
     #[cfg(not(procession_loom))]
+    #[inline]
     pub fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
         let at = self.checked(offset, size_of::<AtomicU32>());
         // SAFETY: the word is mapped for as long as `self` is borrowed (M1, M2), aligned (M3 and `checked`), and only
@@ -152,6 +154,7 @@ impl Mapping {
     ///
     /// When the word does not lie inside the mapping or `offset` is no multiple of 8.
     #[cfg(not(procession_loom))]
+    #[inline]
     pub fn atomic_u64(&self, offset: usize) -> &AtomicU64 {
         let at = self.checked(offset, size_of::<AtomicU64>());
         // SAFETY: as in `atomic_u32`.
@@ -171,6 +174,7 @@ impl Mapping {
     }
 
     #[cfg(not(procession_loom))]
+    #[inline]
     fn checked(&self, offset: usize, size: usize) -> *mut u8 {
         assert!(offset.is_multiple_of(size), "a shared word must be aligned to its size");
         assert!(
@@ -217,21 +221,21 @@ impl Mapping {
         lies::bytes(at.addr(), &mut out[filled - len..]);
     }
 
-    /// The `N` bytes from `offset` on: as [`read`](Self::read), for what is small.
+    /// Copies bytes from `offset` on to all of `out`: as [`read`](Self::read), to where there is room already.
     ///
     /// # Panics
     ///
     /// When the range does not lie inside the mapping.
     #[inline]
-    pub fn read_array<const N: usize>(&self, offset: usize) -> [u8; N] {
-        let (at, mut copy) = (self.range(offset, N), [0; N]);
-        // SAFETY: the source is mapped (M1, M2) and inside by `range`; the destination is on the stack and as long. The peer
-        // may write while we copy: what arrives is then a mixture of bytes, each of which is valid.
-        unsafe { ptr::copy_nonoverlapping(at, copy.as_mut_ptr(), N) };
-        fetched_once(copy.as_mut_ptr());
+    pub fn read_to(&self, offset: usize, out: &mut [u8]) {
+        let (at, to) = (self.range(offset, out.len()), out.as_mut_ptr());
+        // SAFETY: the source is mapped (M1, M2) and inside by `range`; the destination is a private slice, which is as long and
+        // cannot overlap a mapping. The peer may write while we copy: what arrives is then a mixture of bytes, each of which is
+        // valid.
+        unsafe { ptr::copy_nonoverlapping(at, to, out.len()) };
+        fetched_once(to);
         #[cfg(procession_hostile)]
-        lies::bytes(at.addr(), &mut copy);
-        copy
+        lies::bytes(at.addr(), out);
     }
 
     #[inline]

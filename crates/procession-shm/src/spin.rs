@@ -13,6 +13,8 @@ use crate::sync::hint::spin_loop;
 /// How many looks are taken between two looks at the clock, which costs as much as a dozen of them.
 const LOOKS_PER_CLOCK: u32 = 32;
 
+const HOLD_OFF: Duration = Duration::from_micros(1);
+
 /// A budget of time for looking at a word before sleeping on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spin {
@@ -62,6 +64,18 @@ impl Spin {
             return true;
         }
         self != Self::NONE && self.look_on(ready)
+    }
+
+    /// Does not look for about a microsecond, in which another core can do a good many small things undisturbed. Does nothing
+    /// where there is no budget.
+    pub fn hold_off(self) {
+        if self == Self::NONE {
+            return;
+        }
+        let start = Instant::now();
+        while start.elapsed() < HOLD_OFF {
+            spin_loop();
+        }
     }
 
     fn look_on(self, mut ready: impl FnMut() -> bool) -> bool {

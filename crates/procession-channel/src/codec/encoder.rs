@@ -9,14 +9,15 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
+use super::output::Output;
 use super::{EncodeError, Limits};
 
 type Result<T, E = EncodeError> = std::result::Result<T, E>;
 
-/// postcard's scalars, appended to a vector.
-struct Append<'a>(&'a mut Vec<u8>);
+/// postcard's scalars, appended to what was written before.
+struct Append<'a, O>(&'a mut O);
 
-impl postcard::ser_flavors::Flavor for Append<'_> {
+impl<O: Output> postcard::ser_flavors::Flavor for Append<'_, O> {
     type Output = ();
 
     #[inline]
@@ -27,7 +28,7 @@ impl postcard::ser_flavors::Flavor for Append<'_> {
 
     #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
+        self.0.extend(bytes);
         Ok(())
     }
 
@@ -39,7 +40,7 @@ impl postcard::ser_flavors::Flavor for Append<'_> {
 
 /// Appends a length as a varint.
 #[inline]
-pub(super) fn write_len(len: usize, out: &mut Vec<u8>) {
+pub(super) fn write_len(len: usize, out: &mut impl Output) {
     let mut rest = len;
     while rest >= 0x80 {
         out.push(rest.to_le_bytes()[0] | 0x80);
@@ -49,15 +50,15 @@ pub(super) fn write_len(len: usize, out: &mut Vec<u8>) {
 }
 
 /// Writes one value. Each level of nesting gets its own copy, which knows how many levels may follow.
-pub(super) struct Encoder<'a> {
-    out: &'a mut Vec<u8>,
+pub(super) struct Encoder<'a, O> {
+    out: &'a mut O,
     depth_left: u32,
     depth_limit: u32,
 }
 
-impl<'a> Encoder<'a> {
+impl<'a, O: Output> Encoder<'a, O> {
     #[inline]
-    pub(super) fn new(out: &'a mut Vec<u8>, limits: &Limits) -> Self {
+    pub(super) fn new(out: &'a mut O, limits: &Limits) -> Self {
         Self { out, depth_left: limits.depth, depth_limit: limits.depth }
     }
 
@@ -77,7 +78,7 @@ impl<'a> Encoder<'a> {
     #[inline]
     fn bytes(self, bytes: &[u8]) -> Result<()> {
         write_len(bytes.len(), self.out);
-        self.out.extend_from_slice(bytes);
+        self.out.extend(bytes);
         Ok(())
     }
 
@@ -91,7 +92,7 @@ impl<'a> Encoder<'a> {
 
     /// Enters a sequence or map and writes its length.
     #[inline]
-    fn counted(self, what: &'static str, len: Option<usize>) -> Result<Elements<'a>> {
+    fn counted(self, what: &'static str, len: Option<usize>) -> Result<Elements<'a, O>> {
         let announced = len.ok_or(EncodeError::LengthUnknown { what })?;
         let encoder = self.enter()?;
         write_len(announced, encoder.out);
@@ -101,7 +102,7 @@ impl<'a> Encoder<'a> {
 
     /// An encoder for the next value on the same level.
     #[inline]
-    fn again(&mut self) -> Encoder<'_> {
+    fn again(&mut self) -> Encoder<'_, O> {
         Encoder { out: self.out, depth_left: self.depth_left, depth_limit: self.depth_limit }
     }
 }
@@ -117,16 +118,16 @@ macro_rules! scalars {
     };
 }
 
-impl<'a> Serializer for Encoder<'a> {
+impl<'a, O: Output> Serializer for Encoder<'a, O> {
     type Ok = ();
     type Error = EncodeError;
-    type SerializeSeq = Elements<'a>;
-    type SerializeTuple = Fields<'a>;
-    type SerializeTupleStruct = Fields<'a>;
-    type SerializeTupleVariant = Fields<'a>;
-    type SerializeMap = Elements<'a>;
-    type SerializeStruct = Fields<'a>;
-    type SerializeStructVariant = Fields<'a>;
+    type SerializeSeq = Elements<'a, O>;
+    type SerializeTuple = Fields<'a, O>;
+    type SerializeTupleStruct = Fields<'a, O>;
+    type SerializeTupleVariant = Fields<'a, O>;
+    type SerializeMap = Elements<'a, O>;
+    type SerializeStruct = Fields<'a, O>;
+    type SerializeStructVariant = Fields<'a, O>;
 
     scalars! {
         serialize_bool: bool, serialize_char: char, serialize_f32: f32, serialize_f64: f64,
@@ -202,17 +203,17 @@ impl<'a> Serializer for Encoder<'a> {
     }
 
     #[inline]
-    fn serialize_seq(self, len: Option<usize>) -> Result<Elements<'a>> {
+    fn serialize_seq(self, len: Option<usize>) -> Result<Elements<'a, O>> {
         self.counted("sequence", len)
     }
 
     #[inline]
-    fn serialize_tuple(self, _len: usize) -> Result<Fields<'a>> {
+    fn serialize_tuple(self, _len: usize) -> Result<Fields<'a, O>> {
         self.enter().map(Fields)
     }
 
     #[inline]
-    fn serialize_tuple_struct(self, _name: &'static str, _len: usize) -> Result<Fields<'a>> {
+    fn serialize_tuple_struct(self, _name: &'static str, _len: usize) -> Result<Fields<'a, O>> {
         self.enter().map(Fields)
     }
 
@@ -223,17 +224,17 @@ impl<'a> Serializer for Encoder<'a> {
         index: u32,
         _variant: &'static str,
         _len: usize,
-    ) -> Result<Fields<'a>> {
+    ) -> Result<Fields<'a, O>> {
         self.variant(index).map(Fields)
     }
 
     #[inline]
-    fn serialize_map(self, len: Option<usize>) -> Result<Elements<'a>> {
+    fn serialize_map(self, len: Option<usize>) -> Result<Elements<'a, O>> {
         self.counted("map", len)
     }
 
     #[inline]
-    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Fields<'a>> {
+    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Fields<'a, O>> {
         self.enter().map(Fields)
     }
 
@@ -244,21 +245,21 @@ impl<'a> Serializer for Encoder<'a> {
         index: u32,
         _variant: &'static str,
         _len: usize,
-    ) -> Result<Fields<'a>> {
+    ) -> Result<Fields<'a, O>> {
         self.variant(index).map(Fields)
     }
 }
 
 /// The elements of a sequence, or the entries of a map. None of them is empty on the wire.
-pub(super) struct Elements<'a> {
-    encoder: Encoder<'a>,
+pub(super) struct Elements<'a, O> {
+    encoder: Encoder<'a, O>,
     announced: usize,
     written: usize,
     /// Where the current element begins in `out`.
     element_start: usize,
 }
 
-impl Elements<'_> {
+impl<O: Output> Elements<'_, O> {
     #[inline]
     fn write<T: Serialize + ?Sized>(&mut self, part: &T) -> Result<()> {
         part.serialize(self.encoder.again())
@@ -284,7 +285,7 @@ impl Elements<'_> {
     }
 }
 
-impl SerializeSeq for Elements<'_> {
+impl<O: Output> SerializeSeq for Elements<'_, O> {
     type Ok = ();
     type Error = EncodeError;
 
@@ -301,7 +302,7 @@ impl SerializeSeq for Elements<'_> {
     }
 }
 
-impl SerializeMap for Elements<'_> {
+impl<O: Output> SerializeMap for Elements<'_, O> {
     type Ok = ();
     type Error = EncodeError;
 
@@ -324,12 +325,12 @@ impl SerializeMap for Elements<'_> {
 }
 
 /// The fields of a tuple, struct or variant. Their number is part of the type, so it is not written.
-pub(super) struct Fields<'a>(Encoder<'a>);
+pub(super) struct Fields<'a, O>(Encoder<'a, O>);
 
 macro_rules! positional_fields {
     ($($serialize:ident::$method:ident),*) => {
         $(
-            impl $serialize for Fields<'_> {
+            impl<O: Output> $serialize for Fields<'_, O> {
                 type Ok = ();
                 type Error = EncodeError;
 
@@ -350,7 +351,7 @@ macro_rules! positional_fields {
 macro_rules! named_fields {
     ($($serialize:ident),*) => {
         $(
-            impl $serialize for Fields<'_> {
+            impl<O: Output> $serialize for Fields<'_, O> {
                 type Ok = ();
                 type Error = EncodeError;
 

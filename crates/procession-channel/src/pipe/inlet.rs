@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::frame::Last;
 use super::line::{Line, News, Patience, Waited};
 use super::packet;
-use super::stream::{FrameReader, Look};
+use super::stream::{FrameReader, Look, Short};
 use super::{RecvError, Violation};
 use crate::ring::Ring;
 
@@ -30,12 +30,44 @@ pub(super) struct Delivery {
     pub(super) descriptors: Vec<OwnedFd>,
 }
 
+/// What a message may ask of the process that decodes it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) len_max: usize,
+    pub(super) is_trusting: bool,
+}
+
+/// How a message came.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    /// So many bytes of it, which is all.
+    Short(usize),
+    Long(Delivery),
+}
+
 impl Inlet {
     /// Waits for a message, which is not taken yet; `None` when the time is over.
     #[inline]
     pub(super) fn await_message(&mut self, patience: Patience) -> Result<Option<Last>, RecvError> {
         let look = self.await_look(patience, FrameReader::look)?;
         Ok(look.and_then(|_| self.frames.gathered().whole))
+    }
+
+    /// Waits for the next message and takes it: to the front of `short` if it is short and has no handles.
+    #[inline]
+    pub(super) fn receive_to(
+        &mut self,
+        short: &mut Short,
+        patience: Patience,
+    ) -> Result<Option<Arrival>, RecvError> {
+        match self.await_look(patience, |frames| frames.look_and_take(short))? {
+            None => Ok(None),
+            Some(Look::Taken(len)) => {
+                self.line.ring_peer();
+                Ok(Some(Arrival::Short(len)))
+            }
+            Some(_) => self.receive(Patience::None).map(|found| found.map(Arrival::Long)),
+        }
     }
 
     /// As [`await_message`](Self::await_message), for a message that may stay where it is if its sender is trusted.
@@ -51,12 +83,12 @@ impl Inlet {
     fn await_look(
         &mut self,
         patience: Patience,
-        look: impl Fn(&mut FrameReader<Ring>) -> Result<Look, Violation>,
+        mut look: impl FnMut(&mut FrameReader<Ring>) -> Result<Look, Violation>,
     ) -> Result<Option<Look>, RecvError> {
         let (line, frames) = (&self.line, &mut self.frames);
         let waited = line.wait(patience, || {
             Ok::<_, RecvError>(match look(frames)? {
-                look @ (Look::Whole | Look::Here(_)) => News::Done(look),
+                look @ (Look::Whole | Look::Here(_) | Look::Taken(_)) => News::Done(look),
                 Look::Nothing => News::Nothing,
                 Look::Part => {
                     line.ring_peer();
@@ -101,6 +133,11 @@ impl Inlet {
             packet::discard(self.line.socket().as_fd())?;
         }
         Ok(Delivery { body, is_bytes: last.is_bytes, descriptors })
+    }
+
+    #[inline]
+    pub(super) fn terms(&self) -> Terms {
+        Terms { len_max: self.frames.len_max(), is_trusting: self.line.is_trusting() }
     }
 
     /// The length of the message that is complete.

@@ -103,6 +103,8 @@ pub(super) struct Line {
     posted: OnceCell<Posted>,
     /// How often in a row it was woken while it waited with others, for nothing.
     idle_wakes: Cell<u32>,
+    /// How many waits in a row were over at the first look.
+    streak: Cell<u32>,
     /// While it waits with others: how far the other side was.
     watched_at: Cell<Option<u64>>,
     /// Whether it is in a message, and so is not closed when it is dropped here.
@@ -135,6 +137,7 @@ impl Line {
             generation,
             posted: OnceCell::new(),
             idle_wakes: Cell::new(0),
+            streak: Cell::new(0),
             watched_at: Cell::new(None),
             is_leaving,
         })
@@ -246,8 +249,22 @@ impl Line {
         mut look: impl FnMut() -> Result<News<T>, E>,
     ) -> Result<Waited<T>, E> {
         match self.look_through(&mut look)? {
-            News::Done(value) => Ok(Waited::Done(value)),
+            News::Done(value) => {
+                self.streak.set(self.streak.get().saturating_add(1));
+                Ok(Waited::Done(value))
+            }
             _ => self.wait_on(patience, look),
+        }
+    }
+
+    /// Leaves the other side alone for a moment, if it is in the middle of a stream.
+    ///
+    /// Each look takes the cache line from it that it is about to write, and it then stands still for as long as the line takes to
+    /// come back. Who sends one message and waits for the answer is in no stream, and looks at once.
+    fn let_peer_get_ahead(&self, spin: Spin) {
+        // There is always a ring full of work for the reader that a writer waits for.
+        if self.streak.replace(0) > 1 || self.side == Side::Writer {
+            spin.hold_off();
         }
     }
 
@@ -280,6 +297,7 @@ impl Line {
             Patience::None => Spin::NONE,
             Patience::Until(_) => Spin::for_parties(2),
         };
+        self.let_peer_get_ahead(spin);
         loop {
             if let News::Done(value) = self.look_on(spin, &mut look)? {
                 return Ok(Waited::Done(value));

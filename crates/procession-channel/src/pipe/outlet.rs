@@ -23,11 +23,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use procession_shm::sync::atomic::Ordering;
 use procession_shm::transfer::Outgoing;
 
-use super::SendErrorKind;
 use super::frame::{HEADER_LEN, Last};
 use super::line::{Line, News, Patience, Waited};
 use super::packet::{self, DESCRIPTORS_MAX};
 use super::stream::FrameWriter;
+use super::{SendErrorKind, Violation};
 use crate::budget::{Account, Charge};
 use crate::ring::{Memory, Ring};
 
@@ -70,6 +70,23 @@ impl Progress {
 }
 
 impl Outlet {
+    /// Sends a message without handles for which there is room in one frame, as most are. Whether it did, and if not, nothing
+    /// has happened.
+    #[inline]
+    pub(super) fn send_at_once(&mut self, parcel: &Parcel<'_>) -> Result<bool, Violation> {
+        let len = parcel.body.len();
+        let is_plain = parcel.outgoing.is_empty() && !self.frames.is_open();
+        if !is_plain || len > self.len_max.min(self.frames.body_max() / 2) {
+            return Ok(false);
+        }
+        if self.line.is_peer_closed() || !self.frames.has_room(len)? {
+            return Ok(false);
+        }
+        self.frames.put_last(Last { is_bytes: parcel.is_bytes, descriptors: 0 }, parcel.body);
+        self.line.ring_peer();
+        Ok(true)
+    }
+
     /// Sends all of it or nothing.
     pub(super) fn send(
         &mut self,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use procession_shm::Deadline;
@@ -10,8 +11,9 @@ use procession_shm::transfer::{Moved, Received, TransferError, Trust, receive_sc
 
 use super::RecvError;
 use super::end::End;
-use super::inlet::{Delivery, Inlet};
+use super::inlet::{Arrival, Delivery, Inlet, Terms};
 use super::line::Patience;
+use super::stream::Short;
 use crate::Message;
 use crate::codec::{self, DecodeError, Limits};
 
@@ -183,47 +185,54 @@ impl<T: Message> Receiver<T> {
 
     #[inline]
     fn recv_within(&self, patience: Patience) -> Result<Option<T>, RecvError> {
+        let mut short = [0; size_of::<Short>()];
         let received = self.use_inlet(|inlet| {
-            let delivery = inlet.receive(patience)?;
-            Ok(delivery
-                .map(|delivery| (delivery, inlet.frames.len_max(), inlet.line.is_trusting())))
+            let arrival = inlet.receive_to(&mut short, patience)?;
+            Ok(arrival.map(|arrival| (arrival, inlet.terms())))
         })?;
-        let Some((mut delivery, len_max, is_trusting)) = received else { return Ok(None) };
-        let value = decode(&mut delivery, len_max, is_trusting)?;
+        match received {
+            None => Ok(None),
+            Some((Arrival::Short(len), terms)) => {
+                decode(Vec::new(), terms, |limits| codec::decode(&short[..len], limits)).map(Some)
+            }
+            Some((Arrival::Long(delivery), terms)) => self.decode_long(delivery, terms).map(Some),
+        }
+    }
+
+    fn decode_long(&self, delivery: Delivery, terms: Terms) -> Result<T, RecvError> {
+        let Delivery { body, is_bytes, descriptors } = delivery;
+        if is_bytes {
+            return Err(wrong_form("it is bytes as they are: receive it with recv_bytes"));
+        }
+        if codec::keeps_message::<T>() {
+            return decode(descriptors, terms, |limits| codec::decode_owned(body, limits));
+        }
+        let value = decode(descriptors, terms, |limits| codec::decode(&body, limits))?;
         // Whether the buffer can be used again is of no consequence.
         let _moved = self.end.with(|end| {
             if let Some(inlet) = end {
-                inlet.frames.reuse(delivery.body);
+                inlet.frames.reuse(body);
             }
         });
-        Ok(Some(value))
+        Ok(value)
     }
 }
 
 #[inline]
 fn decode<T: Message>(
-    delivery: &mut Delivery,
-    len_max: usize,
-    is_trusting: bool,
+    descriptors: Vec<OwnedFd>,
+    terms: Terms,
+    decode: impl FnOnce(&Limits) -> Result<T, DecodeError>,
 ) -> Result<T, RecvError> {
-    if delivery.is_bytes {
-        return Err(wrong_form("it is bytes as they are: receive it with recv_bytes"));
-    }
-    let allocation_bytes = len_max.saturating_mul(ALLOCATION_FACTOR).max(ALLOCATION_BYTES_MIN);
+    let allocation_bytes =
+        terms.len_max.saturating_mul(ALLOCATION_FACTOR).max(ALLOCATION_BYTES_MIN);
     let limits = Limits { allocation_bytes, ..Limits::DEFAULT };
-    let trust = if is_trusting {
+    let trust = if terms.is_trusting {
         Trust::Trusting
     } else {
         Trust::Untrusting { copy_bytes_max: allocation_bytes }
     };
-    let descriptors = std::mem::take(&mut delivery.descriptors);
-    let Received { value, failure } = receive_scope(descriptors, trust, || {
-        if codec::keeps_message::<T>() {
-            codec::decode_owned(std::mem::take(&mut delivery.body), &limits)
-        } else {
-            codec::decode(&delivery.body, &limits)
-        }
-    });
+    let Received { value, failure } = receive_scope(descriptors, trust, || decode(&limits));
     value.map_err(|error| match failure {
         Some(untrusted @ TransferError::Untrusted { .. }) => RecvError::Untrusted(untrusted),
         Some(TransferError::Memory(error)) => RecvError::Io(error.into()),

@@ -13,10 +13,7 @@ use super::line::Patience;
 use super::outlet::{Outlet, Parcel};
 use super::{SendError, SendErrorKind};
 use crate::Message;
-use crate::codec::{self, Limits};
-
-/// A buffer of at most this many bytes is kept for the next message.
-const KEPT_BYTES_MAX: usize = 64 << 10;
+use crate::codec::{self, Buffer, Limits};
 
 /// The sending end of a pipe. There is one in the world: it can be given to another thread or, in a message or as an argument,
 /// to another process, and cannot be cloned or shared.
@@ -94,7 +91,11 @@ impl<T> Sender<T> {
     fn deliver(&self, parcel: Parcel<'_>, patience: Patience) -> Result<(), SendErrorKind> {
         self.end.with(|end| {
             let outlet = end.as_mut().ok_or(SendErrorKind::Closed)?;
-            let sent = outlet.send(parcel, patience);
+            let sent = match outlet.send_at_once(&parcel) {
+                Ok(true) => return Ok(()),
+                Ok(false) => outlet.send(parcel, patience),
+                Err(violation) => Err(violation.into()),
+            };
             if sent.as_ref().is_err_and(Outlet::is_over) {
                 *end = None;
             }
@@ -162,16 +163,12 @@ impl<T: Message> Sender<T> {
             let outgoing = Outgoing::default();
             return self.deliver(Parcel { body, is_bytes: false, outgoing }, patience);
         }
-        let mut buffer = self.buffer.take();
-        buffer.clear();
+        let mut buffer = Buffer::new(&self.buffer);
+        // By parts, because what is a message as it is has been dealt with.
         let encoded =
-            transfer::send_scope(|| codec::encode_with(value, &mut buffer, &Limits::DEFAULT));
+            transfer::send_scope(|| codec::encode_by_parts(value, &mut buffer, &Limits::DEFAULT));
         let ((), outgoing) = encoded.map_err(|unsent| SendErrorKind::Encode(unsent.error))?;
-        let sent = self.deliver(Parcel { body: &buffer, is_bytes: false, outgoing }, patience);
-        if buffer.capacity() <= KEPT_BYTES_MAX {
-            self.buffer.set(buffer);
-        }
-        sent
+        self.deliver(Parcel { body: buffer.as_slice(), is_bytes: false, outgoing }, patience)
     }
 }
 

@@ -10,10 +10,13 @@
 
 use super::Violation;
 use super::frame::{HEADER_LEN, Header, Kind, Last, frame_len, padding};
-use crate::ring::{Consumer, Corrupt, Memory, Producer, Ring};
+use crate::ring::{Consumer, Corrupt, LATEST_LEN_MAX, Memory, Producer, Ring};
 
 /// Room for the frame that aborts a message (P1).
 pub(super) const RESERVE: usize = HEADER_LEN;
+
+/// Room for a message that is taken without a buffer on the heap.
+pub(super) type Short = [u8; 96];
 
 /// A buffer of at most this many bytes is kept for the next message.
 const KEPT_BYTES_MAX: usize = 64 << 10;
@@ -88,12 +91,26 @@ impl<M: Memory> FrameWriter<M> {
     fn put(&mut self, kind: Kind, body: &[u8]) {
         let len = u32::try_from(body.len()).expect("a frame is shorter than its ring");
         let header = Header { len, kind, sequence: self.sequence }.to_bytes();
-        let frame = [&header[..], body, &[0; 8][..padding(body.len())]];
-        for part in frame {
-            let written = self.producer.write(part);
-            assert_eq!(written, Ok(part.len()), "the caller has seen the room for this frame");
+        if let Some(room) = LATEST_LEN_MAX.checked_sub(HEADER_LEN + body.len()) {
+            let mut frame = [0; LATEST_LEN_MAX];
+            frame[..HEADER_LEN].copy_from_slice(&header);
+            frame[HEADER_LEN..LATEST_LEN_MAX - room].copy_from_slice(body);
+            self.write(&frame[..frame_len(body.len())]);
+            if matches!(kind, Kind::Last(_)) {
+                self.producer.show_latest(&frame);
+            }
+        } else {
+            self.write(&header);
+            self.write(body);
+            self.write(&[0; 8][..padding(body.len())]);
         }
         self.producer.publish();
+    }
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        let written = self.producer.write(bytes);
+        assert_eq!(written, Ok(bytes.len()), "the caller has seen the room for this frame");
     }
 
     pub(super) fn sequence(&self) -> u64 {
@@ -122,6 +139,8 @@ pub(super) enum Look {
     Whole,
     /// The message is complete: so many bytes, which are still in the ring.
     Here(usize),
+    /// A message of so many bytes was complete, and has been taken.
+    Taken(usize),
 }
 
 /// The reading side, with what it has of the current message.
@@ -185,6 +204,46 @@ impl<M: Memory> FrameReader<M> {
         }
     }
 
+    /// As [`look`](Self::look), but a short message without handles is taken at once, by a copy to the front of `short`.
+    #[inline]
+    pub(super) fn look_and_take(&mut self, short: &mut Short) -> Result<Look, Violation> {
+        let is_between = self.state.whole.is_none() && !self.state.is_open;
+        if !is_between || self.violation.is_some() {
+            return self.look();
+        }
+        if self.consumer.available_seen() == 0 && self.consumer.available()? == 0 {
+            return Ok(Look::Nothing);
+        }
+        let last = Last { is_bytes: false, descriptors: 0 };
+        let latest = self.latest();
+        let header = match &latest {
+            Some((header, _)) => Ok(*header),
+            None => self.peek_header(),
+        };
+        let len = match header {
+            Ok(header) if header.kind == Kind::Last(last) => header.body_len(),
+            _ => return self.look(),
+        };
+        let Some(body) = short.get_mut(..len).filter(|_| len <= self.len_max) else {
+            return self.look();
+        };
+        match latest {
+            Some((_, frame)) => body.copy_from_slice(&frame[HEADER_LEN..HEADER_LEN + len]),
+            None => self.consumer.peek(HEADER_LEN, body),
+        }
+        self.pass(len);
+        Ok(Look::Taken(len))
+    }
+
+    /// The next frame, if it is the newest one and lies beside the tail.
+    #[inline]
+    fn latest(&self) -> Option<(Header, [u8; LATEST_LEN_MAX])> {
+        let frame = self.consumer.latest()?;
+        let (header, _) = frame.split_first_chunk()?;
+        let header = self.check_header(*header).ok()?;
+        (frame_len(header.body_len()) == self.consumer.available_seen()).then_some((header, frame))
+    }
+
     /// As [`look`](Self::look), but a message of bytes that lies in one frame stays in the ring, and with it the frames behind it.
     pub(super) fn look_in_place(&mut self) -> Result<Look, Violation> {
         let is_between = self.state.whole.is_none() && !self.state.is_open;
@@ -231,8 +290,13 @@ impl<M: Memory> FrameReader<M> {
         if seen < HEADER_LEN {
             return Err(Violation::Frame("a part of it was published"));
         }
-        let header = Header::parse(self.consumer.peek_array::<HEADER_LEN>())?;
-        if frame_len(header.body_len()) > seen {
+        self.check_header(self.consumer.peek_array::<HEADER_LEN>())
+    }
+
+    #[inline]
+    fn check_header(&self, header: [u8; HEADER_LEN]) -> Result<Header, Violation> {
+        let header = Header::parse(header)?;
+        if frame_len(header.body_len()) > self.consumer.available_seen() {
             return Err(Violation::Frame("a part of it was published"));
         }
         if header.sequence != self.state.sequence {

@@ -41,6 +41,7 @@ pub fn current() -> io::Result<u64> {
 }
 
 /// Whether `generation` was drawn in this process and not in one that it was forked from.
+#[inline]
 pub fn is_current(generation: u64) -> bool {
     PAGE.get().is_some_and(|page| page.word().load(Ordering::Relaxed) == generation)
 }

@@ -64,7 +64,11 @@ pub fn receive_scope<R>(
     trust: Trust,
     decode: impl FnOnce() -> R,
 ) -> Received<R> {
-    let descriptors = descriptors.into_iter().map(|fd| Some(Arc::new(fd))).collect();
+    // Most messages have none.
+    let descriptors = match descriptors.is_empty() {
+        true => Vec::new(),
+        false => descriptors.into_iter().map(|fd| Some(Arc::new(fd))).collect(),
+    };
     let scope = RefCell::new(Receiving { descriptors, trust, failure: None });
     let value = enter(&RECEIVING, &scope, decode);
     Received { value, failure: scope.into_inner().failure.map(|failure| *failure) }

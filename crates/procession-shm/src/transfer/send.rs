@@ -50,6 +50,12 @@ impl Outgoing {
         descriptors.iter().map(|fd| fd.as_fd())
     }
 
+    /// Whether nothing goes beside the bytes, as with most messages.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether a handle in the message waits on other processes, so that its receiver has to be in the family.
     pub fn needs_family(&self) -> bool {
         self.0.as_deref().is_some_and(|luggage| luggage.needs_family)
