@@ -13,7 +13,8 @@ pub(crate) const FLAG: &str = "--cfg=procession_hostile";
 
 /// With overflow checks: a sum that no honest peer makes overflow is what is looked for.
 const REPLAY: &str = "test --package procession-inputs --no-fail-fast";
-const SEAM: &str = "test --package procession-shm --lib sync::lies";
+/// One after the other, because one of them has the whole process lied to.
+const SEAM: &str = "test --package procession-shm --lib sync::lies -- --test-threads=1";
 
 /// The corpus with the lies that are in it, and lies by chance.
 pub(crate) fn replay(workspace: &Workspace, board: &mut Board) {
