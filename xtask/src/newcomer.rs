@@ -6,7 +6,7 @@
 use std::env;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::Verdict;
 use crate::board::Board;
@@ -20,12 +20,12 @@ pub(crate) fn run(args: &[String]) -> Verdict {
         return Err("usage: cargo xtask newcomer".into());
     }
     let workspace = Workspace::find()?;
-    let desk = Desk::new(&workspace)?;
+    let desk = Desk::new()?;
     let mut board = Board::new(desk.0.clone());
     let clone = format!("clone -q {} clone", workspace.root().display());
     board.check("a clean clone", &Invocation::new("git").args(&clone));
     for page in pages(&workspace)? {
-        let text = fs::read_to_string(desk.clone().join(&page))?;
+        let text = fs::read_to_string(desk.checkout().join(&page))?;
         for (at, program) in programs(&text).iter().enumerate() {
             let name = format!("{}-{at}", page.replace(['/', '.'], "-").to_lowercase());
             board.check(&page, &desk.package(&workspace, &name, program)?);
@@ -63,19 +63,13 @@ fn dependencies<'c>(program: &str, crates: &'c [String]) -> Vec<&'c str> {
 struct Desk(PathBuf);
 
 impl Desk {
-    fn new(workspace: &Workspace) -> io::Result<Self> {
+    fn new() -> io::Result<Self> {
         let desk = env::temp_dir().join(format!("procession-newcomer-{}", std::process::id()));
         fs::create_dir(&desk)?;
-        fs::create_dir_all(Self::target(workspace))?;
         Ok(Self(desk))
     }
 
-    /// Kept, so that the next newcomer need not wait as long.
-    fn target(workspace: &Workspace) -> PathBuf {
-        workspace.target_dir().join("newcomer")
-    }
-
-    fn clone(&self) -> PathBuf {
+    fn checkout(&self) -> PathBuf {
         self.0.join("clone")
     }
 
@@ -86,9 +80,11 @@ impl Desk {
         fs::write(folder.join("src/main.rs"), program)?;
         fs::write(folder.join("Cargo.toml"), manifest(name, program, &workspace.crates()?))?;
         // The versions that were tested, which are also those that are there without the network.
-        fs::copy(self.clone().join("Cargo.lock"), folder.join("Cargo.lock"))?;
+        fs::copy(self.checkout().join("Cargo.lock"), folder.join("Cargo.lock"))?;
         let run = format!("run --quiet --offline --manifest-path {name}/Cargo.toml");
-        Ok(Invocation::cargo(&run).env("CARGO_TARGET_DIR", &text(&Self::target(workspace))))
+        // One for all of them, and gone with them: a clone in another place is another package to cargo.
+        let target = self.0.join("target");
+        Ok(Invocation::cargo(&run).env("CARGO_TARGET_DIR", &target.to_string_lossy()))
     }
 }
 
@@ -107,10 +103,6 @@ fn manifest(name: &str, program: &str, crates: &[String]) -> String {
     format!(
         "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n{dependencies}"
     )
-}
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
