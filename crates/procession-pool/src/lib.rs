@@ -36,6 +36,8 @@ mod parcel;
 mod pool;
 mod run;
 pub mod task;
+#[cfg(feature = "tracing")]
+mod trace;
 mod worker;
 
 pub use builder::PoolBuilder;

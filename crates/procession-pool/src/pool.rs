@@ -42,6 +42,21 @@ use crate::task::{self, Task};
 ///   its worker has not begun when it dies goes to another one with all its handles.
 /// - Items with handles travel one by one, each to a worker that has nothing else to do, with at most 253 descriptors each.
 ///
+/// # Tracing
+///
+/// With the feature `tracing`, spans and events of the thread that runs a worker's items are told in this process: under the span
+/// that was current where the call was made (`map`, `imap`, `submit`...), to the subscriber that was current there, with their own
+/// names, targets, levels and fields. What initializers and exit hooks say belongs to where the pool was made. Other threads of
+/// the worker, and a subscriber that a worker sets for itself, are not concerned.
+///
+/// - Only what somebody in this process wants is sent: a worker learns the most verbose level
+///   ([`LevelFilter::current`](https://docs.rs/tracing/latest/tracing/level_filters/struct.LevelFilter.html)) with each chunk that it is given.
+/// - It is told by whoever drives the pool, a moment after it was said; as results, not while nobody waits for anything. Only what
+///   happened is passed on, and not how long spans were entered.
+/// - What was sent is told although the worker died. A worker that says more than 10,000 things in a second, or more than anybody
+///   listens to, drops the rest, and a warning says how much that was.
+/// - Values of fields are booleans, numbers and texts of up to 4 KiB.
+///
 /// # Forks and the end
 ///
 /// In a process that was forked from the one that made the pool, its verbs are [`PoolError::Forked`] and dropping it does

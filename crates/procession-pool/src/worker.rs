@@ -30,7 +30,15 @@ pub(crate) fn main(start: Start) {
 fn serve(start: Start) -> Result<(), String> {
     let [ring_len, result_len_max] = parse(&start.payload).ok_or("the pool sent no lengths")?;
     answer::set_len_max(result_len_max);
+    #[cfg(feature = "tracing")]
+    let (start, socket) = {
+        let mut start = start;
+        let socket = start.fds.pop().ok_or("the pool sent no socket")?;
+        (start, socket)
+    };
     let mut link = ChildLink::over(start.fds, ring_len).map_err(|error| error.to_string())?;
+    #[cfg(feature = "tracing")]
+    let _forwarding = crate::trace::forward(socket, link.aside());
     link.serve().map_err(|error| error.to_string())
 }
 

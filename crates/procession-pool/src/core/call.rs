@@ -55,6 +55,9 @@ pub(crate) struct Options {
 #[derive(Debug, Default)]
 pub(crate) struct Call {
     pub(crate) options: Options,
+    /// Where it was made.
+    #[cfg(feature = "tracing")]
+    pub(crate) origin: crate::trace::Origin,
     /// What all items share, encoded: sent once to each worker that gets any of them.
     pub(crate) context: Option<Arc<SharedValue>>,
     pub(crate) deliveries: VecDeque<Delivery>,

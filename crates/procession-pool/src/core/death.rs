@@ -40,6 +40,10 @@ impl State {
         self.progress += 1;
         // Whoever drives may wait for just this.
         self.unseen = Unseen::Alarm;
+        #[cfg(feature = "tracing")]
+        if let Err(sentence) = self.listen(death.index) {
+            self.condemn(death.index, sentence);
+        }
         self.receive_from(death.index);
         let Some(mut lane) = self.lanes[death.index].take() else { return };
         if !self.retiring {

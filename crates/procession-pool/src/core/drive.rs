@@ -252,8 +252,8 @@ impl State {
             if needs_room {
                 lane.link.room_bell().announce(AT_REST);
             }
-            let has_news =
-                busy && lane.link.has_news() || needs_room && lane.link.has_room().unwrap_or(true);
+            let has_news = busy && (lane.link.has_news() || lane.has_said())
+                || needs_room && lane.link.has_room().unwrap_or(true);
             let bell = if busy { wanted } else { 0 };
             let (id, watcher) = (lane.id, lane.link.watcher());
             announced.push(Announced { index, id, watcher, bell, needs_room, has_news });
@@ -275,6 +275,15 @@ impl State {
             lane.link.bell().retract();
             lane.link.room_bell().retract();
             let has_results = lane.link.has_results();
+            #[cfg(feature = "tracing")]
+            let has_results = match self.hear(sleep.index) {
+                Ok(has_said) => has_said || has_results,
+                Err(sentence) => {
+                    self.condemn(sleep.index, sentence);
+                    continue;
+                }
+            };
+            let Some(lane) = self.lane(sleep.index) else { continue };
             if rung && !lane.was_woken_by(has_results) {
                 self.condemn(sleep.index, Sentence::Nonsense);
             }

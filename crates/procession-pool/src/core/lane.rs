@@ -56,6 +56,9 @@ impl From<LinkError> for Ungiven {
 /// A worker process and what it was given.
 #[derive(Debug)]
 pub(crate) struct Lane {
+    /// Where it is heard what it says beside its results.
+    #[cfg(feature = "tracing")]
+    pub(crate) ear: crate::trace::Ear,
     /// Tells this worker from those that had its place before.
     pub(crate) id: u64,
     pub(crate) child: Child,
@@ -122,9 +125,16 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(id: u64, child: Child, link: ParentLink) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        child: Child,
+        link: ParentLink,
+        #[cfg(feature = "tracing")] ear: crate::trace::Ear,
+    ) -> Self {
         let now = Instant::now();
         Self {
+            #[cfg(feature = "tracing")]
+            ear,
             id,
             link,
             hired: now,
@@ -160,6 +170,15 @@ impl Lane {
             errands_done: 0,
             child,
         }
+    }
+
+    /// Whether it may have said something beside its results.
+    #[inline]
+    pub(crate) fn has_said(&self) -> bool {
+        #[cfg(feature = "tracing")]
+        return self.ear.has_news(self.link.said());
+        #[cfg(not(feature = "tracing"))]
+        false
     }
 
     /// Ends it: a process at once, a thread as soon as it is done with its item.
@@ -291,6 +310,8 @@ impl Lane {
             self.send(Arc::new(frame))?;
         }
         let number = self.link.handles_sent();
+        #[cfg(feature = "tracing")]
+        self.link.set_verbosity(crate::trace::verbosity());
         self.send_beside(&chunk.frame)?;
         if chunk.is_moved() {
             // They are the worker's now: their peers learn that it is gone when it is, and not when the item is done.

@@ -8,6 +8,8 @@ pub(crate) mod chunk;
 mod death;
 mod drive;
 pub(crate) mod errand;
+#[cfg(feature = "tracing")]
+mod hear;
 mod kin;
 mod lane;
 mod queue;
@@ -166,6 +168,8 @@ impl Core {
                 // Somebody else's waker, on whichever thread happens to be here: its panic, of which the panic hook has told,
                 // must not keep the others from being woken.
                 Notice::Waker(waker) => drop(catch_unwind(AssertUnwindSafe(|| waker.wake()))),
+                #[cfg(feature = "tracing")]
+                Notice::Tell(telling) => drop(catch_unwind(AssertUnwindSafe(|| telling.tell()))),
             }
         }
         for consumer in discarded {

@@ -23,6 +23,10 @@ impl State {
             return self.condemn(index, Sentence::Corrupt(error));
         }
         if !lane.link.has_results() {
+            #[cfg(feature = "tracing")]
+            if let Err(sentence) = self.hear(index) {
+                self.condemn(index, sentence);
+            }
             return;
         }
         let done_before = lane.done;
@@ -43,7 +47,10 @@ impl State {
     fn take_results(&mut self, index: usize) -> Result<(), Sentence> {
         loop {
             let Some(lane) = self.lane(index) else { return Ok(()) };
-            match lane.link.receive(&mut lane.inbox).map_err(Sentence::Corrupt)? {
+            let received = lane.link.receive(&mut lane.inbox).map_err(Sentence::Corrupt)?;
+            #[cfg(feature = "tracing")]
+            self.hear(index)?;
+            match received {
                 Received::Nothing | Received::Part => return Ok(()),
                 Received::Bytes => self.sort_inbox(index)?,
                 Received::Long(answer::OK, body) => self.accept_long(index, body)?,

@@ -11,6 +11,8 @@ use procession_shm::{Deadline, family};
 use super::Core;
 use super::death::Death;
 use super::errand::{self, broken_start};
+#[cfg(feature = "tracing")]
+use super::hear;
 use super::kin;
 use super::lane::{Lane, Sentence};
 use super::state::{State, Unseen};
@@ -45,6 +47,8 @@ impl Core {
     /// Starts a worker for the place `index`.
     fn hire(self: &Arc<Self>, index: usize) -> Result<Lane, PoolError> {
         let (link, fds) = ParentLink::new(self.config.ring_len, self.config.answer_len_max())?;
+        #[cfg(feature = "tracing")]
+        let (ear, fds) = hear::with_ear(fds)?;
         let id = self.next_lane.fetch_add(1, Ordering::Relaxed);
         let core = Arc::downgrade(self);
         let mourn = move |exit: Exit| {
@@ -64,7 +68,11 @@ impl Core {
         let launcher = self.config.preload.into_iter().fold(launcher, Launcher::preload);
         #[cfg(feature = "sandbox")]
         let launcher = self.config.sandbox.iter().cloned().fold(launcher, Launcher::sandbox);
-        let mut lane = Lane::new(id, launcher.launch()?, link);
+        let child = launcher.launch()?;
+        #[cfg(feature = "tracing")]
+        let mut lane = Lane::new(id, child, link, ear);
+        #[cfg(not(feature = "tracing"))]
+        let mut lane = Lane::new(id, child, link);
         lane.quota = self.config.policy.max_tasks;
         if let Err(error) = self.send_initializer(&mut lane) {
             // Nobody will ever send it anything. If it cannot be killed, it is dead already.

@@ -76,6 +76,9 @@ pub(crate) struct State {
     pub(crate) retiring: bool,
     /// The worker is a thread of this process, which cannot be killed.
     pub(crate) is_inline: bool,
+    /// Where the pool was made.
+    #[cfg(feature = "tracing")]
+    pub(crate) origin: crate::trace::Origin,
 }
 
 /// What has changed since the driver last looked.
@@ -105,6 +108,9 @@ pub(crate) enum Driver {
 pub(crate) enum Notice {
     Thread(Thread),
     Waker(Waker),
+    /// Not to be told something, but to tell it to the subscriber of a call.
+    #[cfg(feature = "tracing")]
+    Tell(Box<crate::trace::Telling>),
 }
 
 /// How starting workers goes.
@@ -127,7 +133,14 @@ pub(crate) struct Staffing {
 impl State {
     /// Nothing yet. `wants_kin`: workers are to be in the family from the beginning.
     pub(crate) fn new(wants_kin: bool, is_inline: bool, policy: Policy) -> Self {
-        Self { wants_kin, is_inline, policy, ..Self::default() }
+        Self {
+            wants_kin,
+            is_inline,
+            policy,
+            #[cfg(feature = "tracing")]
+            origin: crate::trace::Origin::here(),
+            ..Self::default()
+        }
     }
 
     /// Begins a call.
@@ -140,7 +153,17 @@ impl State {
         let id = self.next_call;
         self.next_call += 1;
         let unattended = unattended || options.timeout.is_some();
-        self.calls.insert(id, Call { options, context, unattended, ..Call::default() });
+        #[cfg(feature = "tracing")]
+        let origin = crate::trace::Origin::here();
+        let call = Call {
+            #[cfg(feature = "tracing")]
+            origin,
+            options,
+            context,
+            unattended,
+            ..Call::default()
+        };
+        self.calls.insert(id, call);
         id
     }
 

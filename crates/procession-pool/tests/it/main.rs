@@ -35,6 +35,8 @@ mod soup;
 mod starting;
 mod streams;
 mod timeouts;
+
+mod traces;
 mod trap;
 mod turnover;
 mod zygote;

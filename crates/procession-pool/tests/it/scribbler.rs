@@ -11,6 +11,7 @@ use super::trap::raise;
 
 /// Where the words of a ring lie in its head page, and how long that is.
 const TAIL: usize = 0;
+const SAID: usize = 8;
 const HEAD: usize = 128;
 const READER_BELL: usize = 256;
 const WRITER_BELL: usize = 384;
@@ -196,6 +197,8 @@ pub(crate) enum Alarm {
     Flip,
     /// Without any change.
     Wake,
+    /// With the claim that something was said beside results.
+    Say,
 }
 
 impl Alarm {
@@ -210,6 +213,10 @@ impl Alarm {
                     ring.wake(bell);
                 }
                 Self::Wake => ring.wake(bell),
+                Self::Say => {
+                    results.u64(SAID).fetch_add(1, Ordering::SeqCst);
+                    ring.ring_bell(bell);
+                }
             }
         }
     }

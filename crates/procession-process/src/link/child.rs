@@ -13,6 +13,7 @@ use procession_shm::{Deadline, Segment, SegmentError, Spin, page_size};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
+use super::aside::{Aside, set_current_call};
 use super::beside::{Beside, DESCRIPTORS_MAX, NoHandles};
 use super::frame::{HEADER_LEN, Header, Items, Kind};
 use super::{HELLO, SPENT, gate, parties, result_head, time_asked_for, wake_at};
@@ -87,6 +88,12 @@ impl ChildLink {
                 left_in_socket: 0,
             },
         })
+    }
+
+    /// What this process can say beside its results.
+    pub fn aside(&self) -> Aside {
+        let (up, down) = (self.worker.results.memory().clone(), self.tasks.memory().clone());
+        Aside { up, down }
     }
 
     /// Says [`HELLO`] and then runs calls until the parent sends a quit frame.
@@ -248,6 +255,7 @@ impl Worker {
         let mut shared = self.contexts.remove(&call);
         let mut none = Context::default();
         let context = shared.as_mut().unwrap_or(&mut none);
+        set_current_call(call);
         let since = self.time_of_beginning();
         let count = items.left();
         let mut handles = (has_handles && !self.revoked).then(|| self.beside.look());

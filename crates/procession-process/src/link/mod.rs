@@ -46,12 +46,14 @@
 //! | after the commit, before the next gate | the result counts; the death costs nothing |
 //! | while parts of a long result are in the ring | not committed: as in the second row |
 
+mod aside;
 mod beside;
 mod child;
 mod frame;
 mod handles;
 mod parent;
 
+pub use aside::{Aside, current_call};
 pub use beside::{DESCRIPTORS_MAX, NoHandles};
 pub use child::ChildLink;
 pub use frame::{Frame, ITEM_LEN_MAX, ItemTooLarge, SharedValue};

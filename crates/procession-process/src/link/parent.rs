@@ -14,7 +14,7 @@ use rustix::net::SendFlags;
 
 use super::beside::{Beside, NoHandles, Salvage};
 use super::frame::Frame;
-use super::{RESULT_HEAD_LEN, gate, parse_result_head, parties, time_asked_for, wake_at};
+use super::{RESULT_HEAD_LEN, aside, gate, parse_result_head, parties, time_asked_for, wake_at};
 
 /// From how many bytes on a result is received into memory of its own.
 const LONG: usize = 16 << 10;
@@ -312,6 +312,22 @@ impl ParentLink {
         if asked.load(Ordering::Relaxed) != nanos {
             asked.store(nanos, Ordering::Relaxed);
         }
+    }
+
+    /// Tells the worker how much to say [beside its results](super::Aside).
+    #[inline]
+    pub fn set_verbosity(&self, verbosity: u64) {
+        let word = aside::verbosity(self.tasks.memory());
+        // As above.
+        if word.load(Ordering::Relaxed) != verbosity {
+            word.store(verbosity, Ordering::Relaxed);
+        }
+    }
+
+    /// How many packets the worker has sent beside its results, by its own account.
+    #[inline]
+    pub fn said(&self) -> u64 {
+        aside::said(self.results.memory()).load(Ordering::Acquire)
     }
 
     /// Says that the parent is about to sleep on the [`bell`](Self::bell), what it wants to be woken for, and how many of the
