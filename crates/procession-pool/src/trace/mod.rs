@@ -1,8 +1,8 @@
 //! Spans and events of worker code, told again in the caller's process.
 //!
-//! The thread of a worker that runs items has a subscriber of its own ([`forward`]), which writes each event and span as a packet
+//! The thread of a worker that runs items has a subscriber of its own ([`mod@forward`]), which writes each event and span as a packet
 //! into a socket to the parent. Whoever drives the pool reads these before it takes results, and once the pool's lock is free
-//! tells them again ([`retell`]): under the span that was current where the call was made, to the subscriber that was current
+//! tells them again ([`retell::Telling`]): under the span that was current where the call was made, to the subscriber that was current
 //! there. Of each place in the code the parent makes a call site of its own ([`site`]), so that name, target, level and fields
 //! are what they were.
 //!
