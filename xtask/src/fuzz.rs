@@ -64,7 +64,8 @@ fn targets(root: &Path) -> io::Result<Vec<String>> {
 
 fn missing(workspace: &Workspace) -> Option<&'static str> {
     let works = |program, args| Invocation::new(program).args(args).succeeds(workspace.root());
-    if !works("cargo", "+nightly --version") {
+    // `cargo` would be the one that runs this, which knows no other toolchains.
+    if !works("rustup", "run nightly cargo --version") {
         return Some("no nightly compiler; `rustup toolchain install nightly` brings one");
     }
     (!works("cargo-fuzz", "--version")).then_some("`cargo install cargo-fuzz` brings the fuzzer")

@@ -216,7 +216,9 @@ fn use_pool(seed: u64, about: About) -> usize {
     let ledger = Ledger::new(seed);
     let path = ledger.0.to_str().unwrap();
     let items = (0..ITEMS).map(|number| (path.to_owned(), number, text(number)));
-    let job = pool.job().timeout(Duration::from_millis(200)).chunk(1 + (seed % 7) as usize);
+    // Honest workers of a busy machine are in time where their items must be right.
+    let timeout_ms = if about == About::One { 400 } else { 40 };
+    let job = pool.job().timeout(Duration::from_millis(timeout_ms)).chunk(1 + (seed % 7) as usize);
     let outcomes: Vec<_> = job.imap(work, items).collect();
     // One after the other of its workers being found out, a pool may have had enough.
     let is_broken = matches!(outcomes.last(), Some(Err(TaskError::Broken(_))));
@@ -261,11 +263,11 @@ fn use_pools(about: About, pools: u64) {
 /// What only others have run is right. What the parent cannot believe costs the one worker, and the pool is whole in the end.
 #[test]
 fn a_pool_survives_every_lie_about_a_worker() {
-    use_pools(About::One, 20);
+    use_pools(About::One, 10);
 }
 
 /// Also about those that come in their place.
 #[test]
 fn a_pool_survives_every_lie_about_all_workers() {
-    use_pools(About::All, 5);
+    use_pools(About::All, 4);
 }

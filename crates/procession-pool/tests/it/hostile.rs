@@ -60,7 +60,7 @@ fn executions(ledger: &Ledger) -> Vec<(u32, u32)> {
     ledger.entries().iter().map(|entry| (entry & TURNED, entry >> 10)).collect()
 }
 
-/// True if the pool has killed the worker, which need not have done anything that can be noticed.
+/// True if the worker is dead by the end. It need not have done anything that can be noticed.
 fn survives(pool: &Pool, sabotage: Sabotage, when: When, chunk: usize, count: u32) -> bool {
     let ledger = Ledger::new();
     let items = (0..count).map(|number| (ledger.path(), number, sabotage, when));
@@ -83,7 +83,7 @@ fn survives(pool: &Pool, sabotage: Sabotage, when: When, chunk: usize, count: u3
             }
         }
     }
-    let is_noticed = !culprits.iter().any(|&pid| runs(pid));
+    let is_dead = !culprits.iter().any(|&pid| runs(pid));
     for pid in culprits {
         if runs(pid) {
             // What it did was not noticed, and need not be. From here on everything is to be right.
@@ -93,7 +93,7 @@ fn survives(pool: &Pool, sabotage: Sabotage, when: When, chunk: usize, count: u3
         eventually("the culprit is gone", || !runs(pid) && !pool.worker_pids().contains(&pid));
     }
     assert_sound(pool);
-    is_noticed
+    is_dead
 }
 
 fn all_survive(when: When, chunk: usize) {
@@ -143,16 +143,16 @@ fn scribbled() {
         &[(When::Later, 7)],
         &[(When::InTask, 1), (When::InTask, 40), (When::Later, 1), (When::Later, 40)],
     );
-    let (mut calls, mut noticed) = (0, 0);
+    let (mut calls, mut dead) = (0, 0);
     for &(when, chunk) in ways {
         for sabotage in ALL {
-            noticed += u32::from(survives(&pool, sabotage, when, chunk, count));
+            dead += u32::from(survives(&pool, sabotage, when, chunk, count));
             calls += 1;
         }
     }
     let peak = status_kib("VmHWM");
     say(&format!(
-        "survived {calls} workers that turned hostile, of which {noticed} were killed for it, under {} items; from {before} KiB to {peak} KiB",
+        "survived {calls} workers that turned hostile, of which {dead} were dead by the end of the call, under {} items; from {before} KiB to {peak} KiB",
         calls * count
     ));
     assert!(peak < before + (16 << 10), "{before} KiB before, {peak} KiB at most");
