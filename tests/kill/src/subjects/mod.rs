@@ -4,6 +4,7 @@ mod barrier;
 mod condvar;
 mod control;
 mod event;
+mod handle;
 mod link;
 mod mutex;
 mod once;

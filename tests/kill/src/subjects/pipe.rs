@@ -9,8 +9,7 @@ mod take;
 mod travel;
 
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::io;
 use std::time::Duration;
 
 use procession_channel::pipe::{self, Receiver, RecvError, Sender};
@@ -19,6 +18,7 @@ use procession_channel::{Fd, Message};
 use procession_shm::sync::atomic::Ordering;
 use procession_shm::{Segment, page_size};
 
+use super::handle;
 use super::packed::Packed;
 use crate::memory::View;
 use crate::scene::Case;
@@ -98,17 +98,11 @@ impl<T: Message> Ends<T> {
 type Letter = (u64, String, Option<Fd<File>>);
 
 fn letter(number: u64, len: usize, has_handle: bool) -> io::Result<Letter> {
-    Ok((number, text(number, len), has_handle.then(|| handle(number)).transpose()?))
+    Ok((number, text(number, len), has_handle.then(|| handle::handle(number)).transpose()?))
 }
 
 fn text(number: u64, len: usize) -> String {
     (0..len as u64).map(|at| char::from(b'a' + ((number * 7 + at) % 26).to_le_bytes()[0])).collect()
-}
-
-fn handle(number: u64) -> io::Result<Fd<File>> {
-    let (reader, mut writer) = io::pipe()?;
-    writer.write_all(&number.to_le_bytes())?;
-    Ok(Fd::new(File::from(OwnedFd::from(reader))))
 }
 
 /// Whether it is the letter with this number, whole.
@@ -118,12 +112,7 @@ fn check(letter: Letter, number: u64, len: usize, has_handle: bool) -> Result<()
         return Err(format!("letter {number} came as {its} with {} bytes", body.len()));
     }
     let Some(fd) = fd else { return Ok(()) };
-    let mut inside = Vec::new();
-    let read = fd.into_inner().and_then(|mut file| file.read_to_end(&mut inside));
-    if read.is_ok() && inside == number.to_le_bytes() {
-        return Ok(());
-    }
-    Err(format!("the handle of letter {number} holds {inside:?}: {read:?}"))
+    handle::check(fd, number)
 }
 
 /// How a stream has ended; anything but an end is an error.

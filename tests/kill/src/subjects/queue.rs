@@ -1,12 +1,16 @@
 //! `procession_channel::queue`: up to two who put and two who get, one of whom is killed.
 //!
 //! After the death the director closes the queue, so that all who wait come to an end. Every number that was put must then have
-//! been got exactly once, or have died with the victim, who was about to get it.
+//! been got exactly once, or have died with the victim, who was about to get it. Where numbers come with a handle, each handle
+//! is that of its number, and who has got all of them has no descriptor more than before.
 
+use std::fs::{self, File};
 use std::io;
 
+use procession_channel::Fd;
 use procession_channel::queue::{Queue, RecvError, SendErrorKind};
 
+use super::handle;
 use super::packed::Packed;
 use super::{ALONE, BARGER, NOBODY, SLEEPER};
 use crate::actor::{Cue, Role};
@@ -46,37 +50,54 @@ pub(super) fn cases() -> Vec<Case> {
         ("queue done", Op::Done, &[ALONE, WRITER]),
     ];
     let each = |(name, op, plots): (&str, Op, &[Plot])| {
-        super::each(name, plots, move || QueueScene::build(op))
+        super::each(name, plots, move || QueueScene::build(op, false))
     };
-    ops.into_iter().flat_map(each).collect()
+    // An item with handles cannot be claimed.
+    let handles = [
+        ("queue put with handle", Op::Put, ops[0].2),
+        ("queue get with handle", Op::Get, ops[1].2),
+    ];
+    let with_handle = |(name, op, plots): (&str, Op, &[Plot])| {
+        super::each(name, plots, move || QueueScene::build(op, true))
+    };
+    let with_handles = handles.into_iter().flat_map(with_handle);
+    ops.into_iter().flat_map(each).chain(with_handles).collect()
 }
+
+/// A number, and perhaps a handle in which it can be read once.
+type Item = (u64, Option<Fd<File>>);
 
 struct QueueScene {
     op: Op,
-    queue: Queue<u64>,
-    packed: Packed<Queue<u64>>,
+    has_handles: bool,
+    queue: Queue<Item>,
+    packed: Packed<Queue<Item>>,
     /// Its words and its bytes.
     memories: Vec<Window>,
 }
 
 impl QueueScene {
-    fn build(op: Op) -> io::Result<Box<dyn Scene>> {
+    fn build(op: Op, has_handles: bool) -> io::Result<Box<dyn Scene>> {
         let queue = Queue::builder().capacity(4096).items(2).build().map_err(io::Error::other)?;
         if op != Op::Put {
             for number in EARLY {
-                queue.put(number).map_err(|error| io::Error::other(error.kind))?;
+                let item = item(number, has_handles)?;
+                queue.put(item).map_err(|error| io::Error::other(error.kind))?;
             }
         }
         let packed = Packed::new(&queue)?;
         let memories = packed.descriptors()?;
         let memories = memories.iter().filter_map(|fd| Window::open(fd).transpose());
         let memories = memories.collect::<Result<_, _>>()?;
-        Ok(Box::new(Self { op, queue, packed, memories }))
+        Ok(Box::new(Self { op, has_handles, queue, packed, memories }))
     }
 
-    fn victim(&self, queue: &Queue<u64>, cue: &Cue) -> Result<(), String> {
+    fn victim(&self, queue: &Queue<Item>, cue: &Cue) -> Result<(), String> {
         match self.op {
-            Op::Put => cue.operate(|| queue.put(OF_VICTIM))?.map_err(text)?,
+            Op::Put => {
+                let item = item(OF_VICTIM, self.has_handles).map_err(text)?;
+                cue.operate(|| queue.put(item))?.map_err(|error| text(error.kind))?;
+            }
             Op::Get => cue.operate(|| queue.get())?.map(drop).map_err(text)?,
             Op::Claim => drop(cue.operate(|| queue.claim())?.map_err(text)?),
             Op::Done => {
@@ -92,24 +113,43 @@ fn text(error: impl ToString) -> String {
     error.to_string()
 }
 
-fn put(queue: &Queue<u64>) -> Result<String, String> {
-    match queue.put(OF_OTHERS) {
+fn item(number: u64, has_handle: bool) -> io::Result<Item> {
+    Ok((number, has_handle.then(|| handle::handle(number)).transpose()?))
+}
+
+fn put(queue: &Queue<Item>, has_handle: bool) -> Result<String, String> {
+    match queue.put(item(OF_OTHERS, has_handle).map_err(text)?) {
         Ok(()) => Ok("put".to_owned()),
         Err(error) if matches!(error.kind, SendErrorKind::Closed) => Ok("closed".to_owned()),
-        Err(error) => Err(text(error)),
+        Err(error) => Err(text(error.kind)),
     }
 }
 
 /// All that comes until the queue is closed and empty.
-fn drain(queue: &Queue<u64>) -> Result<String, String> {
+fn drain(queue: &Queue<Item>, has_handles: bool) -> Result<String, String> {
+    let before = descriptors()?;
     let mut numbers = Vec::new();
     loop {
         match queue.get() {
-            Ok(number) => numbers.push(number.to_string()),
-            Err(RecvError::Closed) => return Ok(numbers.join(" ")),
+            Ok((number, fd)) if fd.is_some() == has_handles => {
+                fd.map_or(Ok(()), |fd| handle::check(fd, number))?;
+                numbers.push(number.to_string());
+            }
+            Ok((number, _)) => return Err(format!("{number} came without its handle")),
+            Err(RecvError::Closed) => break,
             Err(error) => return Err(text(error)),
         }
     }
+    let after = descriptors()?;
+    if after == before {
+        return Ok(numbers.join(" "));
+    }
+    Err(format!("{before} descriptors were open before, {after} are afterwards"))
+}
+
+/// How many descriptors this process has open.
+fn descriptors() -> Result<usize, String> {
+    Ok(fs::read_dir("/proc/self/fd").map_err(text)?.count())
 }
 
 impl Scene for QueueScene {
@@ -125,8 +165,8 @@ impl Scene for QueueScene {
         let queue = self.packed.unpack()?;
         match role {
             Role::Victim => self.victim(&queue, cue).map(|()| String::new()),
-            Role::Barger => put(&queue),
-            _ => drain(&queue),
+            Role::Barger => put(&queue, self.has_handles),
+            _ => drain(&queue, self.has_handles),
         }
     }
 
