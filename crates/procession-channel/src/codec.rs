@@ -136,6 +136,22 @@ pub fn keeps_message<T: Message>() -> bool {
     bulk::is_bytes::<T>()
 }
 
+/// Whether a `T` is a number, text or nothing, or a vector of numbers: no handle can be in it, and nobody need look for one.
+#[inline]
+pub fn is_plain<T: Message>() -> bool {
+    bulk::is_plain::<T>()
+}
+
+/// What [`encode`] would append, if that is the memory of a value that is not needed any more; otherwise gives it back.
+///
+/// # Errors
+///
+/// The value, if it is no `Vec<u8>`.
+#[inline]
+pub fn into_message<T: Message>(value: T) -> Result<Vec<u8>, T> {
+    bulk::into_bytes(value)
+}
+
 /// [`encode`] of a value that is not needed any more, to an empty `out`: a `Vec<u8>` becomes the message without a copy.
 ///
 /// # Errors
@@ -222,6 +238,10 @@ pub(crate) fn encode_by_parts<T: Serialize + ?Sized>(
 pub fn decode<T: Message>(bytes: &[u8], limits: &Limits) -> Result<T, DecodeError> {
     if let Some(result) = bulk::decode(bytes, limits) {
         return result;
+    }
+    if is_plain::<T>() {
+        // serde's own implementations for numbers and text, which do not panic.
+        return decode_by_parts(bytes, limits);
     }
     // The decoder's state is dropped with the panic, so no broken invariant can be seen afterwards.
     catch_unwind(AssertUnwindSafe(|| decode_by_parts(bytes, limits)))

@@ -89,6 +89,20 @@ pub trait IntoArg<T>: sealed::Sealed<T> {
 
     /// The `T` itself, for a call in this process. Clones what is borrowed.
     fn into_owned(self) -> T;
+
+    /// What [`encode_arg`](Self::encode_arg) would append, if that is memory of this argument's own; otherwise gives it back.
+    ///
+    /// # Errors
+    ///
+    /// The argument: it has to be encoded.
+    #[doc(hidden)]
+    #[inline]
+    fn into_message(self) -> Result<Vec<u8>, Self>
+    where
+        Self: Sized,
+    {
+        Err(self)
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -101,6 +115,11 @@ impl<T: Message> IntoArg<T> for T {
     #[inline]
     fn into_owned(self) -> T {
         self
+    }
+
+    #[inline]
+    fn into_message(self) -> Result<Vec<u8>, Self> {
+        codec::into_message(self)
     }
 }
 

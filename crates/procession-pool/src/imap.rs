@@ -22,7 +22,7 @@ use procession_shm::Deadline;
 pub use stream::ImapStream;
 
 use crate::core::Core;
-use crate::core::call::Options;
+use crate::core::call::{Options, Pace};
 use crate::core::chunk::{CallId, Chunk, Delivery};
 use crate::core::results::Results;
 use crate::error::{SubmitError, TaskError};
@@ -34,6 +34,13 @@ const CHUNK_SPAN: Duration = Duration::from_micros(500);
 
 /// The most items in a chunk.
 const CHUNK_ITEMS_MAX: usize = 4096;
+
+/// How long chunks that were asked for shall keep a worker busy if several are handed over together. Less than
+/// [`CHUNK_SPAN`]: who asks for small chunks wants the work shared well.
+const TOGETHER_SPAN: Duration = Duration::from_micros(100);
+
+/// The most items that are handed over together in chunks that were asked for, unless one has more.
+const TOGETHER_ITEMS_MAX: usize = 512;
 
 /// A chunk is not filled any further once it has this many bytes, so that it fits into a worker's ring with room to spare.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
@@ -47,6 +54,10 @@ const CHUNKS_PER_WORKER: usize = 4;
 /// The same while chunks are known to be much shorter than [`CHUNK_SPAN`], because they must not grow: so many that nobody has
 /// to wake up for each.
 const SHORT_CHUNKS_PER_WORKER: usize = 64;
+
+/// How many bytes of input may be in flight for each worker, unless two items have more: about twice what its ring holds. More
+/// would only be in the way of the rest in the processors' caches.
+const BYTES_PER_WORKER: usize = 512 << 10;
 
 /// The results of a call, one by one.
 ///
@@ -87,10 +98,12 @@ pub struct Imap<'p, I: Iterator, R> {
     staged: Vec<Chunk>,
     is_ordered: bool,
     options: Options,
-    /// How many items the next chunk shall have.
+    /// How many items are handed over together next: one chunk, or several of those that were asked for.
     chunk: usize,
     /// How many chunks may be in flight for each worker.
     chunks_per_worker: usize,
+    /// How many bytes an item of the last chunk took.
+    item_len: usize,
     /// Input is pulled when no more items than these are outstanding.
     refill_at: usize,
     /// Items pulled from the input.
@@ -121,6 +134,11 @@ pub(crate) struct Setup<X> {
     pub(crate) is_ordered: bool,
 }
 
+/// A call without items, for chunks as they were asked for.
+fn blank(function: Function, call: CallId, options: &Options) -> Frame {
+    Frame::call(function, call).in_messages_of(options.chunk.unwrap_or(usize::MAX))
+}
+
 impl<I: Iterator, R> Imap<'_, I, R> {
     pub(crate) fn new(core: &Arc<Core>, input: I, setup: Setup<I::Item>) -> Self {
         let (options, context) = (setup.options.clone(), setup.context);
@@ -142,13 +160,15 @@ impl<I: Iterator, R> Imap<'_, I, R> {
             core: Arc::clone(core),
             call,
             input: function.is_some().then(|| input.fuse()),
-            open: function.map_or_else(Frame::resume, |function| Frame::call(function, call)),
+            open: function
+                .map_or_else(Frame::resume, |function| blank(function, call, &setup.options)),
             staged: Vec::new(),
             function,
             encode: setup.encode,
             is_ordered: setup.is_ordered,
             chunk: setup.options.chunk.unwrap_or(1),
             chunks_per_worker: CHUNKS_PER_WORKER,
+            item_len: 0,
             refill_at: 0,
             options: setup.options,
             pulled: 0,
@@ -177,8 +197,9 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     }
 
     fn window(&self) -> usize {
-        let automatic = self.core.config.workers * self.chunks_per_worker * self.chunk;
-        self.options.window.unwrap_or(automatic).max(1)
+        let by_bytes = (BYTES_PER_WORKER / self.item_len.max(1)).max(2);
+        let per_worker = (self.chunks_per_worker * self.chunk).min(by_bytes);
+        self.options.window.unwrap_or(self.core.config.workers * per_worker).max(1)
     }
 
     /// Pulls input once a good part of the window is free: refilling it item by item would cost a wake-up each.
@@ -194,9 +215,11 @@ impl<I: Iterator, R> Imap<'_, I, R> {
         self.refill_at = usize::MAX;
         self.submit_leftovers();
         let (window, chunk) = self.window_and_chunk();
-        let room = window.saturating_sub(self.outstanding());
-        for _ in 0..room / chunk {
+        let mut chunks_left = window.saturating_sub(self.outstanding()) / chunk;
+        while chunks_left > 0 && self.input.is_some() && self.outstanding() + chunk <= window {
             self.pull_chunk(chunk);
+            // What is long travels alone and leaves room for more; of what has handles few are pulled.
+            chunks_left -= usize::from(self.has_handles);
         }
         self.submit_staged();
         let (window, chunk) = self.window_and_chunk();
@@ -226,14 +249,16 @@ impl<I: Iterator, R> Imap<'_, I, R> {
                 break;
             };
             let (index, encode) = (self.pulled, self.encode);
-            let pushed = self.open.push(|out| encode(&item, out));
+            let pushed = encode(item, &mut self.open);
             self.pulled += 1;
             match pushed {
                 Ok(None) => {}
                 Ok(Some(alone)) => {
-                    self.has_handles = true;
+                    let alone = Chunk::new(self.call, index, alone);
+                    self.has_handles |= alone.has_handles();
                     self.stage_before(index);
-                    self.staged.push(Chunk::new(self.call, index, alone));
+                    self.item_len = alone.frame.len();
+                    self.staged.push(alone);
                     return;
                 }
                 Err(error) => {
@@ -254,7 +279,10 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     /// Puts the items of the open frame, which are the last ones before `end`, on the stage.
     fn stage_before(&mut self, end: usize) {
         let Some(function) = self.function.filter(|_| self.open.count() > 0) else { return };
-        let full = std::mem::replace(&mut self.open, Frame::call(function, self.call)).sealed();
+        // As a rule the next one becomes as long.
+        let next = blank(function, self.call, &self.options).with_room_for(self.open.len());
+        let full = std::mem::replace(&mut self.open, next).sealed();
+        self.item_len = full.len() / full.count();
         self.staged.push(Chunk::new(self.call, end - full.count(), full));
     }
 
@@ -271,7 +299,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
             Ok(state.calls.get(&call).map(|call| call.pace))
         });
         match submitted {
-            Ok(pace) => self.adapt(pace.unwrap_or_default().items_in(CHUNK_SPAN)),
+            Ok(pace) => self.adapt(pace.unwrap_or_default()),
             Err((refusal, chunks)) => self.refuse(&chunks, &refusal),
         }
     }
@@ -286,32 +314,35 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     }
 
     /// Sets the size of the next chunk.
-    fn adapt(&mut self, wanted: usize) {
-        self.adapt_chunk(wanted);
-        self.chunks_per_worker =
-            (wanted / self.chunk).clamp(CHUNKS_PER_WORKER, SHORT_CHUNKS_PER_WORKER);
+    fn adapt(&mut self, pace: Pace) {
+        self.adapt_chunk(pace);
+        let chunks = pace.items_in(CHUNK_SPAN) / self.chunk;
+        self.chunks_per_worker = chunks.clamp(CHUNKS_PER_WORKER, SHORT_CHUNKS_PER_WORKER);
     }
 
-    fn adapt_chunk(&mut self, wanted: usize) {
-        if let Some(fixed) = self.options.chunk {
-            self.chunk = fixed;
-            return;
-        }
+    fn adapt_chunk(&mut self, pace: Pace) {
+        let fixed = self.options.chunk;
         if self.options.timeout.is_some() || self.has_handles {
             // A deadline is counted from the moment that the item before it was done, which is noticed after each chunk.
-            self.chunk = 1;
+            self.chunk = fixed.unwrap_or(1);
             return;
         }
         let left = self.input.as_ref().map_or(0, |input| input.size_hint().1.unwrap_or(usize::MAX));
         let share = left / (2 * self.core.config.workers);
-        let grown = self.chunk.saturating_mul(CHUNK_GROWTH);
-        self.chunk = wanted.min(grown).min(share).clamp(1, CHUNK_ITEMS_MAX);
+        let grown = share.min(self.chunk.saturating_mul(CHUNK_GROWTH));
+        self.chunk = match fixed {
+            Some(fixed) => {
+                let items = pace.items_in(TOGETHER_SPAN).min(grown).min(TOGETHER_ITEMS_MAX);
+                (items / fixed * fixed).max(fixed)
+            }
+            None => pace.items_in(CHUNK_SPAN).min(grown).clamp(1, CHUNK_ITEMS_MAX),
+        };
     }
 
     /// Waits for outcomes.
     fn fetch(&mut self) {
-        let (call, core) = (self.call, Arc::clone(&self.core));
-        let arrived = core.wait_until(Some(call), &Deadline::NEVER, |state| state.fetch(call));
+        let call = self.call;
+        let arrived = self.core.wait_until(Some(call), &Deadline::NEVER, |state| state.fetch(call));
         self.take_in(arrived.unwrap_or_default());
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use procession_channel::{IntoArg, Message};
 use procession_process::answer::One;
 use procession_process::function::Function;
-use procession_process::link::{Frame, Handles, SharedValue};
+use procession_process::link::{Frame, SharedValue};
 use procession_process::{Outcome, SpawnError};
 
 use crate::core::call::Options;
@@ -69,7 +69,11 @@ impl<'p> Job<'p> {
         self
     }
 
-    /// How many items travel together, at least 1. By default that follows from how long they take; with a timeout it is 1.
+    /// How many items are one message to a worker, at least 1. By default that follows from how long they take; with a timeout it
+    /// is 1.
+    ///
+    /// Messages of items that take microseconds are handed over several at a time, as many as are done in a tenth of a
+    /// millisecond. What waits behind an item that takes longer than the others is given to another worker that has nothing to do.
     #[doc(alias = "chunksize")]
     pub fn chunk(mut self, items: usize) -> Self {
         self.options.chunk = Some(items.max(1));
@@ -397,12 +401,13 @@ impl<'p> Job<'p> {
         let function = Function::unary::<One<K>, T, R>(function).map_err(broken)?;
         self.owned()?;
         let core = self.pool.core();
-        core.ensure_background().map_err(|error| SubmitError::Broken(Arc::new(error)))?;
-        let call = core.with(|state| state.open_call(self.about::<fn(T) -> R, T>(), None, true));
+        let about = self.about::<fn(T) -> R, T>();
+        let opened = core.open_attended(about);
+        let call = opened.map_err(|error| SubmitError::Broken(Arc::new(error)))?;
         let mut task = Task::new(Arc::clone(core), call, assemble);
         let mut frames = Frames::new(function, call, self.options.chunk.unwrap_or(1));
         for item in items {
-            frames.push(|out| encode_one::<T, I::Item>(&item, out))?;
+            frames.push(|open| encode_one::<T, I::Item>(item, open))?;
         }
         let (chunks, count) = frames.finish();
         task.expect(count);
@@ -431,10 +436,10 @@ impl Frames {
 
     fn push(
         &mut self,
-        encode: impl FnOnce(&mut Vec<u8>) -> Result<Handles, SubmitError>,
+        encode: impl FnOnce(&mut Frame) -> Result<Option<Frame>, SubmitError>,
     ) -> Result<(), SubmitError> {
         let open = self.open.get_or_insert_with(|| Frame::call(self.function, self.call));
-        if let Some(alone) = open.push(encode)? {
+        if let Some(alone) = encode(open)? {
             self.seal();
             self.chunks.push(Chunk::new(self.call, self.count, alone));
             self.count += 1;

@@ -2,19 +2,19 @@
 
 use std::marker::PhantomData;
 
-use procession_channel::codec::{DecodeError, EncodeError, Limits, decode, encode};
+use procession_channel::codec::{DecodeError, EncodeError, Limits, decode, encode, is_plain};
 use procession_channel::{IntoArg, Message};
 use procession_process::Outcome;
 use procession_process::answer::{self, finish, reason};
 use procession_process::function::{Task, Work};
-use procession_process::link::{Handles, SharedValue};
+use procession_process::link::{Frame, Handles, SharedValue};
 use procession_process::panics::quietly;
 use procession_shm::transfer::{Outgoing, send_scope};
 
 use crate::error::SubmitError;
 
-/// Appends an item's encoded argument; the handles in it.
-pub(crate) type Encode<X> = fn(&X, &mut Vec<u8>) -> Result<Handles, SubmitError>;
+/// Adds an item to a frame, or returns it as a frame of its own.
+pub(crate) type Encode<X> = fn(X, &mut Frame) -> Result<Option<Frame>, SubmitError>;
 
 /// Runs an encoder and gathers the handles in what it encodes.
 #[inline]
@@ -29,12 +29,37 @@ fn gather(encode: impl FnOnce() -> Result<(), SubmitError>) -> Result<Outgoing, 
 
 /// Encodes a single argument.
 #[inline]
-pub(crate) fn encode_one<T, X: IntoArg<T>>(
-    item: &X,
-    out: &mut Vec<u8>,
-) -> Result<Handles, SubmitError> {
-    let outgoing = gather(|| Ok(item.encode_arg(out, &Limits::DEFAULT)?))?;
-    Ok(Handles::take(outgoing)?)
+pub(crate) fn encode_one<T: Message, X: IntoArg<T>>(
+    item: X,
+    frame: &mut Frame,
+) -> Result<Option<Frame>, SubmitError> {
+    let item = match item.into_message() {
+        Ok(bytes) if Frame::is_long(bytes.len()) => return Ok(Some(frame.alone(bytes)?)),
+        Ok(bytes) => {
+            return push_plain(frame, |out| {
+                out.extend_from_slice(&bytes);
+                Ok(())
+            });
+        }
+        Err(item) => item,
+    };
+    if is_plain::<T>() {
+        return push_plain(frame, |out| item.encode_arg(out, &Limits::DEFAULT));
+    }
+    frame.push(|out| {
+        let outgoing = gather(|| Ok(item.encode_arg(out, &Limits::DEFAULT)?))?;
+        Ok(Handles::take(outgoing)?)
+    })
+}
+
+/// Adds what has no handles.
+#[inline]
+fn push_plain(
+    frame: &mut Frame,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+) -> Result<Option<Frame>, SubmitError> {
+    frame.push_plain(|out| Ok::<_, SubmitError>(encode(out)?))?;
+    Ok(None)
 }
 
 /// Encodes what all items share, of which each worker gets a copy.
@@ -125,18 +150,20 @@ fn encode_parts<A, B, X: IntoArg<A>, Y: IntoArg<B>>(
 
 /// Encodes two arguments: the length of the first as a u32, the first, the second.
 pub(crate) fn encode_two<A, B, P: IntoPair<A, B>>(
-    pair: &P,
-    out: &mut Vec<u8>,
-) -> Result<Handles, SubmitError> {
-    let outgoing = gather(|| {
-        let start = out.len();
-        out.extend_from_slice(&[0; 4]);
-        let len = pair.encode_pair(out)? - start - 4;
-        let len = u32::try_from(len).map_err(|_| SubmitError::too_large(len))?;
-        out[start..start + 4].copy_from_slice(&len.to_le_bytes());
-        Ok(())
-    })?;
-    Ok(Handles::take(outgoing)?)
+    pair: P,
+    frame: &mut Frame,
+) -> Result<Option<Frame>, SubmitError> {
+    frame.push(|out| {
+        let outgoing = gather(|| {
+            let start = out.len();
+            out.extend_from_slice(&[0; 4]);
+            let len = pair.encode_pair(out)? - start - 4;
+            let len = u32::try_from(len).map_err(|_| SubmitError::too_large(len))?;
+            out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+            Ok(())
+        })?;
+        Ok(Handles::take(outgoing)?)
+    })
 }
 
 /// Runs a function of two arguments.

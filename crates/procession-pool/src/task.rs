@@ -59,6 +59,8 @@ pub struct Task<R> {
     cancels_on_drop: bool,
     /// The result was given out.
     is_taken: bool,
+    /// The pool knows nothing of it any more.
+    is_forgotten: bool,
     result: PhantomData<fn() -> R>,
 }
 
@@ -89,6 +91,7 @@ impl<R> Task<R> {
             assemble,
             cancels_on_drop: false,
             is_taken: false,
+            is_forgotten: false,
             result: PhantomData,
         }
     }
@@ -148,14 +151,15 @@ impl<R> Task<R> {
     fn wait(&mut self, deadline: &Deadline) -> Result<Option<R>, TaskError> {
         let call = self.canceller.call;
         while !self.is_complete() {
-            let core = Arc::clone(self.core());
+            let core = self.core();
             if let Some(error) = core.disowned() {
                 return Err(TaskError::Broken(Arc::new(error)));
             }
-            let Some(deliveries) = core.wait_until(Some(call), deadline, |state| state.fetch(call))
-            else {
-                return Ok(None);
-            };
+            let wanted = self.items - self.arrived_items;
+            let fetched =
+                core.wait_until(Some(call), deadline, |state| state.fetch_last(call, wanted));
+            let Some((deliveries, is_over)) = fetched else { return Ok(None) };
+            self.is_forgotten |= is_over;
             self.take_in(deliveries);
         }
         self.finish().map(Some)
@@ -307,7 +311,7 @@ impl<R> Future for Task<R> {
 
 impl<R> Drop for Task<R> {
     fn drop(&mut self) {
-        if !self.core().is_ours() {
+        if self.is_forgotten || !self.core().is_ours() {
             return;
         }
         if self.cancels_on_drop {

@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 
 use procession_channel::Message;
-use procession_channel::codec::{EncodeError, Limits, decode, encode, encode_owned};
+use procession_channel::codec::{EncodeError, Limits, decode, encode, encode_owned, is_plain};
 use procession_shm::transfer::{Outgoing, send_scope};
 
 use crate::failure::{Report, shorten};
@@ -91,7 +91,13 @@ impl<R: Outcome<K>, K: 'static> Task<fn() -> R> for One<K> {
 
 impl<A: Message, R: Outcome<K>, K: 'static> Task<fn(A) -> R> for One<K> {
     fn run(function: fn(A) -> R, work: &mut Work<'_>) -> u8 {
-        match panics::quietly(|| work.argument::<A>()) {
+        // Nothing in a number or text can panic, so that nobody need be told to keep quiet.
+        let argument = if is_plain::<A>() {
+            work.argument::<A>()
+        } else {
+            panics::quietly(|| work.argument::<A>())
+        };
+        match argument {
             Ok(argument) => finish(&mut work.reply, || function(argument)),
             Err(error) => reason(work.reply.bytes, DECODE, &error.to_string()),
         }
@@ -120,7 +126,7 @@ pub fn finish<R: Outcome<K>, K>(reply: &mut Reply<'_>, call: impl FnOnce() -> R)
 /// Encodes a value, with the handles in it where they can travel.
 fn write<T: Message>(value: T, reply: &mut Reply<'_>) -> Result<(), String> {
     let bytes = &mut *reply.bytes;
-    let Some(handles) = &mut reply.handles else {
+    let Some(handles) = reply.handles.as_mut().filter(|_| !is_plain::<T>()) else {
         return encode_owned(value, bytes).map_err(|error: EncodeError| error.to_string());
     };
     let ((), outgoing) = send_scope(|| encode_owned(value, bytes)).map_err(|unsent| {

@@ -239,7 +239,7 @@ impl Function {
 }
 
 /// A [`Function`] at its addresses in this process.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Located {
     entry: Entry,
     target: usize,

@@ -38,12 +38,35 @@ pub(super) fn memory_of<T: Any>(value: &T) -> Option<&[u8]> {
     None
 }
 
+/// How much more room is made for a vector than it takes: whoever pads a message need not move it for that.
+const SLACK: usize = 16;
+
 /// Appends `value` if it is a vector of numbers, and says whether it was.
 #[inline]
 pub(super) fn encode<T: Any>(value: &T, out: &mut Vec<u8>) -> bool {
     let Some(memory) = memory_of(value) else { return false };
-    out.extend_from_slice(memory);
+    append(memory, out);
     true
+}
+
+fn append(memory: &[u8], out: &mut Vec<u8>) {
+    out.reserve(memory.len() + SLACK);
+    out.extend_from_slice(memory);
+}
+
+/// Whether a `T` is a number, text or nothing, or a vector of numbers.
+#[inline]
+pub(super) fn is_plain<T: Any>() -> bool {
+    let this = TypeId::of::<T>();
+    for_each_number!(Number => {
+        if this == TypeId::of::<Number>() || this == TypeId::of::<Vec<Number>>() {
+            return true;
+        }
+    });
+    this == TypeId::of::<()>()
+        || this == TypeId::of::<bool>()
+        || this == TypeId::of::<char>()
+        || this == TypeId::of::<String>()
 }
 
 /// Appends `items` as [`encode`] would a vector of them, and says whether they are numbers.
@@ -51,7 +74,7 @@ pub(super) fn encode<T: Any>(value: &T, out: &mut Vec<u8>) -> bool {
 pub(super) fn encode_slice<T: Any>(items: &[T], out: &mut Vec<u8>) -> bool {
     for_each_number!(Number => {
         if let Some(numbers) = same_elements::<T, Number>(items) {
-            out.extend_from_slice(bytemuck::cast_slice(numbers));
+            append(bytemuck::cast_slice(numbers), out);
             return true;
         }
     });

@@ -41,12 +41,25 @@ impl<O: Output> postcard::ser_flavors::Flavor for Append<'_, O> {
 /// Appends a length as a varint.
 #[inline]
 pub(super) fn write_len(len: usize, out: &mut impl Output) {
-    let mut rest = len;
+    write_varint(len as u64, out);
+}
+
+/// Appends a number as a varint, as postcard would, which makes a call to copy the few bytes of it.
+#[inline]
+fn write_varint(number: u64, out: &mut impl Output) {
+    let mut rest = number;
     while rest >= 0x80 {
         out.push(rest.to_le_bytes()[0] | 0x80);
         rest >>= 7;
     }
     out.push(rest.to_le_bytes()[0]);
+}
+
+/// 0, -1, 1, -2 become 0, 1, 2, 3.
+#[inline]
+fn zigzag(number: impl Into<i64>) -> u64 {
+    let number = number.into();
+    ((number << 1) ^ (number >> 63)).cast_unsigned()
 }
 
 /// Writes one value. Each level of nesting gets its own copy, which knows how many levels may follow.
@@ -118,6 +131,18 @@ macro_rules! scalars {
     };
 }
 
+macro_rules! varints {
+    ($($method:ident: $number:ty => $widen:path),* $(,)?) => {
+        $(
+            #[inline]
+            fn $method(self, value: $number) -> Result<()> {
+                write_varint($widen(value), self.out);
+                Ok(())
+            }
+        )*
+    };
+}
+
 impl<'a, O: Output> Serializer for Encoder<'a, O> {
     type Ok = ();
     type Error = EncodeError;
@@ -131,8 +156,12 @@ impl<'a, O: Output> Serializer for Encoder<'a, O> {
 
     scalars! {
         serialize_bool: bool, serialize_char: char, serialize_f32: f32, serialize_f64: f64,
-        serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
-        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128,
+        serialize_i8: i8, serialize_i128: i128, serialize_u8: u8, serialize_u128: u128,
+    }
+
+    varints! {
+        serialize_u16: u16 => u64::from, serialize_u32: u32 => u64::from, serialize_u64: u64 => u64::from,
+        serialize_i16: i16 => zigzag, serialize_i32: i32 => zigzag, serialize_i64: i64 => zigzag,
     }
 
     #[inline]

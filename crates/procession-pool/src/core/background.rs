@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use procession_shm::Deadline;
 
 use super::Core;
+use super::call::Options;
+use super::chunk::CallId;
 use super::state::{Driver, State, until};
 use crate::error::PoolError;
 
@@ -42,6 +44,17 @@ impl Core {
             self.lock().has_background = false;
             PoolError::Thread(Arc::new(error))
         })
+    }
+
+    /// Begins a call that somebody sees to although its owner does not wait.
+    pub(crate) fn open_attended(self: &Arc<Self>, options: Options) -> Result<CallId, PoolError> {
+        let mut state = self.lock();
+        if !state.has_background || state.background_rests {
+            drop(state);
+            self.ensure_background()?;
+            state = self.lock();
+        }
+        Ok(state.open_call(options, None, true))
     }
 
     /// A future waits: somebody must drive at once.

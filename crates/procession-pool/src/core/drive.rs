@@ -19,7 +19,7 @@
 //! which word it has woken a sleeper: with `futex_waitv`, and up to 128 words.) It cannot keep the driver asleep longer than
 //! the other words and the next alarm allow.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -72,9 +72,7 @@ impl Core {
         self: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
     ) -> MutexGuard<'a, State> {
-        let deaths =
-            std::mem::take(&mut *self.deaths.lock().unwrap_or_else(PoisonError::into_inner));
-        for death in deaths {
+        for death in self.new_deaths() {
             state.bury(death);
         }
         state.advance();
@@ -288,5 +286,60 @@ impl State {
                 self.condemn(sleep.index, Sentence::Nonsense);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::{Context, Wake, Waker};
+
+    use procession_shm::sync::atomic::AtomicU32;
+
+    use super::*;
+    use crate::Pool;
+
+    fn nap(ms: u64) {
+        thread::sleep(Duration::from_millis(ms));
+    }
+
+    /// A waker that takes its time before it leaves word.
+    #[derive(Default)]
+    struct Late(AtomicU32);
+
+    impl Late {
+        fn has_word(&self) -> bool {
+            self.0.load(Ordering::SeqCst) != 0
+        }
+    }
+
+    impl Wake for Late {
+        fn wake(self: Arc<Self>) {
+            nap(20);
+            self.0.store(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_driver_is_told_what_a_waker_has_done_late() {
+        let pool = Pool::with_workers(1).unwrap();
+        let late = Arc::new(Late::default());
+        thread::scope(|scope| {
+            let driver = scope.spawn(|| {
+                let guard = Deadline::after(Duration::from_secs(60));
+                pool.core().wait_until(None, &guard, |_| late.has_word().then_some(()))
+            });
+            while pool.core().lock().driver != Driver::Asleep {
+                thread::yield_now();
+            }
+            let mut task = pool.submit(nap, 50).unwrap();
+            let waker = Waker::from(Arc::clone(&late));
+            assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
+            while !late.has_word() {
+                pool.core().poll();
+            }
+            assert_eq!(driver.join().unwrap(), Some(()));
+        });
     }
 }

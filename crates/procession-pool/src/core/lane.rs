@@ -351,8 +351,12 @@ impl Lane {
 
     /// Where in the ring of tasks the worker has half of its work behind it.
     pub(crate) fn halfway(&self) -> u64 {
-        let middle = self.in_flight.len().saturating_sub(1) / 2;
-        self.in_flight.get(middle).map_or(0, |chunk| chunk.end)
+        match (&self.in_flight, self.in_flight.len()) {
+            (_, 0) => 0,
+            // It may be many messages.
+            (chunks, 1) => chunks[0].end.saturating_sub(chunks[0].frame.len() as u64 / 2),
+            (chunks, count) => chunks[(count - 1) / 2].end,
+        }
     }
 
     /// Sends a frame behind all that was sent before.

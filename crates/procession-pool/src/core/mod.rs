@@ -97,6 +97,8 @@ pub(crate) struct Core {
     /// memory: no worker can touch it.
     bell: AtomicU32,
     deaths: Mutex<Vec<Death>>,
+    /// Whether there may be something in `deaths`: 1 is stored after a death was, and before the bell is rung.
+    has_deaths: AtomicU32,
     next_lane: AtomicU64,
     /// Rung when the background thread may have something to do.
     duty: Condvar,
@@ -120,6 +122,7 @@ impl Core {
             config,
             bell: AtomicU32::new(0),
             deaths: Mutex::default(),
+            has_deaths: AtomicU32::new(0),
             next_lane: AtomicU64::new(0),
             duty: Condvar::new(),
         });
@@ -142,6 +145,15 @@ impl Core {
         fork::is_current(self.generation)
     }
 
+    /// The deaths that were written down since this was called last. One that is written down meanwhile is found now or next time.
+    fn new_deaths(&self) -> Vec<Death> {
+        if self.has_deaths.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        self.has_deaths.store(0, Ordering::SeqCst);
+        std::mem::take(&mut *self.deaths.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The state. A panic while it was locked can only be a failed assertion of ours: the state is then as good as the last
     /// step that was completed, and others go on with it.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -162,6 +174,7 @@ impl Core {
         if is_driven && unseen == Unseen::Alarm {
             procession_shm::wake_all(&self.bell, true);
         }
+        let tells_wakers = notices.iter().any(|notice| matches!(notice, Notice::Waker(_)));
         for notice in notices {
             match notice {
                 Notice::Thread(thread) => thread.unpark(),
@@ -172,8 +185,20 @@ impl Core {
                 Notice::Tell(telling) => drop(catch_unwind(AssertUnwindSafe(|| telling.tell()))),
             }
         }
+        if tells_wakers {
+            self.nudge();
+        }
         for consumer in discarded {
             drop(catch_unwind(AssertUnwindSafe(|| drop(consumer))));
+        }
+    }
+
+    /// Makes a driver look again after wakers have run: one of them may have left word for just that thread, which was woken
+    /// before it, or began to drive meanwhile, and found nothing.
+    fn nudge(&self) {
+        self.bell.fetch_add(1, Ordering::SeqCst);
+        if self.lock().driver == Driver::Asleep {
+            procession_shm::wake_all(&self.bell, true);
         }
     }
 
@@ -208,6 +233,7 @@ impl Core {
     /// The reaper's part: writes the death down and wakes whoever drives.
     fn mourn(&self, death: Death) {
         self.deaths.lock().unwrap_or_else(PoisonError::into_inner).push(death);
+        self.has_deaths.store(1, Ordering::Release);
         self.ring();
     }
 
@@ -223,6 +249,21 @@ impl State {
     pub(crate) fn fetch(&mut self, id: CallId) -> Option<VecDeque<Delivery>> {
         let call = self.calls.get_mut(&id)?;
         (!call.deliveries.is_empty()).then(|| std::mem::take(&mut call.deliveries))
+    }
+
+    /// The same for who waits for `wanted` more outcomes and then for nothing else: whether they are these, so that the call was
+    /// forgotten.
+    pub(crate) fn fetch_last(
+        &mut self,
+        id: CallId,
+        wanted: usize,
+    ) -> Option<(VecDeque<Delivery>, bool)> {
+        let deliveries = self.fetch(id)?;
+        let is_over = deliveries.iter().map(Delivery::count).sum::<usize>() >= wanted;
+        if is_over {
+            self.close_call(id);
+        }
+        Some((deliveries, is_over))
     }
 
     /// Why nothing can be submitted, if nothing can.

@@ -65,11 +65,11 @@ impl State {
         if lane.link.whole_result(&lane.inbox, 0).map_err(Sentence::Corrupt)?.is_none() {
             return Ok(());
         }
-        let inbox: Arc<[u8]> = Arc::from(&lane.inbox[..]);
+        let inbox = Arc::new(std::mem::take(&mut lane.inbox));
         let mut at = 0;
         while self.accept_next(index, &inbox, &mut at)? {}
         if let Some(lane) = self.lane(index) {
-            lane.inbox.drain(..at);
+            lane.inbox.extend_from_slice(&inbox[at..]);
         }
         Ok(())
     }
@@ -79,7 +79,7 @@ impl State {
     fn accept_next(
         &mut self,
         index: usize,
-        inbox: &Arc<[u8]>,
+        inbox: &Arc<Vec<u8>>,
         at: &mut usize,
     ) -> Result<bool, Sentence> {
         let Some(lane) = self.lane(index) else { return Ok(false) };
@@ -245,8 +245,11 @@ impl State {
         let (call, items) = (chunk.call, chunk.frame.count());
         match &mut lane.finished {
             Some((before, count)) if *before == call => *count += items,
-            _ => {
-                self.observe_pace(index, Instant::now());
+            finished => {
+                let has_other = finished.is_some();
+                if has_other {
+                    self.observe_pace(index, Instant::now());
+                }
                 if let Some(lane) = self.lane(index) {
                     lane.finished = Some((call, items));
                 }

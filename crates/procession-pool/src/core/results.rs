@@ -7,7 +7,7 @@ use procession_process::link::{RESULT_HEAD_LEN, parse_result_head};
 /// Values of neighbouring items, still encoded. Several of these share one inbox, so nothing is copied to tell them apart.
 #[derive(Debug)]
 pub(crate) struct Results {
-    inbox: Arc<[u8]>,
+    inbox: Arc<Vec<u8>>,
     /// Where the head of the next one is.
     at: usize,
     next: usize,
@@ -16,7 +16,7 @@ pub(crate) struct Results {
 
 impl Results {
     /// The `count` whole results from `at` on, of the items from `first` on.
-    pub(crate) fn new(inbox: Arc<[u8]>, at: usize, first: usize, count: usize) -> Self {
+    pub(crate) fn new(inbox: Arc<Vec<u8>>, at: usize, first: usize, count: usize) -> Self {
         Self { inbox, at, next: first, left: count }
     }
 

@@ -228,7 +228,14 @@ impl State {
     /// Sets who is told when outcomes of a call arrive.
     pub(crate) fn set_consumer(&mut self, id: CallId, consumer: Consumer) {
         if let Some(call) = self.calls.get_mut(&id) {
-            self.discarded.push(std::mem::replace(&mut call.consumer, consumer));
+            let before = std::mem::replace(&mut call.consumer, consumer);
+            self.discard(before);
+        }
+    }
+
+    fn discard(&mut self, consumer: Consumer) {
+        if !matches!(consumer, Consumer::Nobody) {
+            self.discarded.push(consumer);
         }
     }
 
@@ -250,7 +257,7 @@ impl State {
     /// Forgets a call that has no unfinished items.
     pub(crate) fn close_call(&mut self, id: CallId) {
         if let Some(call) = self.calls.remove(&id) {
-            self.discarded.push(call.consumer);
+            self.discard(call.consumer);
             debug_assert_eq!(call.unfinished, 0, "a call ends after its last item");
             self.forget_contexts(id);
         }

@@ -40,6 +40,33 @@ fn items_before_and_after_a_death_in_their_chunk_run_once() {
     });
 }
 
+/// Messages so short that hundreds are handed over together.
+#[test]
+fn a_death_among_messages_that_were_handed_over_together_costs_its_item() {
+    fn at_some_it_dies(number: u64) -> u64 {
+        if number % 7001 == 7000 {
+            std::process::abort();
+        }
+        number + 1
+    }
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        for chunk in [1, 3] {
+            let outcomes = pool.job().chunk(chunk).imap(at_some_it_dies, 0..30_000_u64);
+            for (number, outcome) in (0..).zip(outcomes) {
+                match outcome {
+                    Ok(next) => assert!(next == number + 1 && number % 7001 != 7000),
+                    Err(TaskError::Died { item, .. }) => {
+                        assert!(item as u64 == number && number % 7001 == 7000);
+                    }
+                    Err(error) => panic!("item {number}: {error:?}"),
+                }
+            }
+        }
+        assert_sound(&pool);
+    });
+}
+
 #[test]
 fn retried_items_of_a_chunk_keep_their_place() {
     guarded(|| {

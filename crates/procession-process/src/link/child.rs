@@ -16,15 +16,23 @@ use rustix::net::SendFlags;
 use super::aside::{Aside, set_current_call};
 use super::beside::{Beside, DESCRIPTORS_MAX, NoHandles};
 use super::frame::{HEADER_LEN, Header, Items, Kind};
-use super::{HELLO, SPENT, gate, parties, result_head, time_asked_for, wake_at};
+use super::{HELLO, RESULT_HEAD_LEN, SPENT, gate, parties, result_head, time_asked_for, wake_at};
 use crate::answer::{self, reason};
 use crate::function::{Context, Function, Located, Reply, Work};
 use crate::stderr::complain;
+
+/// How many times in one round through the ring of tasks its room is given back, at least, while there is more to do.
+const RELEASES_PER_ROUND: usize = 8;
+
+/// The longest output that is put together with its head before it is written.
+const SHORT_OUTPUT: usize = 56;
 
 /// The worker's end of a link: runs the calls that its parent sends until the process is told to die.
 #[derive(Debug)]
 pub struct ChildLink {
     tasks: Consumer,
+    /// Up to where the room of what was read was given back.
+    released: u64,
     worker: Worker,
 }
 
@@ -38,8 +46,14 @@ struct Worker {
     output: Vec<u8>,
     /// What goes beside the output.
     outgoing: Outgoing,
+    /// The function that was called last.
+    located: Option<(Function, Located)>,
     /// How many items were started.
     started: u64,
+    /// The frame of the message that is being run or was run last, until its last item.
+    frame: Option<Begun>,
+    /// A result was committed since whoever waits for any news was last rung for.
+    has_news: bool,
     /// Whether everything up to the next resume frame was taken back.
     revoked: bool,
     /// From how many nanoseconds for an item on the parent wants to know how long a call took; 0: never.
@@ -48,6 +62,15 @@ struct Worker {
     call_since: Option<Instant>,
     /// How many frames with handles were taken back whose packets are still in the socket.
     left_in_socket: u32,
+}
+
+/// A frame of which some items were begun.
+#[derive(Debug)]
+struct Begun {
+    /// When, if the parent wants to know.
+    since: Option<Instant>,
+    /// How many items its messages had so far.
+    items: usize,
 }
 
 /// The descriptors of an item, or why they cannot be had.
@@ -75,13 +98,17 @@ impl ChildLink {
         let (down, up) = (Segment::from_fd(down, len)?, Segment::from_fd(up, len)?);
         Ok(Self {
             tasks: Consumer::new(Ring::over(&down)?),
+            released: 0,
             worker: Worker {
                 results: Producer::new(Ring::over(&up)?),
                 beside: Beside::over(socket),
                 contexts: HashMap::new(),
                 output: Vec::new(),
                 outgoing: Outgoing::default(),
+                located: None,
                 started: 0,
+                frame: None,
+                has_news: false,
                 revoked: false,
                 time_asked: 0,
                 call_since: None,
@@ -107,7 +134,7 @@ impl ChildLink {
         while self.serve_frame()? == Served::GoOn {
             let is_dry = self.is_dry()?;
             if is_dry {
-                self.worker.call_since = None;
+                self.worker.forget_times();
             }
             if is_dry || self.is_past_wake_position() {
                 self.worker.rest();
@@ -136,7 +163,7 @@ impl ChildLink {
             let body = unsafe { self.tasks.view(header.body_len()) };
             let served = self.worker.obey(&header, body)?;
             self.tasks.skip(header.padded_len());
-            self.release();
+            self.release_much();
             Ok(served)
         } else {
             let mut body = Vec::new();
@@ -170,14 +197,32 @@ impl ChildLink {
     }
 
     fn release(&mut self) {
+        self.released = self.tasks.position();
         self.tasks.release();
         self.tasks.memory().writer_bell().ring(AT_REST);
     }
 
+    /// Gives room back that is worth the fence: a small part of the ring is always left to the parent.
+    fn release_much(&mut self) {
+        let held = self.tasks.position() - self.released;
+        if held >= (capacity(&self.tasks) / RELEASES_PER_ROUND) as u64 {
+            self.release();
+        }
+    }
+
     /// Waits until `len` bytes, at most what the ring holds, can be read.
+    #[inline]
     fn wait_for(&mut self, len: usize) -> Result<(), Corrupt> {
-        if self.tasks.available_seen() >= len {
+        if self.tasks.available_seen() >= len { Ok(()) } else { self.look_for(len) }
+    }
+
+    fn look_for(&mut self, len: usize) -> Result<(), Corrupt> {
+        if self.tasks.available()? >= len {
             return Ok(());
+        }
+        // Whoever waits for room could otherwise wait for this side, and this side for him.
+        if self.released != self.tasks.position() {
+            self.release();
         }
         let parties = parties(self.tasks.memory()).load(Ordering::Relaxed);
         let parties = usize::try_from(parties).unwrap_or(usize::MAX);
@@ -214,9 +259,10 @@ impl Worker {
     fn obey(&mut self, header: &Header, body: &[u8]) -> Result<Served, Corrupt> {
         // SAFETY: by L1 the header was written by the parent's link.
         match unsafe { header.kind() } {
-            Some(Kind::Call { function, count }) => {
+            Some(Kind::Call { function, count, is_last }) => {
                 let items = Items::new(body, count);
-                self.run_items(function, header.call(), items, header.has_descriptors())?;
+                let has_handles = header.has_descriptors();
+                self.run_items(function, header.call(), items, has_handles, is_last)?;
             }
             Some(Kind::Resume) => {
                 self.pass_left();
@@ -247,21 +293,20 @@ impl Worker {
         call: u64,
         items: Items<'_>,
         has_handles: bool,
+        is_last: bool,
     ) -> Result<(), Corrupt> {
-        let Some(function) = function.locate() else {
-            // F2 is broken: the parent is another program. Nothing that this process could answer would be right.
-            std::process::abort();
-        };
-        let mut shared = self.contexts.remove(&call);
+        let function = self.locate(function);
+        let mut shared = if self.contexts.is_empty() { None } else { self.contexts.remove(&call) };
         let mut none = Context::default();
         let context = shared.as_mut().unwrap_or(&mut none);
         set_current_call(call);
-        let since = self.time_of_beginning();
         let count = items.left();
+        self.begin_message(count);
         let mut handles = (has_handles && !self.revoked).then(|| self.beside.look());
         for (index, item) in items.enumerate() {
-            if self.revoked || !self.start(index > 0) {
+            if self.revoked || !self.start() {
                 self.left_in_socket += u32::from(has_handles);
+                self.frame = None;
                 break;
             }
             let tag = match self.take_seen(handles.take()) {
@@ -269,8 +314,8 @@ impl Worker {
                 came => self.run(function, item, context, came.and_then(Result::ok)),
             };
             let tag = self.send_handles(tag);
-            if let Some(since) = since.filter(|_| index + 1 == count) {
-                self.tell_time(since, count)?;
+            if is_last && index + 1 == count {
+                self.end_frame()?;
             }
             self.send_result(tag)?;
         }
@@ -304,6 +349,32 @@ impl Worker {
         })
     }
 
+    /// Takes note of a message of `count` items: the first one of a frame, or another one of the same.
+    #[inline]
+    fn begin_message(&mut self, count: usize) {
+        match &mut self.frame {
+            Some(frame) => frame.items += count,
+            None => self.frame = Some(Begun { since: self.time_of_beginning(), items: count }),
+        }
+    }
+
+    /// The last result of a frame is about to be committed.
+    #[inline]
+    fn end_frame(&mut self) -> Result<(), Corrupt> {
+        match self.frame.take() {
+            Some(Begun { since: Some(since), items }) => self.tell_time(since, items),
+            _ => Ok(()),
+        }
+    }
+
+    /// What comes next is waited for, which is none of its own time.
+    fn forget_times(&mut self) {
+        self.call_since = None;
+        if let Some(frame) = &mut self.frame {
+            frame.since = None;
+        }
+    }
+
     /// When the call has begun that is about to, if the parent wants to know.
     #[inline]
     fn time_of_beginning(&mut self) -> Option<Instant> {
@@ -323,14 +394,33 @@ impl Worker {
         self.write_result(SPENT, &spent.to_le_bytes())
     }
 
+    #[inline]
+    fn locate(&mut self, function: Function) -> Located {
+        match self.located {
+            Some((known, located)) if known == function => located,
+            _ => self.locate_anew(function),
+        }
+    }
+
+    fn locate_anew(&mut self, function: Function) -> Located {
+        let Some(located) = function.locate() else {
+            // F2 is broken: the parent is another program. Nothing that this process could answer would be right.
+            std::process::abort();
+        };
+        self.located = Some((function, located));
+        located
+    }
+
     /// Moves the gate for the next item; false if the parent took it back.
-    fn start(&mut self, has_news: bool) -> bool {
+    #[inline]
+    fn start(&mut self) -> bool {
         if !gate(self.results.memory()).begin(self.started) {
             self.revoked = true;
             return false;
         }
         self.started += 1;
-        if has_news {
+        if self.has_news {
+            self.has_news = false;
             self.results.memory().reader_bell().ring_after_fence(AT_ONCE);
         }
         true
@@ -383,13 +473,26 @@ impl Worker {
     }
 
     /// Commits what is in `output` as a result.
+    #[inline]
     fn send_result(&mut self, tag: u8) -> Result<(), Corrupt> {
-        let output = std::mem::take(&mut self.output);
-        let sent = self.write_result(tag, &output);
-        self.output = output;
-        sent
+        let len = RESULT_HEAD_LEN + self.output.len().next_multiple_of(8);
+        if self.output.len() <= SHORT_OUTPUT && self.results.room(len)? >= len {
+            let mut whole = [0; RESULT_HEAD_LEN + SHORT_OUTPUT];
+            whole[..RESULT_HEAD_LEN].copy_from_slice(&result_head(tag, self.output.len()));
+            whole[RESULT_HEAD_LEN..][..self.output.len()].copy_from_slice(&self.output);
+            self.results.write(&whole[..len])?;
+            self.results.publish();
+        } else {
+            let output = std::mem::take(&mut self.output);
+            let sent = self.write_result(tag, &output);
+            self.output = output;
+            sent?;
+        }
+        self.has_news = true;
+        Ok(())
     }
 
+    /// Commits a result of any length.
     fn write_result(&mut self, tag: u8, output: &[u8]) -> Result<(), Corrupt> {
         let head = result_head(tag, output.len());
         let padding = &[0; 8][..output.len().next_multiple_of(8) - output.len()];

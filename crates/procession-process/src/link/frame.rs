@@ -2,7 +2,7 @@
 //!
 //! | offset | field |
 //! |---|---|
-//! | 0 | kind: u16 (1 call, 2 resume, 3 context, 4 forget, 5 quit, 6 join) |
+//! | 0 | kind: u16 (1 call, 2 resume, 3 context, 4 forget, 5 quit, 6 join, 7 call with more of the same frame behind it) |
 //! | 2 | number of descriptors that went beside it: u16 |
 //! | 4 | number of items: u32 (calls only, else 0) |
 //! | 8 | length of the body in bytes: u64 |
@@ -13,10 +13,15 @@
 //! The body of a call is its items, one after the other: length u32, then that many bytes. The body of a context is its
 //! encoded value. All numbers are little endian. Both ends run the same program, so there is no version in it.
 //!
+//! A call may be several *messages*, each with a header of its own, one after the other: the parent keeps and sends them as one
+//! frame, the worker takes one after the other. So messages of one item each cost the parent no allocation and no entry in its
+//! books for each, and the worker still sees, runs and answers them one by one.
+//!
 //! An item with handles is alone in its frame, because the descriptors of a frame go beside it in one packet, and because what
 //! is moved to a worker must not wait behind something else, from where it would have to be taken back.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use procession_shm::family::Invitation;
 
@@ -24,6 +29,8 @@ use super::handles::Handles;
 use crate::function::Function;
 
 pub(crate) const HEADER_LEN: usize = 40;
+/// From how many bytes on an item is left where it is, if it can be.
+const LONG: usize = 16 << 10;
 /// Room for a small argument, so that most frames of one item are one allocation.
 const CAPACITY: usize = 128;
 const ITEM_HEADER_LEN: usize = 4;
@@ -34,6 +41,8 @@ const CONTEXT: u16 = 3;
 const FORGET: u16 = 4;
 const QUIT: u16 = 5;
 const JOIN: u16 = 6;
+/// A call that is followed by another message of the same frame.
+const CALL_WITH_MORE: u16 = 7;
 
 /// The largest encoded argument, in bytes: what an item's length field holds.
 pub const ITEM_LEN_MAX: usize = u32::MAX as usize;
@@ -43,7 +52,20 @@ pub const ITEM_LEN_MAX: usize = u32::MAX as usize;
 pub struct Frame {
     bytes: Vec<u8>,
     count: u32,
+    /// Where its last message begins, and how many items that has.
+    last: Message,
+    /// The most items in a message.
+    message_items_max: u32,
+    /// The bytes of its only item, if these are many and lie where the caller had them.
+    long: Option<Arc<Vec<u8>>>,
     handles: Handles,
+}
+
+/// A message that is being filled.
+#[derive(Debug, Clone, Copy, Default)]
+struct Message {
+    start: usize,
+    count: u32,
 }
 
 /// What all items of a call share, encoded.
@@ -73,6 +95,20 @@ impl Frame {
             frame.bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
         }
         frame
+    }
+
+    /// The same with at most `items` items in a message, of which there may be any number.
+    #[must_use]
+    pub fn in_messages_of(mut self, items: usize) -> Self {
+        self.message_items_max = u32::try_from(items).unwrap_or(u32::MAX).max(1);
+        self
+    }
+
+    /// The same with room for `len` bytes.
+    #[must_use]
+    pub fn with_room_for(mut self, len: usize) -> Self {
+        self.bytes.reserve(len.saturating_sub(self.bytes.len()));
+        self
     }
 
     /// Tells the worker that everything before this frame which it has not started was taken back.
@@ -112,7 +148,14 @@ impl Frame {
         bytes.resize(HEADER_LEN, 0);
         bytes[..2].copy_from_slice(&kind.to_le_bytes());
         bytes[16..24].copy_from_slice(&call.to_le_bytes());
-        Self { bytes, count: 0, handles: Handles::default() }
+        Self {
+            bytes,
+            count: 0,
+            last: Message::default(),
+            message_items_max: u32::MAX,
+            long: None,
+            handles: Handles::default(),
+        }
     }
 
     /// Adds an item, whose bytes `encode` appends. When it fails or panics, the frame is as it was.
@@ -127,12 +170,9 @@ impl Frame {
         &mut self,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<Handles, E>,
     ) -> Result<Option<Self>, E> {
-        let mut item = Item { start: self.bytes.len(), frame: self, is_whole: false };
-        item.frame.bytes.extend_from_slice(&[0; ITEM_HEADER_LEN]);
+        let mut item = Item::begin(self);
         let handles = encode(&mut item.frame.bytes)?;
-        let len = item.frame.bytes.len() - item.start - ITEM_HEADER_LEN;
-        let word = u32::try_from(len).map_err(|_| ItemTooLarge { len })?.to_le_bytes();
-        item.frame.bytes[item.start..item.start + ITEM_HEADER_LEN].copy_from_slice(&word);
+        item.close()?;
         if handles.is_empty() {
             item.is_whole = true;
             return Ok(None);
@@ -140,17 +180,98 @@ impl Frame {
         Ok(Some(item.alone(handles)))
     }
 
-    /// Completes the header. A frame can be sent after this and takes no more items.
+    /// [`push`](Self::push) for what cannot have handles.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    pub fn push_plain<E: From<ItemTooLarge>>(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut item = Item::begin(self);
+        encode(&mut item.frame.bytes)?;
+        item.close()?;
+        item.is_whole = true;
+        Ok(())
+    }
+
+    /// Whether an item of so many bytes is better left where it is, in a frame of its own.
+    #[inline]
+    pub fn is_long(len: usize) -> bool {
+        len >= LONG
+    }
+
+    /// An item that was encoded already, as a sealed frame of its own, which does not copy it. This frame is as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`ItemTooLarge`].
+    pub fn alone(&self, encoded: Vec<u8>) -> Result<Self, ItemTooLarge> {
+        let len = encoded.len();
+        let word = u32::try_from(len).map_err(|_| ItemTooLarge { len })?;
+        let mut bytes = self.blank_header();
+        bytes.extend_from_slice(&word.to_le_bytes());
+        let last = Message { start: 0, count: 1 };
+        let (long, handles) = (Some(Arc::new(encoded)), Handles::default());
+        Ok(Self { bytes, count: 1, last, long, handles, ..*self }.sealed())
+    }
+
+    /// The header of a message of this call that is the only one of its frame.
+    fn blank_header(&self) -> Vec<u8> {
+        let mut header = self.bytes[..HEADER_LEN].to_vec();
+        if header[..2] == CALL_WITH_MORE.to_le_bytes() {
+            header[..2].copy_from_slice(&CALL.to_le_bytes());
+        }
+        header
+    }
+
+    /// Completes the last header. A frame can be sent after this and takes no more items.
     #[must_use]
     pub fn sealed(mut self) -> Self {
-        let body = (self.bytes.len() - HEADER_LEN) as u64;
+        self.close_message();
         #[expect(clippy::cast_possible_truncation, reason = "at most DESCRIPTORS_MAX")]
         let descriptors = self.handles.count() as u16;
         self.bytes[2..4].copy_from_slice(&descriptors.to_le_bytes());
-        self.bytes[4..8].copy_from_slice(&self.count.to_le_bytes());
-        self.bytes[8..16].copy_from_slice(&body.to_le_bytes());
-        self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
         self
+    }
+
+    /// Completes the header of the last message.
+    #[inline]
+    fn close_message(&mut self) {
+        let Message { start, count } = self.last;
+        let body = (self.bytes.len() - start - HEADER_LEN + self.long().len()) as u64;
+        self.bytes[start + 4..start + 8].copy_from_slice(&count.to_le_bytes());
+        self.bytes[start + 8..start + 16].copy_from_slice(&body.to_le_bytes());
+        if self.long.is_none() {
+            let padding = self.bytes.len().next_multiple_of(8) - self.bytes.len();
+            self.bytes.extend_from_slice(&[0; 8][..padding]);
+        }
+    }
+
+    #[inline]
+    fn long(&self) -> &[u8] {
+        self.long.as_ref().map_or(&[], |long| long)
+    }
+
+    /// Begins another message, which is like the first one but for its items.
+    #[inline]
+    fn begin_message(&mut self) {
+        self.close_message();
+        self.set_kind(CALL_WITH_MORE);
+        let mut header = [0; HEADER_LEN];
+        header.copy_from_slice(&self.bytes[..HEADER_LEN]);
+        self.last = Message { start: self.bytes.len(), count: 0 };
+        self.bytes.extend_from_slice(&header);
+        self.set_kind(CALL);
+    }
+
+    /// Sets the kind of the last message.
+    #[inline]
+    fn set_kind(&mut self, kind: u16) {
+        let start = self.last.start;
+        self.bytes[start..start + 2].copy_from_slice(&kind.to_le_bytes());
     }
 
     /// How many items it has.
@@ -166,11 +287,14 @@ impl Frame {
     /// Its length in bytes.
     #[expect(clippy::len_without_is_empty, reason = "a frame always has a header")]
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        (self.bytes.len() + self.long().len()).next_multiple_of(8)
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// Its bytes, in pieces that follow each other.
+    #[inline]
+    pub(crate) fn pieces(&self) -> [&[u8]; 3] {
+        let padding = self.len() - self.bytes.len() - self.long().len();
+        [&self.bytes, self.long(), &[0; 8][..padding]]
     }
 
     /// What goes beside it.
@@ -197,44 +321,98 @@ impl Frame {
     #[must_use]
     pub fn part(&self, from: usize, to: usize) -> Self {
         assert!(from <= to && to <= self.count(), "no items {from}..{to} in this frame");
-        let (header, body) = self.bytes.split_at(HEADER_LEN);
-        let mut items = Items::new(body, self.count);
-        items.by_ref().take(from).for_each(drop);
-        let rest = items.body;
-        items.by_ref().take(to - from).for_each(drop);
-        let taken = rest.len() - items.body.len();
-        let mut bytes = header.to_vec();
-        bytes.extend_from_slice(&rest[..taken]);
-        #[expect(clippy::cast_possible_truncation, reason = "at most self.count, a u32")]
-        let count = (to - from) as u32;
+        if self.long.is_some() && from < to {
+            return self.clone();
+        }
         // Who has handles is alone in his frame: he is in the part or the part is empty.
         let handles = if from < to { self.handles.clone() } else { Handles::default() };
-        Self { bytes, count, handles }.sealed()
+        let bytes = self.blank_header();
+        let last = Message::default();
+        let mut part = Self { bytes, count: 0, last, long: None, handles, ..*self };
+        if from < to {
+            self.items().skip(from).take(to - from).for_each(|item| part.push_encoded(item));
+        }
+        part.sealed()
+    }
+
+    /// The items of a sealed call, encoded.
+    fn items(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.bytes[..];
+        let messages = std::iter::from_fn(move || {
+            let (header, behind) = rest.split_first_chunk::<HEADER_LEN>()?;
+            let header = Header::parse(header);
+            let (body, behind) = behind.split_at(header.padded_len());
+            rest = behind;
+            Some(Items::new(&body[..header.body_len()], header.count))
+        });
+        messages.flatten()
+    }
+
+    fn push_encoded(&mut self, encoded: &[u8]) {
+        let pushed: Result<(), ItemTooLarge> = self.push_plain(|out| {
+            out.extend_from_slice(encoded);
+            Ok(())
+        });
+        pushed.expect("it was an item before");
     }
 }
 
 /// An item that is being added. Unless it becomes whole, be it for an error or a panic, nothing of it remains.
 struct Item<'a> {
     frame: &'a mut Frame,
+    /// Where it begins.
     start: usize,
+    /// What the frame was before: its length and its last message.
+    before: (usize, Message),
     is_whole: bool,
 }
 
-impl Item<'_> {
+impl<'a> Item<'a> {
+    /// Room for its length, in a new message if the last one is full.
+    #[inline]
+    fn begin(frame: &'a mut Frame) -> Self {
+        let before = (frame.bytes.len(), frame.last);
+        if frame.last.count >= frame.message_items_max {
+            frame.begin_message();
+        }
+        let start = frame.bytes.len();
+        frame.bytes.extend_from_slice(&[0; ITEM_HEADER_LEN]);
+        Self { frame, start, before, is_whole: false }
+    }
+
+    /// Writes down how long it is.
+    #[inline]
+    fn close(&mut self) -> Result<(), ItemTooLarge> {
+        let body = self.start + ITEM_HEADER_LEN;
+        let len = self.frame.bytes.len() - body;
+        let word = u32::try_from(len).map_err(|_| ItemTooLarge { len })?;
+        self.frame.bytes[self.start..body].copy_from_slice(&word.to_le_bytes());
+        Ok(())
+    }
+
     /// The item as a frame of its own; the frame that it was added to is as before.
     fn alone(self, handles: Handles) -> Frame {
-        let mut bytes = self.frame.bytes[..HEADER_LEN].to_vec();
+        let mut bytes = self.frame.blank_header();
         bytes.extend_from_slice(&self.frame.bytes[self.start..]);
-        Frame { bytes, count: 1, handles }.sealed()
+        let last = Message { start: 0, count: 1 };
+        Frame { bytes, count: 1, last, long: None, handles, ..*self.frame }.sealed()
     }
 }
 
 impl Drop for Item<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.is_whole {
             self.frame.count += 1;
+            self.frame.last.count += 1;
         } else {
-            self.frame.bytes.truncate(self.start);
+            let (len, last) = self.before;
+            self.frame.bytes.truncate(len);
+            let began_message = last.start != self.frame.last.start;
+            self.frame.last = last;
+            if began_message {
+                self.frame.set_kind(CALL);
+            }
         }
     }
 }
@@ -252,7 +430,12 @@ pub(crate) struct Header {
 
 /// What a frame asks for.
 pub(crate) enum Kind {
-    Call { function: Function, count: u32 },
+    /// `is_last`: no message of the same frame follows.
+    Call {
+        function: Function,
+        count: u32,
+        is_last: bool,
+    },
     Resume,
     Context,
     Forget,
@@ -280,10 +463,11 @@ impl Header {
     /// The header must come from a parent's link, through memory that only the parent's link writes.
     pub(crate) unsafe fn kind(&self) -> Option<Kind> {
         match self.kind {
-            CALL => {
+            CALL | CALL_WITH_MORE => {
                 // SAFETY: by the caller's promise these words were written from a `Function`.
                 let function = unsafe { Function::from_words(self.words) };
-                Some(Kind::Call { function, count: self.count })
+                let is_last = self.kind == CALL;
+                Some(Kind::Call { function, count: self.count, is_last })
             }
             RESUME => Some(Kind::Resume),
             CONTEXT => Some(Kind::Context),
@@ -378,7 +562,13 @@ mod tests {
     }
 
     fn call(items: &[&[u8]]) -> Frame {
-        let mut frame = Frame::call(Function::unary::<Nothing, u8, ()>(|_| ()).unwrap(), 9);
+        call_of(items, usize::MAX)
+    }
+
+    /// With at most `max` items in a message.
+    fn call_of(items: &[&[u8]], max: usize) -> Frame {
+        let function = Function::unary::<Nothing, u8, ()>(|_| ()).unwrap();
+        let mut frame = Frame::call(function, 9).in_messages_of(max);
         for item in items {
             let pushed: Result<_, ItemTooLarge> = frame.push(|out| {
                 out.extend_from_slice(item);
@@ -389,11 +579,30 @@ mod tests {
         frame.sealed()
     }
 
+    fn bytes(frame: &Frame) -> Vec<u8> {
+        let bytes = frame.pieces().concat();
+        assert_eq!(bytes.len(), frame.len());
+        bytes
+    }
+
+    /// What a worker finds in each message of a frame.
+    fn messages(frame: &Frame) -> Vec<Vec<Vec<u8>>> {
+        let bytes = bytes(frame);
+        let (mut messages, mut rest) = (Vec::new(), &bytes[..]);
+        while let Some((header, behind)) = rest.split_first_chunk() {
+            let header = Header::parse(header);
+            let items = Items::new(&behind[..header.body_len()], header.count);
+            messages.push(items.map(<[u8]>::to_vec).collect());
+            rest = &behind[header.padded_len()..];
+            let has_more = header.kind == CALL_WITH_MORE;
+            assert_eq!(has_more, !rest.is_empty(), "the last message, and no other, says so");
+        }
+        messages
+    }
+
     fn items(frame: &Frame) -> Vec<Vec<u8>> {
-        let header = Header::parse(frame.bytes()[..HEADER_LEN].try_into().unwrap());
-        assert_eq!(frame.len(), HEADER_LEN + header.padded_len());
-        let body = &frame.bytes()[HEADER_LEN..][..header.body_len()];
-        Items::new(body, header.count).map(<[u8]>::to_vec).collect()
+        let [items] = &messages(frame)[..] else { panic!("a frame of one message") };
+        items.clone()
     }
 
     #[test]
@@ -409,7 +618,40 @@ mod tests {
         assert_eq!(items(&frame.part(1, 3)), [&b""[..], b"three"]);
         assert_eq!(items(&frame.part(0, 4)), items(&frame));
         assert!(items(&frame.part(4, 4)).is_empty());
-        assert_eq!(frame.part(1, 2).bytes()[16..HEADER_LEN], frame.bytes()[16..HEADER_LEN]);
+        assert_eq!(frame.part(1, 2).bytes[16..HEADER_LEN], frame.bytes[16..HEADER_LEN]);
+    }
+
+    #[test]
+    fn messages_have_no_more_items_than_they_may() {
+        let all: Vec<[u8; 1]> = (0..7).map(|n| [n]).collect();
+        let all: Vec<&[u8]> = all.iter().map(<[u8; 1]>::as_slice).collect();
+        let whole = call_of(&all, 3);
+        assert_eq!(whole.count(), 7);
+        for (from, to) in [(0, 7), (0, 3), (2, 6), (6, 7), (7, 7)] {
+            let part = whole.part(from, to);
+            let found = messages(&part);
+            assert_eq!(found.concat(), all[from..to], "{from}..{to}");
+            assert!(found.len() == 1 || found.iter().all(|items| (1..=3).contains(&items.len())));
+            assert_eq!(found.len(), (to - from).div_ceil(3).max(1));
+            assert_eq!(part.count(), to - from);
+        }
+    }
+
+    #[test]
+    fn an_item_that_fails_to_encode_does_not_begin_a_message() {
+        let mut frame = call_of(&[], 1);
+        let mut push = |item: Result<&[u8], ItemTooLarge>| {
+            frame.push(|out| {
+                out.extend_from_slice(b"half");
+                out.extend_from_slice(item?);
+                Ok::<_, ItemTooLarge>(Handles::default())
+            })
+        };
+        assert!(push(Ok(b"one")).unwrap().is_none());
+        assert!(push(Err(ItemTooLarge { len: 0 })).is_err());
+        assert!(push(Ok(b"two")).unwrap().is_none());
+        let expected = [vec![b"halfone".to_vec()], vec![b"halftwo".to_vec()]];
+        assert_eq!(messages(&frame.sealed()), expected);
     }
 
     #[test]
@@ -442,9 +684,25 @@ mod tests {
         for frame in [&alone, &alone.part(0, 1)] {
             assert_eq!(items(frame), [b"two"]);
             assert_eq!(frame.handles().count(), 2);
-            assert_eq!(u16_at(frame.bytes(), 2), 2);
+            assert_eq!(u16_at(&frame.bytes, 2), 2);
         }
-        assert_eq!(u16_at(alone.part(1, 1).bytes(), 2), 0);
+        assert_eq!(u16_at(&alone.part(1, 1).bytes, 2), 0);
+    }
+
+    #[test]
+    fn a_long_item_is_sent_from_where_it_lies() {
+        let open = call(&[b"other"]);
+        for len in [LONG, LONG + 3] {
+            let item: Vec<u8> = (0..len).map(|n| n.to_le_bytes()[0]).collect();
+            let alone = open.alone(item.clone()).unwrap();
+            for frame in [&alone, &alone.part(0, 1)] {
+                assert_eq!(items(frame), [&item[..]]);
+                assert_eq!(frame.count(), 1);
+                assert!(frame.len().is_multiple_of(8));
+            }
+            assert!(items(&alone.part(1, 1)).is_empty());
+        }
+        assert_eq!(items(&open), [b"other"]);
     }
 
     #[test]

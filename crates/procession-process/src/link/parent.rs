@@ -189,7 +189,16 @@ impl ParentLink {
     /// [`LinkError::Corrupt`].
     #[inline]
     pub fn send(&mut self, frame: &Frame, from: usize) -> Result<usize, LinkError> {
-        let sent = self.tasks.write(&frame.bytes()[from..])?;
+        let (mut sent, mut passed) = (0, from);
+        for piece in frame.pieces() {
+            let rest = piece.get(passed..).unwrap_or_default();
+            passed = passed.saturating_sub(piece.len());
+            let written = self.tasks.write(rest)?;
+            sent += written;
+            if written < rest.len() {
+                break;
+            }
+        }
         if sent > 0 {
             self.tasks.publish();
         }
@@ -216,10 +225,11 @@ impl ParentLink {
         }
         let available = self.results.available()?;
         if inbox.is_empty() && available >= RESULT_HEAD_LEN {
-            self.results.read(RESULT_HEAD_LEN, inbox);
-            let (tag, len) = self.head(inbox, 0)?;
+            // Only a hint which way to go: unless it is long, the head is fetched again with what follows it, and checked then.
+            let (tag, len) = parse_result_head(self.results.peek_array());
             if len >= LONG {
-                inbox.clear();
+                self.check(len)?;
+                self.results.skip(RESULT_HEAD_LEN);
                 let padding = len.next_multiple_of(8) - len;
                 // It grows with what has come: a length alone makes nobody allocate.
                 return self.go_on(Long { tag, body: Vec::new(), bytes_left: len, padding });
@@ -251,8 +261,14 @@ impl ParentLink {
         let mut head = [0; RESULT_HEAD_LEN];
         head.copy_from_slice(&inbox[at..at + RESULT_HEAD_LEN]);
         let (tag, len) = parse_result_head(head);
+        self.check(len)?;
+        Ok((tag, len))
+    }
+
+    #[inline]
+    fn check(&self, len: usize) -> Result<(), LinkError> {
         let limit = self.result_len_max;
-        if len <= limit { Ok((tag, len)) } else { Err(LinkError::TooLarge { len, limit }) }
+        if len <= limit { Ok(()) } else { Err(LinkError::TooLarge { len, limit }) }
     }
 
     fn go_on(&mut self, mut long: Long) -> Result<Received, LinkError> {
