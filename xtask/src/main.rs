@@ -9,6 +9,7 @@ mod board;
 mod bugs;
 mod command;
 mod doctor;
+mod faults;
 mod floor;
 mod fuzz;
 mod kill;
@@ -61,6 +62,11 @@ const VERBS: &[Verb] = &[
         usage: "kill [--all] [filter]",
         about: "kill a process at each step of an operation, and see whether the others get on",
         run: kill::run,
+    },
+    Verb {
+        usage: "faults [--every N] [words]",
+        about: "let each system call of an operation fail in turn, and see what comes of it",
+        run: faults::run,
     },
     Verb {
         usage: "bugs [filter]",

@@ -15,7 +15,7 @@ use crate::function::{Context, Function, Reply, Work};
 use crate::launcher::Start;
 use crate::panics::{self, Printing};
 use crate::stderr::complain;
-use crate::{lineage, outbox};
+use crate::{lineage, outbox, refusal};
 
 #[derive(Serialize, Deserialize)]
 struct Header<'a> {
@@ -52,7 +52,7 @@ pub(crate) const EXIT_PANICKED: i32 = 101;
 /// 0, 1 for an error, 101 for a panic.
 pub(crate) fn main(start: Start) {
     panics::capture(Printing::AsUsual);
-    match code(run(start, Place::Process)) {
+    match code(start, Place::Process) {
         0 => {}
         code => std::process::exit(code),
     }
@@ -60,17 +60,19 @@ pub(crate) fn main(start: Start) {
 
 /// Runs the errand of a process on this thread; what would be that process's exit code.
 pub(crate) fn run_here(start: Start) -> i32 {
-    code(run(start, Place::Thread))
+    code(start, Place::Thread)
 }
 
-fn code(done: io::Result<u8>) -> i32 {
-    match done {
+fn code(start: Start, place: Place) -> i32 {
+    let mut has_begun = false;
+    match run(start, place, &mut has_begun) {
         Ok(answer::OK) => 0,
         Ok(answer::PANICKED) => EXIT_PANICKED,
         Ok(_) => 1,
         Err(error) => {
             complain(format_args!("process {} cannot answer: {error}", std::process::id()));
-            1
+            // Whoever waits is told which of the two it was: the function was not called, or was and has no answer.
+            if has_begun { 1 } else { refusal::SYSTEM }
         }
     }
 }
@@ -92,7 +94,7 @@ fn join_family(member: Member, fds: &mut impl Iterator<Item = OwnedFd>) -> io::R
 }
 
 /// Runs the function and leaves its answer; the answer's tag.
-fn run(start: Start, place: Place) -> io::Result<u8> {
+fn run(start: Start, place: Place, has_begun: &mut bool) -> io::Result<u8> {
     let (header, input) =
         postcard::take_from_bytes::<Header<'_>>(&start.payload).map_err(io::Error::other)?;
     let mut fds = start.fds.into_iter();
@@ -112,6 +114,7 @@ fn run(start: Start, place: Place) -> io::Result<u8> {
     let reply = Reply { bytes: &mut output, handles: None };
     let work = &mut Work { input, reply, context: &mut context, handles };
     let writing = outbox::begin(&outbox)?;
+    *has_begun = true;
     let tag = function.run(work);
     if let Err(error) = writing.leave(tag, &output) {
         let len = output.len();

@@ -78,7 +78,7 @@ impl Outbox {
         let len = (HEADER_LEN as u64).saturating_add(len_max as u64).min(limit);
         let room = len.checked_sub(HEADER_LEN as u64).ok_or(Errno::FBIG)?;
         let memory = memfd("procession-result", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        ftruncate(&memory, len)?;
+        rustix::io::retry_on_intr(|| ftruncate(&memory, len))?;
         fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let len_max = usize::try_from(room).unwrap_or(len_max);
         Ok(Self { file: File::from(memory), len_max })

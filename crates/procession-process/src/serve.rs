@@ -222,7 +222,8 @@ fn missing_descriptor() -> Refusal {
 fn check_alive(parent: &OwnedFd) -> Result<(), Refusal> {
     let mut ended = [PollFd::new(parent, PollFlags::IN)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    match poll(&mut ended, Some(&now)).map_err(Refusal::system("look at the parent"))? {
+    let looked = rustix::io::retry_on_intr(|| poll(&mut ended, Some(&now)));
+    match looked.map_err(Refusal::system("look at the parent"))? {
         0 => Ok(()),
         _ => Err(Refusal::orphaned()),
     }

@@ -49,8 +49,7 @@ impl Backing {
     /// A file of `len` zeros, at least one.
     pub(crate) fn zeroed(len: usize, seals: SealFlags) -> Result<Self, SegmentError> {
         let fd = create(len)?;
-        rustix::fs::ftruncate(&fd, len as u64)
-            .map_err(|errno| SegmentError::from_errno("ftruncate", len, errno))?;
+        segment::set_len(fd.as_fd(), len)?;
         segment::claim_pages(fd.as_fd(), 0, len)?;
         Self::sealed(fd, len, seals)
     }
@@ -79,7 +78,8 @@ impl Backing {
         if !actual.contains(seals) {
             return Err(foreign(format!("seals {actual:?} where {seals:?} were promised")));
         }
-        if rustix::fs::fstatfs(&*fd).map_err(refused)?.f_type != TMPFS_MAGIC {
+        let system = rustix::io::retry_on_intr(|| rustix::fs::fstatfs(&*fd)).map_err(refused)?;
+        if system.f_type != TMPFS_MAGIC {
             return Err(foreign("it is made of huge pages".to_owned()));
         }
         let stat = rustix::fs::fstat(&*fd).map_err(refused)?;

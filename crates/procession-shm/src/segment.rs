@@ -145,8 +145,7 @@ impl Segment {
         let len = checked_len(len)?;
         check_file_size_limit(len)?;
         let fd = create()?;
-        rustix::fs::ftruncate(&fd, len as u64)
-            .map_err(|errno| SegmentError::from_errno("ftruncate", len, errno))?;
+        set_len(fd.as_fd(), len)?;
         rustix::fs::fcntl_add_seals(&fd, FIXED_SIZE)
             .map_err(|errno| SegmentError::from_errno("fcntl(F_ADD_SEALS)", len, errno))?;
         Ok(Self { fd, len })
@@ -306,6 +305,11 @@ pub(crate) fn create() -> Result<OwnedFd, SegmentError> {
             _ => Err(errno),
         })
         .map_err(|errno| SegmentError::from_errno("memfd_create", 0, errno))
+}
+
+pub(crate) fn set_len(fd: BorrowedFd<'_>, len: usize) -> Result<(), SegmentError> {
+    rustix::io::retry_on_intr(|| rustix::fs::ftruncate(fd, len as u64))
+        .map_err(|errno| SegmentError::from_errno("ftruncate", len, errno))
 }
 
 /// S2. A signal handler may interrupt a long claim, which the kernel then undoes: it is simply made again.

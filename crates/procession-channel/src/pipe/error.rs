@@ -125,7 +125,8 @@ pub enum RecvError {
         /// The sender, by its own account: proof enough for a log, not for a signal. 0 if it never said.
         pid: u32,
     },
-    /// The message is no value of this type. It is gone, the next one can be received.
+    /// The message is no value of this type, or there is no memory to map what is behind a handle in it. It is gone, the next
+    /// one can be received.
     #[error("the message cannot be decoded: {0}")]
     Decode(#[source] DecodeError),
     /// The process at the other end broke the rules; the pipe is closed.
@@ -149,7 +150,8 @@ pub enum RecvError {
         /// The length of the buffer in bytes.
         room: usize,
     },
-    /// The system failed. If it has no file descriptor left for a handle in the message, the message is still there.
+    /// The system failed: it has no file descriptor left for a handle in the message, or no memory. The message, if there is
+    /// one, is still there.
     #[error("the message could not be received: {0}")]
     Io(#[from] io::Error),
 }

@@ -12,6 +12,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
+use super::outlet::UNDELIVERED_MAX;
 use super::{RecvError, SendErrorKind, Violation};
 use crate::packet;
 
@@ -32,22 +33,36 @@ pub(super) fn send(
 }
 
 /// The `count` descriptors of message `sequence`, which stay in the socket as well until [`discard`].
+///
+/// What lies in front of them and is of earlier messages was not dropped in its time, and is now. There are only so many, unless
+/// the sender makes them up.
 pub(super) fn peek(
     socket: BorrowedFd<'_>,
     sequence: u64,
     count: usize,
 ) -> Result<Vec<OwnedFd>, RecvError> {
-    let front = packet::peek(socket).map_err(refused)?;
-    if front.tag != Some(sequence) {
-        return Err(Violation::Descriptors("their packet belongs to another message").into());
+    for _ in 0..=UNDELIVERED_MAX {
+        let front = packet::peek(socket).map_err(refused)?;
+        if front.tag == Some(sequence) {
+            let all = packet::unpack(front, count).map_err(refused)?;
+            let wrong = Violation::Descriptors("there are more or fewer of them");
+            return all.ok_or_else(|| wrong.into());
+        }
+        if front.tag.is_none_or(|tag| tag > sequence) {
+            break;
+        }
+        packet::discard(socket).map_err(refused)?;
     }
-    let all = packet::unpack(front, count).map_err(refused)?;
-    all.ok_or_else(|| Violation::Descriptors("there are more or fewer of them").into())
+    Err(Violation::Descriptors("their packet belongs to another message").into())
 }
 
-/// Drops the packet that was looked at last.
+/// Drops the packet that was looked at last, whose message is taken. If the system cannot do that now, the next [`peek`] does:
+/// the message must not be lost for it.
 pub(super) fn discard(socket: BorrowedFd<'_>) -> Result<(), RecvError> {
-    packet::discard(socket).map_err(refused)
+    match packet::discard(socket).map_err(refused) {
+        Err(RecvError::Io(_)) => Ok(()),
+        done => done,
+    }
 }
 
 fn refused(errno: Errno) -> RecvError {

@@ -235,7 +235,6 @@ fn decode<T: Message>(
     let Received { value, failure } = receive_scope(descriptors, trust, || decode(&limits));
     value.map_err(|error| match failure {
         Some(untrusted @ TransferError::Untrusted { .. }) => RecvError::Untrusted(untrusted),
-        Some(TransferError::Memory(error)) => RecvError::Io(error.into()),
         _ => RecvError::Decode(error),
     })
 }

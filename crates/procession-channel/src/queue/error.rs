@@ -97,7 +97,8 @@ pub enum RecvError {
     /// No process and no message has a handle that puts any more, and all that was put was got.
     #[error("nobody is left who could put something, and all that was put was got: stop getting")]
     Disconnected,
-    /// The item is no value of this type. It is gone, the next one can be got.
+    /// The item is no value of this type, or there is no memory to map what is behind a handle in it. It is gone, the next one
+    /// can be got.
     #[error("the item cannot be decoded: {0}")]
     Decode(#[source] DecodeError),
     /// The next item has file descriptors, or is so large that it has a file of its own. It is still there.

@@ -58,7 +58,7 @@ pub(super) fn peek(
     loop {
         let front = packet::peek(socket).map_err(refused)?;
         if front.tag != Some(tag) {
-            discard(socket)?;
+            packet::discard(socket).map_err(refused)?;
             continue;
         }
         let all = packet::unpack(front, count).map_err(refused)?;
@@ -67,9 +67,13 @@ pub(super) fn peek(
     }
 }
 
-/// Drops the packet at the front.
+/// Drops the packet at the front, whose item is got. If the system cannot do that now, the next [`peek`] does: the item must not
+/// be lost for it.
 pub(super) fn discard(socket: BorrowedFd<'_>) -> Result<(), RecvError> {
-    packet::discard(socket).map_err(refused)
+    match packet::discard(socket).map_err(refused) {
+        Err(RecvError::Io(_)) => Ok(()),
+        done => done,
+    }
 }
 
 fn refused(errno: Errno) -> RecvError {

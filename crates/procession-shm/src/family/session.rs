@@ -96,7 +96,14 @@ impl Session {
         let line = Line { socket, root, root_pid: pid_of_root(&table), talk: Mutex::new(()) };
         let pidfd = kernel::own_pidfd();
         let fds: Vec<BorrowedFd<'_>> = pidfd.iter().map(AsFd::as_fd).collect();
-        let (member, _) = line.ask(Packet::Join(member), &fds)?;
+        let asked = line.ask(Packet::Join(member), &fds).map_err(|error| match (error, &pidfd) {
+            // What the root does without is there for others, and this process knows why not for itself.
+            (FamilyError::PidfdDenied { .. }, Err(errno)) => {
+                FamilyError::from_errno("pidfd_open", *errno)
+            }
+            (other, _) => other,
+        });
+        let (member, _) = asked?;
         Ok(Self::new(member, table, Role::Guest(line)))
     }
 
