@@ -1,8 +1,9 @@
 //! Whatever a process that is not trusted can bring: bytes, descriptors, and words in shared memory at any time.
 //!
 //! Each target is a function of bytes that must end without a panic, whatever they are; what it can check besides, it asserts. The
-//! fuzzer (`cargo xtask fuzz`) calls it with inputs of its own, and a test of this crate with those of `corpus/`, each of
-//! which has a story: a file for every input that once failed, and some that reach deep.
+//! fuzzer (`cargo xtask fuzz`) calls it with inputs of its own, and a test of this crate with those of `corpus/`: those with a
+//! name have a story, one for every input that once failed and some that reach deep; those with a number are what the fuzzer
+//! found that reaches something else than all others.
 
 mod answer;
 mod bootstrap;
