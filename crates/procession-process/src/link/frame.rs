@@ -87,6 +87,9 @@ pub struct ItemTooLarge {
     pub len: usize,
 }
 
+/// Without it a frame as long as the one before grows once more, to twice its length.
+const SPARE_LEN: usize = 64;
+
 impl Frame {
     /// A call of `function` without items yet. Items of one `call` share a context.
     pub fn call(function: Function, call: u64) -> Self {
@@ -104,10 +107,10 @@ impl Frame {
         self
     }
 
-    /// The same with room for `len` bytes.
+    /// The same with room for `len` bytes, and for those that an encoder wants to have left when it is done.
     #[must_use]
     pub fn with_room_for(mut self, len: usize) -> Self {
-        self.bytes.reserve(len.saturating_sub(self.bytes.len()));
+        self.bytes.reserve((len + SPARE_LEN).saturating_sub(self.bytes.len()));
         self
     }
 
