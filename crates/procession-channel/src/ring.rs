@@ -15,7 +15,7 @@
 //! | offset | word | written by |
 //! |---|---|---|
 //! | 0 | `tail`: u64, bytes ever published | producer |
-//! | 8..64 | hints of the producer ([`Ring::hint_u64`]), read by the consumer with the tail in one cache line, among them the [`latest`] frame | producer |
+//! | 8..64 | hints of the producer ([`Ring::hint_u64`]), read by the consumer with the tail in one cache line, among them the newest frame once more (`latest`) | producer |
 //! | 128 | `head`: u64, bytes ever released | consumer |
 //! | 256 | reader's [`Bell`] | both |
 //! | 384 | writer's [`Bell`] | both |
