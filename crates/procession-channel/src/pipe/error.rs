@@ -70,7 +70,7 @@ pub enum SendErrorKind {
     Closed,
     /// The value cannot be encoded.
     #[error("the message cannot be encoded: {0}")]
-    Encode(#[source] EncodeError),
+    Encode(#[from] EncodeError),
     /// It is longer than the pipe is for, or than one that may not wait can be.
     #[error(
         "a message of {len} bytes is over the limit of {limit} bytes: raise it with `pipe::builder()` (`max_message`; for `try_send` the `capacity`), or send it in parts"

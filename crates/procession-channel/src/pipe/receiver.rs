@@ -227,6 +227,9 @@ fn decode<T: Message>(
     let allocation_bytes =
         terms.len_max.saturating_mul(ALLOCATION_FACTOR).max(ALLOCATION_BYTES_MIN);
     let limits = Limits { allocation_bytes, ..Limits::DEFAULT };
+    if codec::is_plain::<T>() {
+        return decode(&limits).map_err(RecvError::Decode);
+    }
     let trust = if terms.is_trusting {
         Trust::Trusting
     } else {

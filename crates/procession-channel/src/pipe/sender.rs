@@ -165,9 +165,13 @@ impl<T: Message> Sender<T> {
         }
         let mut buffer = Buffer::new(&self.buffer);
         // By parts, because what is a message as it is has been dealt with.
-        let encoded =
-            transfer::send_scope(|| codec::encode_by_parts(value, &mut buffer, &Limits::DEFAULT));
-        let ((), outgoing) = encoded.map_err(|unsent| SendErrorKind::Encode(unsent.error))?;
+        let mut encode = || codec::encode_by_parts(value, &mut buffer, &Limits::DEFAULT);
+        let outgoing = if codec::is_plain::<T>() {
+            encode()?;
+            Outgoing::default()
+        } else {
+            transfer::send_scope(encode).map_err(|unsent| unsent.error)?.1
+        };
         self.deliver(Parcel { body: buffer.as_slice(), is_bytes: false, outgoing }, patience)
     }
 }

@@ -50,7 +50,7 @@ pub enum SendErrorKind {
     Closed,
     /// The value cannot be encoded.
     #[error("the value cannot be encoded: {0}")]
-    Encode(#[source] EncodeError),
+    Encode(#[from] EncodeError),
     /// It is longer than the queue is for.
     #[error(
         "a value of {len} bytes is over the queue's limit of {limit} bytes: raise it with `Queue::builder()` (`max_message`), or put it in parts"

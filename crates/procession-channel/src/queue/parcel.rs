@@ -54,8 +54,12 @@ pub(super) fn encode<T: Message>(
 
 #[inline]
 fn encode_body<T: Message>(value: &T, buffer: &mut Vec<u8>) -> Result<Outgoing, SendErrorKind> {
-    let encoded = send_scope(|| codec::encode_with(value, buffer, &Limits::DEFAULT));
-    let encoded = encoded.map_err(|unsent| SendErrorKind::Encode(unsent.error));
+    let mut encode = || codec::encode_with(value, buffer, &Limits::DEFAULT);
+    if codec::is_plain::<T>() {
+        encode()?;
+        return Ok(Outgoing::default());
+    }
+    let encoded = send_scope(encode).map_err(|unsent| SendErrorKind::Encode(unsent.error));
     encoded.map(|((), outgoing)| outgoing)
 }
 
@@ -105,6 +109,9 @@ fn decode_body<T: Message>(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Result<T,
     let allocation_bytes = bytes.len().saturating_mul(ALLOCATION_FACTOR).max(ALLOCATION_BYTES_MIN);
     let limits = Limits { allocation_bytes, ..Limits::DEFAULT };
     let decode = || codec::decode(bytes, &limits);
+    if codec::is_plain::<T>() {
+        return decode().map_err(RecvError::Decode);
+    }
     let Received { value, .. } = receive_scope(descriptors, Trust::Trusting, decode);
     value.map_err(RecvError::Decode)
 }
