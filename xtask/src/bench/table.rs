@@ -97,7 +97,8 @@ fn row_of(target: &Target, results: &[Measured]) -> [String; 6] {
     let wanted = match (target.bound, &target.against) {
         (Bound::AtMost(most), Some(_)) => format!("at most {most} times as long"),
         (Bound::AtMost(most), None) => format!("at most {}", show(most)),
-        (Bound::AtLeast(least), _) => format!("at least {least} times as fast"),
+        (Bound::AtLeast(least), Some(_)) => format!("at least {least} times as fast"),
+        (Bound::AtLeast(least), None) => format!("at least {}", show(least)),
     };
     let against = target.against.clone().unwrap_or_else(|| "itself".to_owned());
     [target.name.clone(), target.ours.clone(), against, measured, wanted, verdict.to_owned()]

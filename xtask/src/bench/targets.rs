@@ -93,13 +93,13 @@ impl Target {
             (Some(ours), Some(against)) => main(against).and_then(|their| cost_ratio(ours, their)),
             (None, _) => None,
         };
-        match (measured, self.bound) {
-            (None, _) => Met::Unknown,
-            (Some(cost), Bound::AtMost(most)) if cost <= most => Met::Yes(cost),
-            (Some(cost), Bound::AtMost(_)) => Met::No(cost),
-            (Some(cost), Bound::AtLeast(least)) if 1.0 / cost >= least => Met::Yes(1.0 / cost),
-            (Some(cost), Bound::AtLeast(_)) => Met::No(1.0 / cost),
-        }
+        let Some(measured) = measured else { return Met::Unknown };
+        let (value, is_met) = match (self.bound, &self.against) {
+            (Bound::AtMost(most), _) => (measured, measured <= most),
+            (Bound::AtLeast(least), Some(_)) => (1.0 / measured, 1.0 / measured >= least),
+            (Bound::AtLeast(least), None) => (measured, measured >= least),
+        };
+        if is_met { Met::Yes(value) } else { Met::No(value) }
     }
 }
 
@@ -144,6 +144,9 @@ mod tests {
         let targets = parse("[[target]]\narea = \"a\"\nname = \"one\"\nat_most = 10\n").unwrap();
         assert_eq!(targets[0].judge(&[measured("procession", "t ns 9")]), Met::Yes(9.0));
         assert_eq!(targets[0].judge(&[measured("procession", "t ns 11")]), Met::No(11.0));
+        let targets = parse("[[target]]\narea = \"a\"\nname = \"one\"\nat_least = 10\n").unwrap();
+        assert_eq!(targets[0].judge(&[measured("procession", "r /s 11")]), Met::Yes(11.0));
+        assert_eq!(targets[0].judge(&[measured("procession", "r /s 9")]), Met::No(9.0));
     }
 
     #[test]
