@@ -69,7 +69,7 @@ use crate::Message;
 use decoder::{Decoder, Input};
 use encoder::Encoder;
 pub use error::{DecodeError, EncodeError};
-pub(crate) use output::{Buffer, Output};
+pub(crate) use output::{Buffer, KEPT_BYTES_MAX, Output, SHORT_BYTES_MAX};
 
 /// What a message may ask of the process that decodes it.
 ///
@@ -160,7 +160,7 @@ pub fn into_message<T: Message>(value: T) -> Result<Vec<u8>, T> {
 #[inline]
 pub fn encode_owned<T: Message>(value: T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     debug_assert!(out.is_empty(), "what is in `out` would be lost");
-    match bulk::into_bytes(value) {
+    match into_message(value) {
         Ok(bytes) => *out = bytes,
         Err(value) => encode(&value, out)?,
     }

@@ -1,13 +1,10 @@
 //! What a message can make the decoder take from the allocator, counted at the allocator.
 
-#![expect(unsafe_code, reason = "an allocator is unsafe to implement")]
-
 mod codec_types;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, LinkedList, VecDeque};
 
+use backstage::allocator::{Counting, measure};
 use procession_channel::Message;
 use procession_channel::codec::{self, Limits};
 use proptest::collection::vec;
@@ -16,48 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use codec_types::{Bytes, Rich, Shape};
 
-thread_local! {
-    static LIVE_BYTES: Cell<usize> = const { Cell::new(0) };
-    static PEAK_BYTES: Cell<usize> = const { Cell::new(0) };
-    static CALLS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// The system's allocator, with an account for each thread.
-struct Counting;
-
-fn count(allocated: usize, freed: usize) {
-    let live = (LIVE_BYTES.get() + allocated).saturating_sub(freed);
-    LIVE_BYTES.set(live);
-    PEAK_BYTES.set(PEAK_BYTES.get().max(LIVE_BYTES.get()));
-    CALLS.set(CALLS.get() + 1);
-}
-
-// SAFETY: every call goes to `System` as it came; counting touches only const-initialised thread locals without destructors,
-// which do not allocate. `realloc` and `alloc_zeroed` keep their default, which go through these two.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 0);
-        // SAFETY: the caller's promise is the one `System` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(0, layout.size());
-        // SAFETY: as above; `pointer` came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// The most bytes that were live at once during `work`, beyond those live before it, and the calls to the allocator.
-fn measure<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
-    let (live, calls) = (LIVE_BYTES.get(), CALLS.get());
-    PEAK_BYTES.set(live);
-    let result = work();
-    (result, PEAK_BYTES.get() - live, CALLS.get() - calls)
-}
 
 /// The bound that the module's documentation states: four times the limit, 48 bytes for each byte of the message, and a MiB
 /// for each sequence that is open (here at most eight at a time, or 1024 small elements in each of 128).

@@ -69,3 +69,9 @@ pub(crate) struct Kept {
     pub(crate) mappings: usize,
     pub(crate) has_children: bool,
 }
+
+impl Kept {
+    /// A zygote stays, and is replaced when it dies.
+    pub(crate) const ZYGOTE: Self =
+        Self { descriptors: 0, threads: 0, mappings: 0, has_children: true };
+}

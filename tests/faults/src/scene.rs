@@ -51,6 +51,11 @@ impl Walk {
 }
 
 impl Scene {
+    /// One that leaves nothing behind once it has been played.
+    pub(crate) fn again(name: &'static str, play: fn(&Fault) -> Played) -> Self {
+        Self { name, play, setting: Setting::Again(Kept::default()) }
+    }
+
     /// Plays until there is no further call, and says after each time what it came to.
     pub(crate) fn walk(&self, fault: &Fault, walk: Walk, say: fn(&str)) -> Result<(), String> {
         let kept = match self.setting {

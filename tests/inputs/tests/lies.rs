@@ -4,11 +4,8 @@
 //! prints its own.
 
 #![cfg(procession_hostile)]
-#![expect(unsafe_code, reason = "an allocator is unsafe to implement")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
@@ -16,6 +13,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use backstage::allocator::{Counting, measure};
 use procession_inputs::lies::run_by_chance;
 use procession_pool::{Pool, TaskError};
 use procession_shm::sync::lies::{self, to_this_process};
@@ -26,36 +24,6 @@ const HELD_BYTES_MAX: usize = 1 << 20;
 
 /// Nothing here takes as long.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-thread_local! {
-    static LIVE_BYTES: Cell<usize> = const { Cell::new(0) };
-    static PEAK_BYTES: Cell<usize> = const { Cell::new(0) };
-}
-
-/// The system's allocator, with an account for each thread.
-struct Counting;
-
-fn count(allocated: usize, freed: usize) {
-    let live = (LIVE_BYTES.get() + allocated).saturating_sub(freed);
-    LIVE_BYTES.set(live);
-    PEAK_BYTES.set(PEAK_BYTES.get().max(live));
-}
-
-// SAFETY: every call goes to `System` as it came; counting touches only const-initialised thread locals without destructors,
-// which do not allocate. `realloc` and `alloc_zeroed` keep their default, which go through these two.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 0);
-        // SAFETY: the caller's promise is the one `System` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(0, layout.size());
-        // SAFETY: as above; `pointer` came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -109,10 +77,7 @@ fn pipes_and_links_survive_every_lie() {
     let (first, before) = (first_seed(), lies::told());
     let (report, peaks) = mpsc::channel();
     each(first..first + programs, move |seed| {
-        let live = LIVE_BYTES.get();
-        PEAK_BYTES.set(live);
-        run_by_chance(seed);
-        let held = PEAK_BYTES.get() - live;
+        let ((), held, _calls) = measure(|| run_by_chance(seed));
         assert!(held <= HELD_BYTES_MAX, "{held} bytes were held at once");
         report.send(held).unwrap();
     });

@@ -32,11 +32,11 @@ impl Output for Vec<u8> {
     }
 }
 
-/// Up to so many bytes are encoded on the stack. A tuple of eight numbers takes 80 at most.
-const SHORT_BYTES_MAX: usize = 96;
+/// A message of up to so many bytes is encoded, and taken, on the stack. A tuple of eight numbers takes 80 at most.
+pub(crate) const SHORT_BYTES_MAX: usize = 96;
 
 /// A vector of at most this capacity is kept for the next message.
-const KEPT_BYTES_MAX: usize = 64 << 10;
+pub(crate) const KEPT_BYTES_MAX: usize = 64 << 10;
 
 /// The bytes of one message: on the stack while they are few, then in a vector that is kept from message to message.
 ///

@@ -12,8 +12,9 @@ use procession_shm::{Deadline, Wake, wait as sleep};
 
 use super::frame::Last;
 use super::lookout::tell;
-use super::stream::{FrameReader, FrameWriter, Gathered, Look, Short};
+use super::stream::{FrameReader, FrameWriter, Gathered, Look};
 use crate::bell::{AT_REST, Bell};
+use crate::codec::SHORT_BYTES_MAX;
 use crate::loom_ring::{RingOnHeap, model};
 use crate::ring::{Consumer, Producer};
 
@@ -99,7 +100,7 @@ fn put(heap: &Heap, frames: &mut FrameWriter<&RingOnHeap>, byte: u8, is_last: bo
 
 /// The next message, or `None` at the end of the stream.
 fn next(heap: &Heap, frames: &mut FrameReader<&RingOnHeap>) -> Option<Vec<u8>> {
-    let mut short = [0; size_of::<Short>()];
+    let mut short = [0; SHORT_BYTES_MAX];
     let mut taken = None;
     let look = || loop {
         match frames.look_and_take(&mut short).unwrap() {
@@ -150,7 +151,7 @@ fn loom_pipe_a_frame_beside_the_tail_is_the_one_that_is_next() {
 }
 
 fn take_what_is_there(frames: &mut FrameReader<&RingOnHeap>, taken: &mut Vec<u8>) {
-    let mut short = [0; size_of::<Short>()];
+    let mut short = [0; SHORT_BYTES_MAX];
     if frames.look_and_take(&mut short) == Ok(Look::Taken(PART)) {
         assert_eq!(short[..PART], [short[0]; PART], "bytes of one frame");
         taken.push(short[0]);

@@ -13,9 +13,8 @@ use super::RecvError;
 use super::end::End;
 use super::inlet::{Arrival, Delivery, Inlet, Terms};
 use super::line::Patience;
-use super::stream::Short;
 use crate::Message;
-use crate::codec::{self, DecodeError, Limits};
+use crate::codec::{self, DecodeError, Limits, SHORT_BYTES_MAX};
 
 /// A decoded value may take this many times the longest message in memory, and at least [`ALLOCATION_BYTES_MIN`].
 const ALLOCATION_FACTOR: usize = 4;
@@ -185,7 +184,7 @@ impl<T: Message> Receiver<T> {
 
     #[inline]
     fn recv_within(&self, patience: Patience) -> Result<Option<T>, RecvError> {
-        let mut short = [0; size_of::<Short>()];
+        let mut short = [0; SHORT_BYTES_MAX];
         let received = self.use_inlet(|inlet| {
             let arrival = inlet.receive_to(&mut short, patience)?;
             Ok(arrival.map(|arrival| (arrival, inlet.terms())))

@@ -10,16 +10,14 @@
 
 use super::Violation;
 use super::frame::{HEADER_LEN, Header, Kind, Last, frame_len, padding};
+use crate::codec::{KEPT_BYTES_MAX, SHORT_BYTES_MAX};
 use crate::ring::{Consumer, Corrupt, LATEST_LEN_MAX, Memory, Producer, Ring};
 
 /// Room for the frame that aborts a message (P1).
 pub(super) const RESERVE: usize = HEADER_LEN;
 
 /// Room for a message that is taken without a buffer on the heap.
-pub(super) type Short = [u8; 96];
-
-/// A buffer of at most this many bytes is kept for the next message.
-const KEPT_BYTES_MAX: usize = 64 << 10;
+pub(super) type Short = [u8; SHORT_BYTES_MAX];
 
 /// The writing side.
 #[derive(Debug)]
@@ -207,8 +205,7 @@ impl<M: Memory> FrameReader<M> {
     /// As [`look`](Self::look), but a short message without handles is taken at once, by a copy to the front of `short`.
     #[inline]
     pub(super) fn look_and_take(&mut self, short: &mut Short) -> Result<Look, Violation> {
-        let is_between = self.state.whole.is_none() && !self.state.is_open;
-        if !is_between || self.violation.is_some() {
+        if !self.is_between() {
             return self.look();
         }
         if self.consumer.available_seen() == 0 && self.consumer.available()? == 0 {
@@ -235,6 +232,12 @@ impl<M: Memory> FrameReader<M> {
         Ok(Look::Taken(len))
     }
 
+    /// Whether what comes next is the first frame of a message, and would be looked at.
+    #[inline]
+    fn is_between(&self) -> bool {
+        self.state.whole.is_none() && !self.state.is_open && self.violation.is_none()
+    }
+
     /// The next frame, if it is the newest one and lies beside the tail.
     #[inline]
     fn latest(&self) -> Option<(Header, [u8; LATEST_LEN_MAX])> {
@@ -246,8 +249,7 @@ impl<M: Memory> FrameReader<M> {
 
     /// As [`look`](Self::look), but a message of bytes that lies in one frame stays in the ring, and with it the frames behind it.
     pub(super) fn look_in_place(&mut self) -> Result<Look, Violation> {
-        let is_between = self.state.whole.is_none() && !self.state.is_open;
-        if !is_between || self.violation.is_some() || self.consumer.available()? == 0 {
+        if !self.is_between() || self.consumer.available()? == 0 {
             return self.look();
         }
         let last = Last { is_bytes: true, descriptors: 0 };

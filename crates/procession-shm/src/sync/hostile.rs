@@ -53,38 +53,7 @@ pub mod atomic {
                     self.0.store(value, order);
                 }
 
-                /// As in std, but for the lie about the value that was there.
-                ///
-                /// # Errors
-                ///
-                /// The value that is said to have been there instead.
-                pub fn compare_exchange(
-                    &self,
-                    current: $value,
-                    new: $value,
-                    success: Ordering,
-                    failure: Ordering,
-                ) -> Result<$value, $value> {
-                    let done = self.0.compare_exchange(current, new, success, failure);
-                    done.map_err(|instead| self.hearsay(instead))
-                }
-
-                /// As in std, but for the lie about the value that was there.
-                ///
-                /// # Errors
-                ///
-                /// The value that is said to have been there instead.
-                pub fn compare_exchange_weak(
-                    &self,
-                    current: $value,
-                    new: $value,
-                    success: Ordering,
-                    failure: Ordering,
-                ) -> Result<$value, $value> {
-                    let done = self.0.compare_exchange_weak(current, new, success, failure);
-                    done.map_err(|instead| self.hearsay(instead))
-                }
-
+                doubtful_atomic!(@exchange $value: compare_exchange compare_exchange_weak);
                 doubtful_atomic!(@change $value: swap fetch_add fetch_sub fetch_or fetch_and fetch_max);
             }
 
@@ -95,6 +64,23 @@ pub mod atomic {
                 }
             }
         };
+        (@exchange $value:ty: $($exchange:ident)+) => { $(
+            /// As in std, but for the lie about the value that was there.
+            ///
+            /// # Errors
+            ///
+            /// The value that is said to have been there instead.
+            pub fn $exchange(
+                &self,
+                current: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                let done = self.0.$exchange(current, new, success, failure);
+                done.map_err(|instead| self.hearsay(instead))
+            }
+        )+ };
         (@change $value:ty: $($change:ident)+) => { $(
             /// As in std, but for the lie about the value that was there.
             pub fn $change(&self, value: $value, order: Ordering) -> $value {

@@ -14,23 +14,21 @@ use procession_channel::{Fd, Message};
 use procession_process::Process;
 use procession_shm::SharedSlice;
 
-use crate::census::Kept;
 use crate::fault::Fault;
 use crate::retry::Retry;
-use crate::scene::{Played, Scene, Setting};
+use crate::scene::{Played, Scene};
 
 pub(crate) fn scenes() -> Vec<Scene> {
-    let again = |name, play| Scene { name, play, setting: Setting::Again(Kept::default()) };
     vec![
-        again("channel: a pipe", simple),
-        again("channel: a pipe with handles", handles),
-        again("channel: a message through a small pipe", streamed),
-        again("channel: a receiver sleeps", sleeping),
-        again("channel: a receiver is awaited", awaited),
-        again("channel: a pipe to a process", to_a_process),
-        again("channel: a queue", queue),
-        again("channel: a queue with handles", queue_of_handles),
-        again("channel: a getter without putters", disconnected),
+        Scene::again("channel: a pipe", simple),
+        Scene::again("channel: a pipe with handles", handles),
+        Scene::again("channel: a message through a small pipe", streamed),
+        Scene::again("channel: a receiver sleeps", sleeping),
+        Scene::again("channel: a receiver is awaited", awaited),
+        Scene::again("channel: a pipe to a process", to_a_process),
+        Scene::again("channel: a queue", queue),
+        Scene::again("channel: a queue with handles", queue_of_handles),
+        Scene::again("channel: a getter without putters", disconnected),
     ]
 }
 

@@ -11,23 +11,23 @@ use crate::census::Kept;
 use crate::fault::Fault;
 use crate::scene::{Played, Scene, Setting};
 
-/// It stays, and is replaced when it dies.
-const ZYGOTE: Kept = Kept { descriptors: 0, threads: 0, mappings: 0, has_children: true };
-
 const OFFICES: Kept = Kept { descriptors: 4, threads: 3, mappings: 0, has_children: false };
 
 pub(crate) fn scenes() -> Vec<Scene> {
-    let again = |name, play| Scene { name, play, setting: Setting::Again(Kept::default()) };
     vec![
         Scene { name: "pool: the first", play: start, setting: Setting::First(OFFICES) },
-        again("pool: a later one", start),
-        again("pool: large items and handles", freight),
-        again("pool: a worker is replaced", respawn),
-        again("pool: a worker is killed at its deadline", deadline),
-        again("pool: workers are let go", turnover),
-        again("pool: tasks in the background", background),
-        again("pool: shutdown", shutdown),
-        Scene { name: "pool: workers of a zygote", play: zygote, setting: Setting::Again(ZYGOTE) },
+        Scene::again("pool: a later one", start),
+        Scene::again("pool: large items and handles", freight),
+        Scene::again("pool: a worker is replaced", respawn),
+        Scene::again("pool: a worker is killed at its deadline", deadline),
+        Scene::again("pool: workers are let go", turnover),
+        Scene::again("pool: tasks in the background", background),
+        Scene::again("pool: shutdown", shutdown),
+        Scene {
+            name: "pool: workers of a zygote",
+            play: zygote,
+            setting: Setting::Again(Kept::ZYGOTE),
+        },
     ]
 }
 

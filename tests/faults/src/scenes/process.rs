@@ -10,18 +10,15 @@ use crate::scene::{Played, Scene, Setting};
 
 /// What is made at the first start and stays: an epoll instance, a pidfd of this process, the threads that spawn and reap.
 const OFFICES: Kept = Kept { descriptors: 2, threads: 2, mappings: 0, has_children: false };
-/// It is replaced when it dies.
-const ZYGOTE: Kept = Kept { descriptors: 0, threads: 0, mappings: 0, has_children: true };
 /// A zygote besides: its pidfd, its socket.
 const WITH_ZYGOTE: Kept = Kept { descriptors: 4, threads: 2, mappings: 0, has_children: true };
 
 pub(crate) fn scenes() -> Vec<Scene> {
-    let again = |name, play| Scene { name, play, setting: Setting::Again(Kept::default()) };
     vec![
         Scene { name: "process: the first start", play: start, setting: Setting::First(OFFICES) },
-        again("process: a later start", start),
-        again("process: one with pipes and limits", furnished),
-        again("process: a large argument and result", large),
+        Scene::again("process: a later start", start),
+        Scene::again("process: one with pipes and limits", furnished),
+        Scene::again("process: a large argument and result", large),
         Scene {
             name: "process: the first fork of a zygote",
             play: forked,
@@ -30,7 +27,7 @@ pub(crate) fn scenes() -> Vec<Scene> {
         Scene {
             name: "process: a later fork of a zygote",
             play: forked,
-            setting: Setting::Again(ZYGOTE),
+            setting: Setting::Again(Kept::ZYGOTE),
         },
     ]
 }

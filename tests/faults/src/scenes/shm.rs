@@ -15,13 +15,12 @@ use crate::scene::{Played, Scene, Setting};
 const FAMILY: Kept = Kept { descriptors: 12, threads: 1, mappings: 1, has_children: false };
 
 pub(crate) fn scenes() -> Vec<Scene> {
-    let again = |name, play| Scene { name, play, setting: Setting::Again(Kept::default()) };
     vec![
-        again("shm: a segment", segment),
-        again("shm: buffers and slices", buffers),
-        again("shm: a shared value", shared),
+        Scene::again("shm: a segment", segment),
+        Scene::again("shm: buffers and slices", buffers),
+        Scene::again("shm: a shared value", shared),
         Scene { name: "shm: a family is founded", play: founded, setting: Setting::First(FAMILY) },
-        again("shm: a process joins", joined),
+        Scene::again("shm: a process joins", joined),
     ]
 }
 

@@ -5,17 +5,15 @@ use std::io;
 use std::os::fd::IntoRawFd;
 use std::thread;
 
-use crate::census::Kept;
 use crate::fault::Fault;
-use crate::scene::{Played, Scene, Setting};
+use crate::scene::{Played, Scene};
 
 pub(crate) fn scenes() -> Vec<Scene> {
-    let toy = |name, play| Scene { name, play, setting: Setting::Again(Kept::default()) };
     vec![
-        toy("toy: leaks where a call fails", leaks),
-        toy("toy: panics where a call fails", panics),
-        toy("toy: ends where a call fails", ends),
-        toy("toy: says nothing", says_nothing),
+        Scene::again("toy: leaks where a call fails", leaks),
+        Scene::again("toy: panics where a call fails", panics),
+        Scene::again("toy: ends where a call fails", ends),
+        Scene::again("toy: says nothing", says_nothing),
     ]
 }
 
