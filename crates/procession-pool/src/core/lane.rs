@@ -96,8 +96,8 @@ pub(crate) struct Lane {
     pub(crate) item_since: Instant,
     /// The call of the chunks that it has finished since `chunk_since`, and how many items they had.
     pub(crate) finished: Option<(CallId, usize)>,
-    /// It has said how long it took for the first of what it was given.
-    pub(crate) has_told_time: bool,
+    /// Before which result it last said how long it took: the end of the chunk's frame, and how many results of it had come.
+    pub(crate) told_time_at: Option<(u64, usize)>,
     /// Since when its current chunk can have been running at most.
     pub(crate) chunk_since: Instant,
     /// When its process was started.
@@ -158,7 +158,7 @@ impl Lane {
             done: 0,
             item_since: now,
             finished: None,
-            has_told_time: false,
+            told_time_at: None,
             chunk_since: now,
             contexts: Vec::new(),
             quota: None,

@@ -7,7 +7,7 @@ use procession_process::answer::{self, Trouble};
 use procession_process::link::{DESCRIPTORS_MAX, HELLO, LinkError, NoHandles, Received, SPENT};
 use rustix::process::Resource;
 
-use super::chunk::Delivery;
+use super::chunk::{Chunk, Delivery};
 use super::errand;
 use super::lane::Sentence;
 use super::results::Results;
@@ -143,15 +143,21 @@ impl State {
         }
     }
 
-    /// The worker says how long it took for the chunk whose last result comes next: once for each, and it cannot be longer than
+    /// The worker says how long it took for the message whose last result comes next: once for each, and it cannot be longer than
     /// the worker has been there.
     #[cold]
     fn accept_time(&mut self, index: usize, nanos: &[u8]) -> Result<(), Sentence> {
         let Some(lane) = self.lanes[index].as_mut() else { return Ok(()) };
-        let chunk = lane.in_flight.front().filter(|chunk| chunk.left() == 1);
-        let chunk = chunk.filter(|_| !lane.has_told_time).ok_or(Sentence::Nonsense)?;
+        let is_due = |chunk: &&Chunk| {
+            chunk.left() > 0 && chunk.frame.message_of(chunk.done).end == chunk.done + 1
+        };
+        let chunk = lane.in_flight.front().filter(is_due).ok_or(Sentence::Nonsense)?;
+        let place = Some((chunk.end, chunk.done));
+        if lane.told_time_at == place {
+            return Err(Sentence::Nonsense);
+        }
         let nanos = nanos.try_into().map_err(|_| Sentence::Nonsense)?;
-        lane.has_told_time = true;
+        lane.told_time_at = place;
         let spent = Duration::from_nanos(u64::from_le_bytes(nanos)).min(lane.hired.elapsed());
         if let Some(call) = self.calls.get(&chunk.call) {
             self.books.slowest.note(chunk, &call.options.about, spent, lane.child.pid());
@@ -226,7 +232,7 @@ impl State {
         item: usize,
         error: TaskError,
         earlier: Vec<TaskError>,
-        retry: super::chunk::Chunk,
+        retry: Chunk,
     ) {
         let Some(call) = self.calls.get(&id) else { return self.errand_failed(id, error) };
         let tries_left =
@@ -241,7 +247,6 @@ impl State {
     fn finish_chunk(&mut self, index: usize) {
         let Some(lane) = self.lane(index) else { return };
         let Some(chunk) = lane.in_flight.pop_front() else { return };
-        lane.has_told_time = false;
         let (call, items) = (chunk.call, chunk.frame.count());
         match &mut lane.finished {
             Some((before, count)) if *before == call => *count += items,

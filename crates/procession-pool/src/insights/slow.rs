@@ -97,13 +97,15 @@ pub(crate) struct Slow {
 
 impl Slow {
     fn new(chunk: &Chunk, about: &About, duration: Duration, pid: u32) -> Self {
-        let of = chunk.frame.count();
-        let bytes = chunk.frame.arguments().map(<[u8]>::len).sum();
+        let message = chunk.frame.message_of(chunk.done);
+        let of = message.len();
+        let mut arguments = chunk.frame.arguments().skip(message.start).take(of);
+        let first = arguments.next().unwrap_or_default();
+        let bytes = first.len() + arguments.map(<[u8]>::len).sum::<usize>();
         let is_wanted = of == 1 && about.to_text.is_some() && bytes <= ARGUMENT_LEN_MAX;
-        let argument = chunk.frame.arguments().next().filter(|_| is_wanted).map(<[u8]>::to_vec);
-        let function = about.function;
-        let item =
-            SlowItem { item: chunk.first, of, duration, pid, function, bytes, argument: None };
+        let argument = is_wanted.then(|| first.to_vec());
+        let (item, function) = (chunk.first + message.start, about.function);
+        let item = SlowItem { item, of, duration, pid, function, bytes, argument: None };
         Self { item, about: about.clone(), argument }
     }
 
@@ -129,9 +131,10 @@ impl Slowest {
         u64::try_from(self.threshold.as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// Takes note that the items of `chunk` took so long together.
+    /// Takes note that the items took so long together that travelled with the next one of `chunk`.
     pub(crate) fn note(&mut self, chunk: &Chunk, about: &About, spent: Duration, pid: u32) {
-        let duration = spent / u32::try_from(chunk.frame.count().max(1)).unwrap_or(u32::MAX);
+        let items = chunk.frame.message_of(chunk.done).len().max(1);
+        let duration = spent / u32::try_from(items).unwrap_or(u32::MAX);
         if duration > self.threshold {
             self.keep(Slow::new(chunk, about, duration, pid));
         }

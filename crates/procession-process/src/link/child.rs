@@ -50,8 +50,6 @@ struct Worker {
     located: Option<(Function, Located)>,
     /// How many items were started.
     started: u64,
-    /// The frame of the message that is being run or was run last, until its last item.
-    frame: Option<Begun>,
     /// A result was committed since whoever waits for any news was last rung for.
     has_news: bool,
     /// Whether everything up to the next resume frame was taken back.
@@ -62,15 +60,6 @@ struct Worker {
     call_since: Option<Instant>,
     /// How many frames with handles were taken back whose packets are still in the socket.
     left_in_socket: u32,
-}
-
-/// A frame of which some items were begun.
-#[derive(Debug)]
-struct Begun {
-    /// When, if the parent wants to know.
-    since: Option<Instant>,
-    /// How many items its messages had so far.
-    items: usize,
 }
 
 /// The descriptors of an item, or why they cannot be had.
@@ -107,7 +96,6 @@ impl ChildLink {
                 outgoing: Outgoing::default(),
                 located: None,
                 started: 0,
-                frame: None,
                 has_news: false,
                 revoked: false,
                 time_asked: 0,
@@ -134,7 +122,7 @@ impl ChildLink {
         while self.serve_frame()? == Served::GoOn {
             let is_dry = self.is_dry()?;
             if is_dry {
-                self.worker.forget_times();
+                self.worker.call_since = None;
             }
             if is_dry || self.is_past_wake_position() {
                 self.worker.rest();
@@ -259,10 +247,10 @@ impl Worker {
     fn obey(&mut self, header: &Header, body: &[u8]) -> Result<Served, Corrupt> {
         // SAFETY: by L1 the header was written by the parent's link.
         match unsafe { header.kind() } {
-            Some(Kind::Call { function, count, is_last }) => {
+            Some(Kind::Call { function, count }) => {
                 let items = Items::new(body, count);
                 let has_handles = header.has_descriptors();
-                self.run_items(function, header.call(), items, has_handles, is_last)?;
+                self.run_items(function, header.call(), items, has_handles)?;
             }
             Some(Kind::Resume) => {
                 self.pass_left();
@@ -293,7 +281,6 @@ impl Worker {
         call: u64,
         items: Items<'_>,
         has_handles: bool,
-        is_last: bool,
     ) -> Result<(), Corrupt> {
         let function = self.locate(function);
         let mut shared = if self.contexts.is_empty() { None } else { self.contexts.remove(&call) };
@@ -301,12 +288,11 @@ impl Worker {
         let context = shared.as_mut().unwrap_or(&mut none);
         set_current_call(call);
         let count = items.left();
-        self.begin_message(count);
+        let mut since = self.time_of_beginning();
         let mut handles = (has_handles && !self.revoked).then(|| self.beside.look());
         for (index, item) in items.enumerate() {
             if self.revoked || !self.start() {
                 self.left_in_socket += u32::from(has_handles);
-                self.frame = None;
                 break;
             }
             let tag = match self.take_seen(handles.take()) {
@@ -314,8 +300,8 @@ impl Worker {
                 came => self.run(function, item, context, came.and_then(Result::ok)),
             };
             let tag = self.send_handles(tag);
-            if is_last && index + 1 == count {
-                self.end_frame()?;
+            if let Some(since) = since.take_if(|_| index + 1 == count) {
+                self.tell_time(since, count)?;
             }
             self.send_result(tag)?;
         }
@@ -349,40 +335,14 @@ impl Worker {
         })
     }
 
-    /// Takes note of a message of `count` items: the first one of a frame, or another one of the same.
-    #[inline]
-    fn begin_message(&mut self, count: usize) {
-        match &mut self.frame {
-            Some(frame) => frame.items += count,
-            None => self.frame = Some(Begun { since: self.time_of_beginning(), items: count }),
-        }
-    }
-
-    /// The last result of a frame is about to be committed.
-    #[inline]
-    fn end_frame(&mut self) -> Result<(), Corrupt> {
-        match self.frame.take() {
-            Some(Begun { since: Some(since), items }) => self.tell_time(since, items),
-            _ => Ok(()),
-        }
-    }
-
-    /// What comes next is waited for, which is none of its own time.
-    fn forget_times(&mut self) {
-        self.call_since = None;
-        if let Some(frame) = &mut self.frame {
-            frame.since = None;
-        }
-    }
-
     /// When the call has begun that is about to, if the parent wants to know.
     #[inline]
     fn time_of_beginning(&mut self) -> Option<Instant> {
         (self.time_asked > 0).then(|| self.call_since.take().unwrap_or_else(Instant::now))
     }
 
-    /// Tells the parent how long a call took, if that is worth it, before the last result of it. One look at the clock for each
-    /// call.
+    /// Tells the parent how long a message took, if that is worth it, before the last result of it. One look at the clock for each
+    /// message.
     #[inline]
     fn tell_time(&mut self, since: Instant, items: usize) -> Result<(), Corrupt> {
         let now = Instant::now();

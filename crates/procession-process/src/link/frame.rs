@@ -2,7 +2,7 @@
 //!
 //! | offset | field |
 //! |---|---|
-//! | 0 | kind: u16 (1 call, 2 resume, 3 context, 4 forget, 5 quit, 6 join, 7 call with more of the same frame behind it) |
+//! | 0 | kind: u16 (1 call, 2 resume, 3 context, 4 forget, 5 quit, 6 join) |
 //! | 2 | number of descriptors that went beside it: u16 |
 //! | 4 | number of items: u32 (calls only, else 0) |
 //! | 8 | length of the body in bytes: u64 |
@@ -20,6 +20,7 @@
 //! An item with handles is alone in its frame, because the descriptors of a frame go beside it in one packet, and because what
 //! is moved to a worker must not wait behind something else, from where it would have to be taken back.
 
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -41,8 +42,6 @@ const CONTEXT: u16 = 3;
 const FORGET: u16 = 4;
 const QUIT: u16 = 5;
 const JOIN: u16 = 6;
-/// A call that is followed by another message of the same frame.
-const CALL_WITH_MORE: u16 = 7;
 
 /// The largest encoded argument, in bytes: what an item's length field holds.
 pub const ITEM_LEN_MAX: usize = u32::MAX as usize;
@@ -214,19 +213,18 @@ impl Frame {
     pub fn alone(&self, encoded: Vec<u8>) -> Result<Self, ItemTooLarge> {
         let len = encoded.len();
         let word = u32::try_from(len).map_err(|_| ItemTooLarge { len })?;
-        let mut bytes = self.blank_header();
+        let mut bytes = self.header().to_vec();
         bytes.extend_from_slice(&word.to_le_bytes());
         let last = Message { start: 0, count: 1 };
         let (long, handles) = (Some(Arc::new(encoded)), Handles::default());
         Ok(Self { bytes, count: 1, last, long, handles, ..*self }.sealed())
     }
 
-    /// The header of a message of this call that is the only one of its frame.
-    fn blank_header(&self) -> Vec<u8> {
-        let mut header = self.bytes[..HEADER_LEN].to_vec();
-        if header[..2] == CALL_WITH_MORE.to_le_bytes() {
-            header[..2].copy_from_slice(&CALL.to_le_bytes());
-        }
+    /// The header of its first message, which the others have with another length and count.
+    #[inline]
+    fn header(&self) -> [u8; HEADER_LEN] {
+        let mut header = [0; HEADER_LEN];
+        header.copy_from_slice(&self.bytes[..HEADER_LEN]);
         header
     }
 
@@ -262,19 +260,9 @@ impl Frame {
     #[inline]
     fn begin_message(&mut self) {
         self.close_message();
-        self.set_kind(CALL_WITH_MORE);
-        let mut header = [0; HEADER_LEN];
-        header.copy_from_slice(&self.bytes[..HEADER_LEN]);
+        let header = self.header();
         self.last = Message { start: self.bytes.len(), count: 0 };
         self.bytes.extend_from_slice(&header);
-        self.set_kind(CALL);
-    }
-
-    /// Sets the kind of the last message.
-    #[inline]
-    fn set_kind(&mut self, kind: u16) {
-        let start = self.last.start;
-        self.bytes[start..start + 2].copy_from_slice(&kind.to_le_bytes());
     }
 
     /// How many items it has.
@@ -282,9 +270,11 @@ impl Frame {
         self.count as usize
     }
 
-    /// The encoded arguments of its items, one by one.
-    pub fn arguments(&self) -> impl Iterator<Item = &[u8]> {
-        Items::new(&self.bytes[HEADER_LEN..], self.count)
+    /// The items that travel in one message with this one.
+    pub fn message_of(&self, item: usize) -> Range<usize> {
+        let max = self.message_items_max as usize;
+        let start = item / max * max;
+        start..self.count().min(start.saturating_add(max))
     }
 
     /// Its length in bytes.
@@ -329,18 +319,19 @@ impl Frame {
         }
         // Who has handles is alone in his frame: he is in the part or the part is empty.
         let handles = if from < to { self.handles.clone() } else { Handles::default() };
-        let bytes = self.blank_header();
+        let bytes = self.header().to_vec();
         let last = Message::default();
         let mut part = Self { bytes, count: 0, last, long: None, handles, ..*self };
         if from < to {
-            self.items().skip(from).take(to - from).for_each(|item| part.push_encoded(item));
+            self.arguments().skip(from).take(to - from).for_each(|item| part.push_encoded(item));
         }
         part.sealed()
     }
 
-    /// The items of a sealed call, encoded.
-    fn items(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = &self.bytes[..];
+    /// The encoded arguments of the items of a sealed call, one by one.
+    pub fn arguments(&self) -> impl Iterator<Item = &[u8]> {
+        let long = self.long.iter().map(|long| &long[..]);
+        let mut rest = if self.long.is_some() { &[] } else { &self.bytes[..] };
         let messages = std::iter::from_fn(move || {
             let (header, behind) = rest.split_first_chunk::<HEADER_LEN>()?;
             let header = Header::parse(header);
@@ -348,7 +339,7 @@ impl Frame {
             rest = behind;
             Some(Items::new(&body[..header.body_len()], header.count))
         });
-        messages.flatten()
+        long.chain(messages.flatten())
     }
 
     fn push_encoded(&mut self, encoded: &[u8]) {
@@ -395,7 +386,7 @@ impl<'a> Item<'a> {
 
     /// The item as a frame of its own; the frame that it was added to is as before.
     fn alone(self, handles: Handles) -> Frame {
-        let mut bytes = self.frame.blank_header();
+        let mut bytes = self.frame.header().to_vec();
         bytes.extend_from_slice(&self.frame.bytes[self.start..]);
         let last = Message { start: 0, count: 1 };
         Frame { bytes, count: 1, last, long: None, handles, ..*self.frame }.sealed()
@@ -413,9 +404,7 @@ impl Drop for Item<'_> {
             self.frame.bytes.truncate(len);
             let began_message = last.start != self.frame.last.start;
             self.frame.last = last;
-            if began_message {
-                self.frame.set_kind(CALL);
-            }
+            if began_message {}
         }
     }
 }
@@ -433,12 +422,7 @@ pub(crate) struct Header {
 
 /// What a frame asks for.
 pub(crate) enum Kind {
-    /// `is_last`: no message of the same frame follows.
-    Call {
-        function: Function,
-        count: u32,
-        is_last: bool,
-    },
+    Call { function: Function, count: u32 },
     Resume,
     Context,
     Forget,
@@ -466,11 +450,10 @@ impl Header {
     /// The header must come from a parent's link, through memory that only the parent's link writes.
     pub(crate) unsafe fn kind(&self) -> Option<Kind> {
         match self.kind {
-            CALL | CALL_WITH_MORE => {
+            CALL => {
                 // SAFETY: by the caller's promise these words were written from a `Function`.
                 let function = unsafe { Function::from_words(self.words) };
-                let is_last = self.kind == CALL;
-                Some(Kind::Call { function, count: self.count, is_last })
+                Some(Kind::Call { function, count: self.count })
             }
             RESUME => Some(Kind::Resume),
             CONTEXT => Some(Kind::Context),
@@ -597,8 +580,6 @@ mod tests {
             let items = Items::new(&behind[..header.body_len()], header.count);
             messages.push(items.map(<[u8]>::to_vec).collect());
             rest = &behind[header.padded_len()..];
-            let has_more = header.kind == CALL_WITH_MORE;
-            assert_eq!(has_more, !rest.is_empty(), "the last message, and no other, says so");
         }
         messages
     }
@@ -637,6 +618,13 @@ mod tests {
             assert!(found.len() == 1 || found.iter().all(|items| (1..=3).contains(&items.len())));
             assert_eq!(found.len(), (to - from).div_ceil(3).max(1));
             assert_eq!(part.count(), to - from);
+            assert_eq!(part.arguments().collect::<Vec<_>>(), all[from..to], "{from}..{to}");
+            let mut start = 0;
+            for message in found.iter().filter(|message| !message.is_empty()) {
+                let range = start..start + message.len();
+                assert!(range.clone().all(|item| part.message_of(item) == range), "{from}..{to}");
+                start = range.end;
+            }
         }
     }
 

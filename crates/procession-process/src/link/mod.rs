@@ -22,8 +22,8 @@
 //! output, and zeros up to a multiple of 8. The store that publishes the ring's tail commits the result. The very first
 //! result is [`HELLO`], before any item.
 //!
-//! Before the last result of a call there may be a note, which has the form of a result and belongs to no item: [`SPENT`], how
-//! many nanoseconds (u64) the worker spent on the call by its own clock, if that is at least as much for an item as the parent has
+//! Before the last result of a message there may be a note, which has the form of a result and belongs to no item: [`SPENT`], how
+//! many nanoseconds (u64) the worker spent on its items by its own clock, if that is at least as much for an item as the parent has
 //! [asked for](ParentLink::ask_for_time). The parent decides what it believes.
 //!
 //! # Invariants
