@@ -87,7 +87,9 @@ fn docs(board: &mut Board) {
 fn tests(workspace: &Workspace, board: &mut Board) {
     const TARGETS: &str = "--workspace --lib --bins --tests --examples --no-fail-fast";
     if Invocation::cargo("nextest --version").succeeds(workspace.root()) {
+        // What a test says when it fails is the last that is printed of it, and not the way through the harness.
         let run = Invocation::cargo("nextest run --no-tests pass").args(TARGETS);
+        let run = run.env("RUST_BACKTRACE", "0");
         board.count("tests (nextest)", Runner::Nextest, run);
     } else {
         board.count("tests", Runner::Libtest, Invocation::cargo("test").args(TARGETS));
