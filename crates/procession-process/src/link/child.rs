@@ -27,6 +27,29 @@ const RELEASES_PER_ROUND: usize = 8;
 /// The longest output that is put together with its head before it is written.
 const SHORT_OUTPUT: usize = 56;
 
+/// How many bytes of a long frame are made room for before they have come. Beyond that it grows with what has come: a length alone
+/// makes nobody allocate.
+const RESERVED_LEN_MAX: usize = 64 << 20;
+
+/// The worker cannot go on: what it reads makes no sense, which only memory corruption in its own process can bring about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// A position in a ring that cannot be.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// A frame that no parent sends.
+    #[error(
+        "the ring of tasks holds a frame of kind {kind} and {len} bytes, which no parent sends: something in this process has written over it, look for a bug in its C or unsafe code"
+    )]
+    Frame {
+        /// What it says that it is.
+        kind: u16,
+        /// The length that it says its body has, in bytes.
+        len: u64,
+    },
+}
+
 /// The worker's end of a link: runs the calls that its parent sends until the process is told to die.
 #[derive(Debug)]
 pub struct ChildLink {
@@ -115,8 +138,8 @@ impl ChildLink {
     ///
     /// # Errors
     ///
-    /// [`Corrupt`] when the rings do not make sense, which only memory corruption in this process can bring about.
-    pub fn serve(&mut self) -> Result<(), Corrupt> {
+    /// [`ServeError`] when what is in the rings does not make sense.
+    pub fn serve(&mut self) -> Result<(), ServeError> {
         self.worker.send_result(HELLO)?;
         self.worker.rest();
         while self.serve_frame()? == Served::GoOn {
@@ -141,10 +164,11 @@ impl ChildLink {
         self.tasks.position() >= wake_at(self.tasks.memory()).load(Ordering::Relaxed)
     }
 
-    fn serve_frame(&mut self) -> Result<Served, Corrupt> {
+    fn serve_frame(&mut self) -> Result<Served, ServeError> {
         let header = self.read_header()?;
         self.worker.time_asked = time_asked_for(self.tasks.memory()).load(Ordering::Relaxed);
-        let in_place = header.padded_len() <= capacity(&self.tasks) / 2;
+        // Half of a ring is a multiple of 8, so the padding makes no difference.
+        let in_place = header.body_len() <= capacity(&self.tasks) / 2;
         if in_place {
             self.wait_for(header.padded_len())?;
             // SAFETY: by L1 the producer is the parent's link, which follows the protocol of the ring.
@@ -154,6 +178,9 @@ impl ChildLink {
             self.release_much();
             Ok(served)
         } else {
+            if !header.can_be_long() {
+                return Err(not_sent(&header));
+            }
             let mut body = Vec::new();
             self.collect(header.padded_len(), &mut body)?;
             // It came in parts, which had to be waited for.
@@ -174,7 +201,7 @@ impl ChildLink {
 
     /// Gathers `len` bytes that may be more than the ring holds, making room as it goes.
     fn collect(&mut self, len: usize, body: &mut Vec<u8>) -> Result<(), Corrupt> {
-        body.reserve_exact(len);
+        body.reserve_exact(len.min(RESERVED_LEN_MAX));
         while body.len() < len {
             self.wait_for(1)?;
             let piece = self.tasks.available_seen().min(len - body.len());
@@ -238,13 +265,18 @@ fn capacity(tasks: &Consumer) -> usize {
     tasks.memory().capacity()
 }
 
+fn not_sent(header: &Header) -> ServeError {
+    let (kind, len) = header.claim();
+    ServeError::Frame { kind, len }
+}
+
 /// Until rung. The parent's death needs no watching: it takes this process along.
 fn sleep(bell: Bell<'_>) {
     procession_shm::wait(&[bell.watch(AT_REST)], &Deadline::NEVER);
 }
 
 impl Worker {
-    fn obey(&mut self, header: &Header, body: &[u8]) -> Result<Served, Corrupt> {
+    fn obey(&mut self, header: &Header, body: &[u8]) -> Result<Served, ServeError> {
         // SAFETY: by L1 the header was written by the parent's link.
         match unsafe { header.kind() } {
             Some(Kind::Call { function, count }) => {
@@ -270,7 +302,7 @@ impl Worker {
                 let handles = header.has_descriptors().then(|| self.receive("an invitation"));
                 join(header.call(), handles.unwrap_or_default());
             }
-            None => {}
+            None => return Err(not_sent(header)),
         }
         Ok(Served::GoOn)
     }

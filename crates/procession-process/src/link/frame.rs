@@ -36,6 +36,9 @@ const LONG: usize = 16 << 10;
 const CAPACITY: usize = 128;
 const ITEM_HEADER_LEN: usize = 4;
 
+/// No body is longer: it would have no place in memory with its padding.
+const BODY_LEN_MAX: u64 = (isize::MAX - 7) as u64;
+
 const CALL: u16 = 1;
 const RESUME: u16 = 2;
 const CONTEXT: u16 = 3;
@@ -402,9 +405,7 @@ impl Drop for Item<'_> {
         } else {
             let (len, last) = self.before;
             self.frame.bytes.truncate(len);
-            let began_message = last.start != self.frame.last.start;
             self.frame.last = last;
-            if began_message {}
         }
     }
 }
@@ -462,6 +463,16 @@ impl Header {
             JOIN => Some(Kind::Join),
             _ => None,
         }
+    }
+
+    /// Whether it may be the header of a frame with a long body: only calls and contexts have any, and none is longer than memory.
+    pub(crate) fn can_be_long(&self) -> bool {
+        matches!(self.kind, CALL | CONTEXT) && self.body <= BODY_LEN_MAX
+    }
+
+    /// What kind of frame it says it is, and how long its body.
+    pub(crate) fn claim(&self) -> (u16, u64) {
+        (self.kind, self.body)
     }
 
     /// Whether descriptors went beside it.

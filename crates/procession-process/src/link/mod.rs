@@ -55,7 +55,7 @@ mod parent;
 
 pub use aside::{Aside, current_call};
 pub use beside::{DESCRIPTORS_MAX, NoHandles};
-pub use child::ChildLink;
+pub use child::{ChildLink, ServeError};
 pub use frame::{Frame, ITEM_LEN_MAX, ItemTooLarge, SharedValue};
 pub use handles::{Handles, TooManyHandles};
 pub use parent::{LinkError, ParentLink, Received, Watcher, Whole};

@@ -5,8 +5,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use procession_channel::bell::AT_REST;
-use procession_channel::ring::Corrupt;
-use procession_shm::{Deadline, wait};
+use procession_channel::ring::{Memory, Producer, Ring};
+use procession_shm::sync::atomic::Ordering;
+use procession_shm::{Deadline, Segment, page_size, wait};
 
 use super::*;
 use crate::function::{Function, Task, Work};
@@ -40,7 +41,7 @@ fn call(items: &[&[u8]]) -> Frame {
     frame.sealed()
 }
 
-fn serve(fds: Vec<OwnedFd>) -> JoinHandle<Result<(), Corrupt>> {
+fn serve(fds: Vec<OwnedFd>) -> JoinHandle<Result<(), ServeError>> {
     thread::spawn(move || ChildLink::over(fds, CAPACITY).unwrap().serve())
 }
 
@@ -64,7 +65,7 @@ fn take_result(
 struct Pair {
     parent: ParentLink,
     inbox: Vec<u8>,
-    child: JoinHandle<Result<(), Corrupt>>,
+    child: JoinHandle<Result<(), ServeError>>,
 }
 
 impl Pair {
@@ -175,4 +176,49 @@ fn descriptors_of_something_else_are_refused() {
     assert!(ChildLink::over(vec![], CAPACITY).is_err());
     let (_, fds) = ParentLink::new(CAPACITY, 1000).unwrap();
     assert!(ChildLink::over(fds, 2 * CAPACITY).is_err());
+}
+
+/// A worker, and the ring of tasks from which it reads, for somebody who writes over it.
+fn scribbled() -> (Producer, JoinHandle<Result<(), ServeError>>) {
+    let (_, fds) = ParentLink::new(CAPACITY, 1000).unwrap();
+    let tasks = Segment::from_fd(fds[0].try_clone().unwrap(), page_size() + CAPACITY).unwrap();
+    (Producer::new(Ring::over(&tasks).unwrap()), serve(fds))
+}
+
+/// Writes what looks like the header of a frame.
+fn scribble(tasks: &mut Producer, kind: u16, len: u64) {
+    let mut header = [0; 40];
+    header[..2].copy_from_slice(&kind.to_le_bytes());
+    header[8..16].copy_from_slice(&len.to_le_bytes());
+    tasks.write(&header).unwrap();
+    tasks.publish();
+    tasks.memory().reader_bell().ring(AT_REST);
+}
+
+#[test]
+fn a_frame_that_no_parent_sends_ends_the_worker() {
+    const CALL: u16 = 1;
+    const RESUME: u16 = 2;
+    const CONTEXT: u16 = 3;
+    let lengths = [u64::MAX, u64::MAX - 6, 1 << 63, i64::MAX as u64];
+    let too_long = lengths.iter().flat_map(|len| [(CALL, *len), (CONTEXT, *len)]);
+    for (kind, len) in too_long.chain([(RESUME, 1 << 40), (77, 1 << 40), (77, 0)]) {
+        let (mut tasks, worker) = scribbled();
+        scribble(&mut tasks, kind, len);
+        assert_eq!(worker.join().unwrap(), Err(ServeError::Frame { kind, len }));
+    }
+}
+
+/// It waits for the rest, which could come, and whose memory it takes only then.
+#[test]
+fn a_length_alone_makes_the_worker_allocate_little() {
+    let (mut tasks, worker) = scribbled();
+    scribble(&mut tasks, 3, 1 << 62);
+    while tasks.memory().head().load(Ordering::SeqCst) != tasks.position() {
+        thread::yield_now();
+    }
+    assert!(!worker.is_finished());
+    tasks.memory().tail().store(u64::MAX, Ordering::SeqCst);
+    tasks.memory().reader_bell().ring(AT_REST);
+    assert!(matches!(worker.join().unwrap(), Err(ServeError::Corrupt(_))));
 }
