@@ -20,7 +20,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use procession_shm::fork::PerProcess;
-use rustix::process::{Resource, getrlimit};
+use procession_shm::limit;
 
 static LEDGER: PerProcess<Mutex<Ledger>> = PerProcess::new();
 
@@ -153,8 +153,7 @@ impl fmt::Debug for Account {
 
 /// How many descriptors this process may have under way.
 fn limit() -> usize {
-    let most = getrlimit(Resource::Nofile).current;
-    most.map_or(usize::MAX, |most| usize::try_from(most / SHARE).unwrap_or(usize::MAX))
+    usize::try_from(limit::descriptors() / SHARE).unwrap_or(usize::MAX)
 }
 
 fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {

@@ -9,10 +9,11 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use procession_shm::limit;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::Resource;
 
 use crate::bootstrap::{
     self, CALLER_DESCRIPTORS_MAX, INLINE_PAYLOAD_BYTES_MAX, Message, Payload, Variable,
@@ -432,7 +433,7 @@ fn own_directory() -> Result<OwnedFd, SpawnError> {
 /// Anonymous memory with these contents, which nobody can change any more.
 pub(crate) fn sealed_memory(contents: &[u8]) -> io::Result<OwnedFd> {
     // Writing past the limit would not only fail but also kill by SIGXFSZ.
-    if getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < contents.len() as u64) {
+    if limit::soft(Resource::Fsize).is_some_and(|limit| limit < contents.len() as u64) {
         return Err(Errno::FBIG.into());
     }
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;

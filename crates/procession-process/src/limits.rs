@@ -1,6 +1,7 @@
 //! What a process may use of the machine.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use procession_shm::limit;
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 /// What a process may use of the machine, by the limits that the kernel offers without privileges (setrlimit(2)). Nothing is
@@ -98,7 +99,8 @@ fn set(
     slack: u64,
 ) -> Result<(), (&'static str, rustix::io::Errno)> {
     let Some(limit) = limit else { return Ok(()) };
-    let ours = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+    let ours = limit::of(resource).map_err(|error| (name, error))?;
+    let ours = ours.maximum.unwrap_or(u64::MAX);
     let (current, maximum) = (limit.min(ours), limit.saturating_add(slack).min(ours));
     let limits = Rlimit { current: Some(current), maximum: Some(maximum) };
     setrlimit(resource, limits).map_err(|error| (name, error))

@@ -30,12 +30,13 @@ use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use procession_shm::limit;
 use rustix::fs::{
     FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fstat, ftruncate,
 };
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::Resource;
 
 use crate::launcher::memfd;
 
@@ -73,7 +74,7 @@ impl Outbox {
     ///
     /// Those of the kernel: no descriptor or no memory left.
     pub fn new(len_max: usize) -> io::Result<Self> {
-        let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+        let limit = limit::soft(Resource::Fsize).unwrap_or(u64::MAX);
         // Growing beyond the limit would not only fail but also kill by SIGXFSZ.
         let len = (HEADER_LEN as u64).saturating_add(len_max as u64).min(limit);
         let room = len.checked_sub(HEADER_LEN as u64).ok_or(Errno::FBIG)?;

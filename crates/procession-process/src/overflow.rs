@@ -20,11 +20,12 @@ use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::Resource;
 use rustix::stdio::stderr;
 
 use crate::standard::set_handler;
 use procession_shm::fork::FirstWins;
+use procession_shm::limit;
 
 /// Bounds of the guard area. Relaxed: only the thread that stored them can fault there.
 static GUARD_START: AtomicUsize = AtomicUsize::new(0);
@@ -75,7 +76,8 @@ fn report_overflow() -> ! {
     unsafe { libc::abort() }
 }
 
-/// What lies below the lowest address that the stack of the main thread may grow to; nothing if it may grow without end.
+/// What lies below the lowest address that the stack of the main thread may grow to; nothing if it may grow without end, or
+/// nobody says how far.
 ///
 /// The C library would tell where that is, but reads `/proc/self/maps` for it, which takes longer than all else that is done
 /// here.
@@ -83,7 +85,7 @@ fn guard_area() -> Range<usize> {
     /// The kernel keeps so many pages below a stack free of other mappings.
     const GAP_PAGES: usize = 256;
     let page = rustix::param::page_size();
-    let limit = getrlimit(Resource::Stack).current.and_then(|limit| usize::try_from(limit).ok());
+    let limit = limit::soft(Resource::Stack).and_then(|limit| usize::try_from(limit).ok());
     let (Some(limit), Some(top)) = (limit, stack_top(page)) else { return 0..0 };
     let lowest = top.saturating_sub(limit / page * page);
     lowest.saturating_sub(GAP_PAGES * page)..lowest

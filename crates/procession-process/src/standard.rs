@@ -10,9 +10,10 @@ use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::ptr;
 
+use procession_shm::limit;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Opens /dev/null under each of the numbers 0 to 2 that is closed, so that no other file takes
 /// it and is written to as if it were standard error.
@@ -117,7 +118,7 @@ pub(crate) fn signal_set(signals: &[c_int]) -> libc::sigset_t {
 /// The limit is 1 and not 0 where possible. Both suppress a file, but if the system pipes dumps
 /// into a program, the kernel ignores every limit except 1.
 pub(crate) fn forbid_core_dumps() -> io::Result<()> {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+    let Rlimit { maximum, .. } = limit::of(Resource::Core)?;
     let current = Some(maximum.map_or(1, |maximum| maximum.min(1)));
     Ok(setrlimit(Resource::Core, Rlimit { current, maximum })?)
 }
@@ -126,7 +127,7 @@ pub(crate) fn forbid_core_dumps() -> io::Result<()> {
 /// "unlimited", which is no size, or too small for a thread.
 pub(crate) fn main_stack_bytes() -> usize {
     const DEFAULT: u64 = 8 << 20;
-    let limit = getrlimit(Resource::Stack).current.unwrap_or(DEFAULT);
+    let limit = limit::soft(Resource::Stack).unwrap_or(DEFAULT);
     usize::try_from(limit.clamp(256 << 10, 1 << 30)).unwrap_or(8 << 20)
 }
 

@@ -40,6 +40,8 @@ pub mod family;
 pub mod fork;
 #[cfg(not(procession_loom))]
 mod futex;
+#[doc(hidden)]
+pub mod limit;
 mod mapping;
 pub mod quiet;
 mod reactor;

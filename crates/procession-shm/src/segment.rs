@@ -272,7 +272,7 @@ pub(crate) fn checked_len(len: usize) -> Result<usize, SegmentError> {
 }
 
 pub(crate) fn check_file_size_limit(len: usize) -> Result<(), SegmentError> {
-    match rustix::process::getrlimit(Resource::Fsize).current {
+    match crate::limit::soft(Resource::Fsize) {
         Some(limit) if limit < len as u64 => Err(SegmentError::FileSizeLimit { len, limit }),
         _ => Ok(()),
     }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use procession_process::answer::{self, Trouble};
 use procession_process::link::{DESCRIPTORS_MAX, HELLO, LinkError, NoHandles, Received, SPENT};
-use rustix::process::Resource;
 
 use super::chunk::{Chunk, Delivery};
 use super::errand;
@@ -282,8 +281,7 @@ impl State {
 /// How many descriptors of results from one worker may wait to be taken: a worker cannot use up those of this process, and an
 /// honest one can always have some results under way.
 fn descriptors_max(workers: usize) -> usize {
-    let limit = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let limit = usize::try_from(procession_shm::limit::descriptors()).unwrap_or(usize::MAX);
     (limit / 4 / workers.max(1)).max(2 * DESCRIPTORS_MAX)
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use procession_process::{Exit, Launcher, SpawnError, refusal};
+use procession_process::{Exit, Launcher, Limits, Process, SpawnError, refusal};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use seccompiler::SeccompAction;
 
@@ -27,6 +27,7 @@ pub(crate) const ROLES: &[(&str, fn())] = &[
         role::eventually("no children, no zombies", || role::children().is_empty());
     }),
     ("few descriptors", few_descriptors),
+    ("unknown limits", unknown_limits),
 ];
 
 fn report_launch() {
@@ -71,6 +72,35 @@ fn few_descriptors() {
     }
     role::eventually("no children, no zombies", || role::children().is_empty());
     assert!(failed > 0 && launched > 0, "{failed} launches failed, {launched} did not");
+}
+
+/// Of a process that may not touch limits at all, only what has to change one is refused.
+fn unknown_limits() {
+    let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+    forbid(&[libc::SYS_prlimit64], refuse);
+    let builder = Process::builder();
+    let dumps = builder.clone().core_dumps(true);
+    assert_eq!(dumps.spawn(|n: u32| n + 1, 1).unwrap().join().unwrap(), 2);
+    let long = dumps.spawn(|bytes: Vec<u8>| bytes, vec![7; 1 << 20]).unwrap().join().unwrap();
+    assert_eq!(long, vec![7; 1 << 20]);
+    say(&format!("refused {}", builder.spawn(|()| (), ()).unwrap().join().unwrap_err()));
+    let limits = Limits::new().open_files(100);
+    let limited = dumps.limits(limits).spawn(|()| (), ()).unwrap().join();
+    say(&format!("limited {}", limited.unwrap_err()));
+    let nofile = procession_shm::doctor().get("RLIMIT_NOFILE").unwrap().clone();
+    assert_eq!(nofile.status, procession_shm::Status::Unknown, "{nofile:?}");
+    role::eventually("no children, no zombies", || role::children().is_empty());
+}
+
+#[test]
+fn what_is_not_told_of_limits_is_no_panic() {
+    let finished = play("unknown limits").succeed();
+    for key in ["refused ", "limited "] {
+        let said = finished.answer(key);
+        assert!(said.contains("refused"), "{said}");
+    }
+    assert!(finished.err.contains("set RLIMIT_CORE"), "{}", finished.err);
+    assert!(finished.err.contains("set RLIMIT_NOFILE"), "{}", finished.err);
 }
 
 #[test]

@@ -3,20 +3,25 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::process::Resource;
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit};
 
 use super::{Check, Status};
+use crate::limit;
 
 /// What the root of a family needs for each member, and about what a process has open anyway.
 const DESCRIPTORS_PER_MEMBER: u64 = 2;
 const DESCRIPTORS_ELSEWHERE: u64 = 64;
 
 pub(super) fn descriptors() -> Check {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    let (soft, hard) = (limit.current, limit.maximum);
+    const NAME: &str = "RLIMIT_NOFILE";
+    let Rlimit { current: soft, maximum: hard } = match limit::of(Resource::Nofile) {
+        Ok(limit) => limit,
+        Err(error) => return unknown(NAME, error),
+    };
     let found = format!("{} (hard limit {})", amount(soft), amount(hard));
     let members = |soft: u64| soft.saturating_sub(DESCRIPTORS_ELSEWHERE) / DESCRIPTORS_PER_MEMBER;
-    let mut check = Check::full("RLIMIT_NOFILE", found);
+    let mut check = Check::full(NAME, found);
     if let Some(members) = soft.map(members).filter(|&members| members < 1024) {
         check.effect =
             format!("room for about {members} members in a family: raise `ulimit -n` for more");
@@ -25,13 +30,19 @@ pub(super) fn descriptors() -> Check {
 }
 
 pub(super) fn file_size() -> Check {
-    match rustix::process::getrlimit(Resource::Fsize).current {
-        None => Check::full("RLIMIT_FSIZE", "unlimited"),
-        Some(limit) => {
+    const NAME: &str = "RLIMIT_FSIZE";
+    match limit::of(Resource::Fsize) {
+        Ok(Rlimit { current: None, .. }) => Check::full(NAME, "unlimited"),
+        Ok(Rlimit { current: Some(limit), .. }) => {
             let effect = "no segment can be larger than this";
-            Check::new("RLIMIT_FSIZE", Status::Full, format!("{limit} bytes"), effect)
+            Check::new(NAME, Status::Full, format!("{limit} bytes"), effect)
         }
+        Err(error) => unknown(NAME, error),
     }
+}
+
+fn unknown(name: &'static str, error: Errno) -> Check {
+    Check::new(name, Status::Unknown, format!("prlimit64: {error}"), "")
 }
 
 fn amount(limit: Option<u64>) -> String {
