@@ -25,7 +25,9 @@ use procession_shm::{KeptWord, Spin, Waitable, Watch, fork};
 /// any case. All methods may be called from any thread at any time, any number of times.
 ///
 /// After a fork(2) of this process the copy in the forked process belongs to nobody's parent: it
-/// can tell that the process has ended but not how ([`Exit::Unknown`]), and signals are refused.
+/// can tell that the process has ended but not how ([`Exit::Unknown`]), and signals are refused. Where pidfds are forbidden it looks
+/// into `/proc` for that, again and again while it waits, at the latest every 100 ms; without `/proc` a process has not ended
+/// before it was reaped and its number is free.
 pub struct Child {
     record: Arc<Record>,
 }
@@ -164,12 +166,8 @@ impl Child {
 
     /// Asks the kernel; blocks until the process has ended or `timeout` has passed.
     fn has_ended(&self, timeout: Option<Duration>) -> bool {
-        let Some(notice) = self.record.grip.end_notice() else {
-            // Without a pidfd only the thread that reaps the process knows, and a forked process
-            // does not have it.
-            return !self.is_ours();
-        };
-        ends_within(notice, timeout)
+        // A thread of this process tells its end by itself, and a forked process does not have it.
+        self.record.grip.ends_within(timeout).unwrap_or_else(|| !self.is_ours())
     }
 
     /// How the process ended; if it has not, `context`'s waker is called when it has. Only the last waker is kept.

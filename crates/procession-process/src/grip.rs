@@ -1,16 +1,18 @@
 //! How a parent holds on to a child: by a pidfd, or by its number while it is not reaped.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, kill_process, pidfd_open, pidfd_send_signal,
+    Pid, PidfdFlags, Signal, WaitId, kill_process, pidfd_open, pidfd_send_signal, test_kill_process,
 };
 
 use crate::exit::Exit;
+use crate::stat::Stat;
 use crate::usage::{self, Ended};
 
 pub(crate) enum Grip {
@@ -19,7 +21,7 @@ pub(crate) enum Grip {
     /// Where pidfds are forbidden (an old seccomp filter). The number means the child as long as
     /// it is not reaped, so that signals and the reaping take the same lock. A host program that
     /// reaps children of others breaks this, which cannot be helped without pidfds.
-    Number(Mutex<Number>),
+    Number(Number),
     /// It was gone, reaped by others, before it could be held. The eventfd is readable, as a
     /// pidfd would be.
     Gone(OwnedFd),
@@ -29,7 +31,10 @@ pub(crate) enum Grip {
 
 pub(crate) struct Number {
     pid: Pid,
-    reaped: bool,
+    /// When it was started, by which it is told from a later process of the same number; `None` where `/proc` does not say.
+    started: Option<u64>,
+    /// Not looked at in a forked process, whose copy may have been locked by a thread that it does not have.
+    reaped: Mutex<bool>,
 }
 
 impl Grip {
@@ -37,9 +42,7 @@ impl Grip {
     pub(crate) fn take(pid: Pid) -> Result<Self, Errno> {
         match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => Ok(Self::Pidfd(pidfd)),
-            Err(Errno::NOSYS | Errno::PERM) => {
-                Ok(Self::Number(Mutex::new(Number { pid, reaped: false })))
-            }
+            Err(Errno::NOSYS | Errno::PERM) => Ok(Self::Number(Number::of(pid))),
             // SIGCHLD is ignored or somebody waits for any child, and it has ended already.
             Err(Errno::SRCH) => Ok(Self::Gone(eventfd(1, EventfdFlags::CLOEXEC)?)),
             Err(error) => Err(error),
@@ -54,15 +57,24 @@ impl Grip {
         }
     }
 
+    /// Blocks until the process has ended; whether it did before `timeout` passed. `None` for a thread of this process, of which
+    /// the kernel does not tell.
+    pub(crate) fn ends_within(&self, timeout: Option<Duration>) -> Option<bool> {
+        match self {
+            Self::Pidfd(notice) | Self::Gone(notice) => Some(ends_within(notice.as_fd(), timeout)),
+            Self::Number(number) => Some(number.ends_within(timeout)),
+            Self::Thread => None,
+        }
+    }
+
     /// Sends a signal; `SRCH` if the process has ended, `OPNOTSUPP` if it is none.
     pub(crate) fn signal(&self, number: i32) -> Result<(), Errno> {
         let signal = checked(number)?;
         match self {
             Self::Pidfd(pidfd) => pidfd_send_signal(pidfd, signal),
             Self::Number(number) => {
-                // Nothing panics while the lock is held.
-                let number = number.lock().unwrap_or_else(PoisonError::into_inner);
-                if number.reaped { Err(Errno::SRCH) } else { kill_process(number.pid, signal) }
+                let reaped = number.reaped();
+                if *reaped { Err(Errno::SRCH) } else { kill_process(number.pid, signal) }
             }
             Self::Gone(_) => Err(Errno::SRCH),
             Self::Thread => Err(Errno::OPNOTSUPP),
@@ -77,14 +89,51 @@ impl Grip {
                 collect(WaitId::PidFd(pidfd.as_fd()), || status_from_kernel(pidfd.as_fd()))
             }
             Self::Number(number) => {
-                let mut number = number.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut reaped = number.reaped();
                 let ended = collect(WaitId::Pid(number.pid), || Exit::Unknown);
-                number.reaped |= ended.is_some();
+                *reaped |= ended.is_some();
                 ended
             }
             Self::Gone(_) => Some(Ended { exit: Exit::Unknown, usage: None }),
             Self::Thread => None,
         }
+    }
+}
+
+impl Number {
+    fn of(pid: Pid) -> Self {
+        let started = Stat::of_process(pid).map(|stat| stat.started);
+        Self { pid, started, reaped: Mutex::new(false) }
+    }
+
+    fn reaped(&self) -> MutexGuard<'_, bool> {
+        // Nothing panics while the lock is held.
+        self.reaped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the kernel, which answers everybody. Where `/proc` is not there, or was not when the process was started, one that is
+    /// not reaped yet, or whose number is another's by now, has not ended.
+    fn has_ended(&self) -> bool {
+        match (self.started, Stat::of_process(self.pid)) {
+            (Some(started), Some(stat)) => stat.started != started || stat.is_over(),
+            _ => test_kill_process(self.pid) == Err(Errno::SRCH),
+        }
+    }
+
+    /// Nobody tells of the end to whom the process is no child: looks again and again, less and less often.
+    fn ends_within(&self, timeout: Option<Duration>) -> bool {
+        const PAUSE_MAX: Duration = Duration::from_millis(100);
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut pause = Duration::from_millis(1);
+        while !self.has_ended() {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return false;
+            }
+            thread::sleep(left.map_or(pause, |left| left.min(pause)));
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        true
     }
 }
 
@@ -149,4 +198,37 @@ fn checked(number: i32) -> Result<Signal, Errno> {
     }
     // SAFETY: a real-time signal, and none of those that C libraries keep.
     Ok(unsafe { Signal::from_raw_unchecked(number) })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{WaitIdOptions, getpid, waitid};
+
+    use super::*;
+
+    const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+
+    #[test]
+    fn a_number_means_the_process_that_had_it() {
+        let own = Number::of(getpid());
+        assert!(!own.ends_within(AT_ONCE));
+        assert!(!own.ends_within(Some(Duration::from_millis(5))));
+        let earlier =
+            Number { started: own.started.map(|ticks| ticks - 1), ..Number::of(getpid()) };
+        assert!(earlier.ends_within(None), "the number is another's by now");
+        let unknown = Number { started: None, ..own };
+        assert!(!unknown.ends_within(AT_ONCE), "there is a process of this number");
+    }
+
+    #[test]
+    fn a_number_has_ended_before_it_is_reaped_and_after() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let number = Number::of(pid);
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(pid), look).unwrap();
+        assert!(number.ends_within(None), "a zombie has ended");
+        child.wait().unwrap();
+        assert!(number.ends_within(None), "and so has one that is gone");
+    }
 }

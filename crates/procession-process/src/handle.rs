@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::child::Child;
 use crate::exit::Exit;
-use crate::grip::{Grip, ends_within};
+use crate::grip::Grip;
 
 /// A process: one that this process started, this process itself ([`current`](crate::current)), or its parent
 /// ([`parent`](crate::parent)).
@@ -235,8 +235,8 @@ impl Relative {
 
     /// One that cannot be watched is the parent or this process itself, which do not end before this one.
     fn ends_within(&self, timeout: Option<Duration>) -> bool {
-        if let Some(notice) = self.grip.as_ref().and_then(Grip::end_notice) {
-            return ends_within(notice, timeout);
+        if let Some(ended) = self.grip.as_ref().and_then(|grip| grip.ends_within(timeout)) {
+            return ended;
         }
         match timeout {
             Some(timeout) => std::thread::sleep(timeout),

@@ -32,11 +32,11 @@
 //! refused by its own hook, because its parent is not the process named in the variable.
 
 use std::ffi::{CStr, c_char, c_int};
-use std::fs;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use crate::bootstrap::{VARIABLE, VARIABLE_C};
 use crate::error::SpawnError;
+use crate::stat::Stat;
 use crate::{image, serve, threads};
 use procession_shm::fork::FirstWins;
 
@@ -179,12 +179,7 @@ struct ThreadId {
 impl ThreadId {
     /// `None` if the thread is gone.
     fn of(tid: i32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/self/task/{tid}/stat")).ok()?;
-        // The name in the second field may contain anything but ends at the last parenthesis;
-        // field 22 is the twentieth behind it.
-        let (_, behind_name) = stat.rsplit_once(')')?;
-        let started = behind_name.split_ascii_whitespace().nth(19)?.parse().ok()?;
-        Some(Self { tid, started })
+        Stat::of_thread(tid).map(|Stat { started, .. }| Self { tid, started })
     }
 }
 

@@ -106,6 +106,7 @@ mod settings;
 mod spawner;
 mod standard;
 mod start_method;
+mod stat;
 mod stderr;
 mod stdio;
 #[doc(hidden)]

@@ -4,10 +4,21 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use procession_process::{Exit, Launcher};
+use procession_shm::wait_any;
+use seccompiler::SeccompAction;
 
 use super::role::{self, play, say};
+use super::status::forbid;
 
-pub(crate) const ROLES: &[(&str, fn())] = &[("forks", || {
+pub(crate) const ROLES: &[(&str, fn())] = &[
+    ("forks", forks),
+    ("forks without pidfds", || {
+        forbid(&[libc::SYS_pidfd_open], SeccompAction::Errno(libc::EPERM.cast_unsigned()));
+        forks();
+    }),
+];
+
+fn forks() {
     let before = Launcher::new(|_| std::thread::sleep(role::GUARD)).launch().unwrap();
     let (mut looked, mut has_looked) = std::io::pipe().unwrap();
     // SAFETY: glibc makes its allocator usable in the child, which std and this crate rely on; no
@@ -18,11 +29,13 @@ pub(crate) const ROLES: &[(&str, fn())] = &[("forks", || {
             assert_eq!(inert.kind(), std::io::ErrorKind::PermissionDenied);
             assert!(before.is_alive());
             assert_eq!(before.wait_timeout(Duration::from_millis(1)), None);
+            assert!(wait_any(&[&before], Duration::from_millis(1)).unwrap().is_empty());
             has_looked.write_all(b"x").unwrap();
             launch_some("forked");
             say("forked done");
             // The parent kills it meanwhile or after: the end is seen, the status is not.
             assert_eq!(before.wait(), Exit::Unknown);
+            assert!(!before.is_alive());
             drop(before);
             std::process::exit(0);
         }
@@ -40,7 +53,7 @@ pub(crate) const ROLES: &[(&str, fn())] = &[("forks", || {
         }
     }
     role::eventually("no children, no zombies", || role::children().is_empty());
-})];
+}
 
 fn launch_some(who: &str) {
     for code in 1..=3 {
@@ -52,7 +65,8 @@ fn launch_some(who: &str) {
 
 #[test]
 fn both_sides_of_a_fork_launch_and_only_the_parent_has_a_say() {
-    needs_pidfds!();
-    let finished = play("forks").succeed();
-    assert_eq!(finished.count("forked done"), 1);
+    for role in ["forks", "forks without pidfds"] {
+        let finished = play(role).succeed();
+        assert_eq!(finished.count("forked done"), 1, "{role}");
+    }
 }
