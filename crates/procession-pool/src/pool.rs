@@ -501,6 +501,11 @@ impl Pool {
 
     /// Cancels everything and kills the workers. Does not wait for any task. Each item that is not done, of tasks and of streams, is
     /// a [`TaskError::Cancelled`].
+    ///
+    /// Blocks until the workers are gone, which their deaths tell. That takes a moment, but for a worker that cannot be killed:
+    /// the kernel holds on to it (a system call on a device that does not answer), or it is the thread of
+    /// [`StartMethod::Inline`](procession_process::StartMethod::Inline), which finishes the item that it is on. For such a one this
+    /// blocks up to 5 s, or 60 s with an exit hook ([`PoolBuilder::exit_hook`](crate::PoolBuilder::exit_hook)), and lets it be.
     pub fn terminate(&self) {
         if self.core.is_ours() {
             self.core.terminate();
