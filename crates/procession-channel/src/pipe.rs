@@ -117,6 +117,8 @@ pub use ready::Room;
 pub use receiver::Receiver;
 pub use sender::Sender;
 
+pub use crate::ring::Corrupt;
+
 use crate::budget::Account;
 use crate::ring::{Consumer, Producer, Ring};
 use inlet::Inlet;

@@ -48,6 +48,7 @@ pub use imap::ImapStream;
 pub use insights::{Cause, Insights, Share, SlowItem};
 pub use job::Job;
 pub use pool::Pool;
+pub use procession_process::link::{ItemTooLarge, TooManyHandles};
 pub use run::IntoPair;
 pub use task::{Canceller, Task};
 

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use procession_shm::Status;
+use procession_shm::doctor::Status;
 
 #[expect(clippy::print_stdout, reason = "printing is what it is for")]
 fn main() -> ExitCode {

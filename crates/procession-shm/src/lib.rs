@@ -12,7 +12,7 @@
 //!   nobody can change any more; as handles that go from process to process. [`Shareable`](trait@Shareable) says which values
 //!   mean the same everywhere.
 //!
-//! [`doctor`] says what this machine offers of all that, and what stands in where it offers less.
+//! [`doctor()`] says what this machine offers of all that, and what stands in where it offers less.
 //!
 //! The atomics of every shared structure come from [`sync`], so that the same source runs on the real machine and, under
 //! `--cfg procession_loom`, in the loom model checker.
@@ -34,7 +34,7 @@ mod cores;
 #[cfg(not(procession_loom))]
 mod crowd;
 mod deadline;
-mod doctor;
+pub mod doctor;
 mod elements;
 pub mod family;
 pub mod fork;
@@ -58,7 +58,7 @@ mod wait;
 mod window;
 
 pub use deadline::Deadline;
-pub use doctor::{Check, Report, Status, doctor};
+pub use doctor::doctor;
 pub use mapping::Mapping;
 #[cfg(procession_loom)]
 pub use reactor::turn_reactor;

@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn a_wait_on_very_many_words_sleeps_and_does_not_look_again() {
         let waitv = crate::doctor().get("futex_waitv").map(|check| check.status);
-        if waitv != Some(crate::Status::Full) {
+        if waitv != Some(crate::doctor::Status::Full) {
             let test = "a_wait_on_very_many_words_sleeps_and_does_not_look_again";
             return skips::skipped(test, "there is no futex_waitv here");
         }

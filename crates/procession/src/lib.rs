@@ -69,8 +69,8 @@ pub use procession_channel::{Fd, IntoArg, Message, pipe};
 #[cfg(feature = "stream")]
 pub use procession_pool::ImapStream;
 pub use procession_pool::{
-    Attempts, Canceller, Cause, Imap, Insights, IntoPair, Job, Panic, Pool, PoolBuilder, PoolError,
-    Share, SlowItem, SubmitError, Task, TaskError, task,
+    Attempts, Canceller, Cause, Imap, Insights, IntoPair, ItemTooLarge, Job, Panic, Pool,
+    PoolBuilder, PoolError, Share, SlowItem, SubmitError, Task, TaskError, TooManyHandles, task,
 };
 #[cfg(feature = "sandbox")]
 pub use procession_process::Sandbox;
@@ -79,10 +79,11 @@ pub use procession_process::{
     SpawnError, StartMethod, Stdio, active_children, cpu_count, current, parent, serve, spawn,
 };
 pub use procession_shm::family::FamilyError;
-pub use procession_shm::transfer::TransferError;
+pub use procession_shm::transfer::{Moved, TransferError};
 pub use procession_shm::{
     FreezeError, FreezeErrorKind, Ready, SegmentError, Shared, SharedBuf, SharedSlice,
-    UnsplitError, UnsplitErrorKind, UntilReady, Waitable, doctor, until_ready, wait_any as wait,
+    UnsplitError, UnsplitErrorKind, UntilReady, Waitable, Watch, doctor, until_ready,
+    wait_any as wait,
 };
 pub use procession_sync as sync;
 pub use shareable::*;

@@ -1,4 +1,4 @@
-//! What this machine offers, and what stands in where it offers less.
+//! What this machine offers, and what stands in where it offers less: [`doctor()`] and the [`Report`] it gives.
 //!
 //! Each line comes from trying the thing itself in this very process, so it tells of this kernel, this container and this
 //! seccomp filter, not of what a version number promises. Nothing that is tried has an effect that outlives the try.
@@ -57,7 +57,7 @@ impl Check {
     }
 }
 
-/// What [`doctor`] found. Its `Display` is a table of one line per check.
+/// What [`doctor()`] found. Its `Display` is a table of one line per check.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Report {

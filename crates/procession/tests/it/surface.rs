@@ -14,7 +14,7 @@ use procession::sync::{
 };
 use procession::{
     Canceller, Exit, Fd, Imap, Job, Limits, PoolError, ProcessError, ProcessHandle, Report,
-    SpawnError, SubmitError,
+    SpawnError, SubmitError, doctor,
 };
 
 use crate::odd_tree::OddTree;
@@ -328,6 +328,14 @@ fn a_buffer_is_split_filled_united_and_frozen() -> procession::Result<()> {
     assert_eq!(matrix.slice(128..256).iter().sum::<f64>(), 128.0);
     assert_eq!(SharedSlice::from_slice(&[1_u8, 2])?[..], [1, 2]);
     Ok(())
+}
+
+#[test]
+fn the_findings_of_the_doctor_have_names() {
+    let report: doctor::Report = doctor();
+    let kernel: &doctor::Check = report.get("kernel").unwrap();
+    let found: doctor::Status = kernel.status;
+    assert!(found == report.worst() || found == doctor::Status::Full, "{report}");
 }
 
 #[test]

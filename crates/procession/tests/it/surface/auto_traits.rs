@@ -9,10 +9,11 @@ use procession::sync::{
 };
 use procession::{
     Attempts, Cause, DecodeError, EncodeError, FamilyError, FreezeError, FreezeErrorKind,
-    ImapStream, Insights, Panic, PoolBuilder, ProcessBuilder, Ready, Sandbox, SegmentError, Share,
-    SlowItem, StartMethod, Stdio, TransferError, UnsplitError, UnsplitErrorKind,
+    ImapStream, Insights, ItemTooLarge, Moved, Panic, PoolBuilder, ProcessBuilder, Ready, Sandbox,
+    SegmentError, Share, SlowItem, StartMethod, Stdio, TooManyHandles, TransferError, UnsplitError,
+    UnsplitErrorKind,
 };
-use procession::{pipe, queue, task};
+use procession::{doctor, pipe, queue, task};
 use std::error::Error;
 use std::future::Future;
 
@@ -75,6 +76,9 @@ fn what_is_asked_and_answered_goes_to_any_thread() {
     send_and_sync::<Stdio>();
     send_and_sync::<pipe::Builder>();
     send_and_sync::<queue::Builder<String>>();
+    send_and_sync::<doctor::Report>();
+    send_and_sync::<doctor::Check>();
+    send_and_sync::<doctor::Status>();
     send_and_sync::<BarrierWaitResult>();
     send_and_sync::<WaitTimeoutResult>();
 }
@@ -159,6 +163,10 @@ fn errors_are_small_and_go_anywhere() {
     error::<TransferError>();
     error::<FamilyError>();
     error::<Corrupt>();
+    error::<pipe::Corrupt>();
+    error::<Moved>();
+    error::<ItemTooLarge>();
+    error::<TooManyHandles>();
     error::<queue::SendError<()>>();
     assert!(size_of::<Failure>() < 128);
 }

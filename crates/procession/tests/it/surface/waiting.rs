@@ -7,7 +7,7 @@ use backstage::executor::{block_on, is_send, next};
 use futures_core::Stream;
 use procession::pipe::{MessageStream, Room};
 use procession::queue::{Claim, Getter, ItemStream, Many, Putter};
-use procession::{ImapStream, Ready, Waitable, until_ready};
+use procession::{ImapStream, Ready, Waitable, Watch, until_ready};
 
 use super::*;
 
@@ -33,6 +33,38 @@ fn different_things_are_waited_for_together() -> procession::Result<()> {
     assert!(none?.is_empty());
     event.set();
     block_on(is_send(until_ready(&event)))?;
+    Ok(())
+}
+
+/// Two pipes that are waited for as one object.
+struct Either(Receiver<u64>, Receiver<u64>);
+
+impl Waitable for Either {
+    fn is_ready(&self) -> bool {
+        self.0.is_ready() || self.1.is_ready()
+    }
+
+    fn watch<'a>(&'a self, watches: &mut Vec<Watch<'a>>) {
+        self.0.watch(watches);
+        self.1.watch(watches);
+    }
+
+    fn unwatch(&self) {
+        self.0.unwatch();
+        self.1.unwatch();
+    }
+}
+
+#[test]
+fn what_is_made_of_waitable_parts_is_waited_for_as_one() -> procession::Result<()> {
+    let (_silent, first) = pipe::simplex()?;
+    let (sender, second) = pipe::simplex()?;
+    let either = Either(first, second);
+    assert!(procession::wait(&[&either], Duration::ZERO)?.is_empty());
+    let sending = std::thread::spawn(move || sender.send(7));
+    assert!(procession::wait(&[&either], None)?.has(&either));
+    sending.join().unwrap()?;
+    assert_eq!(either.1.recv()?, 7);
     Ok(())
 }
 
