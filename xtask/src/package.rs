@@ -57,10 +57,22 @@ fn missing_in(files: &str) -> Vec<&'static str> {
 
 fn dependencies(workspace: &Workspace, board: &mut Board) {
     if Invocation::cargo("deny --version").succeeds(workspace.root()) {
-        board.check("licences and sources", &Invocation::cargo("deny check"));
+        let check = Invocation::cargo("deny check bans licenses sources");
+        board.check("licences and sources", &check);
+        advisories(workspace, board);
     } else {
         let reason = "cargo-deny is not installed; `cargo install cargo-deny` brings it";
         board.skip("licences and sources", reason);
+    }
+}
+
+/// The database is elsewhere, and without it nothing is known: neither that there are advisories nor that there are none.
+fn advisories(workspace: &Workspace, board: &mut Board) {
+    const PART: &str = "advisories";
+    if Invocation::cargo("deny fetch db").succeeds(workspace.root()) {
+        board.check(PART, &Invocation::cargo("deny check --disable-fetch advisories"));
+    } else {
+        board.skip(PART, "the database of RustSec cannot be fetched from here");
     }
 }
 
