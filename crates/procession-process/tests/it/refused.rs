@@ -88,7 +88,7 @@ fn unknown_limits() {
     let limited = dumps.limits(limits).spawn(|()| (), ()).unwrap().join();
     say(&format!("limited {}", limited.unwrap_err()));
     let nofile = procession_shm::doctor().get("RLIMIT_NOFILE").unwrap().clone();
-    assert_eq!(nofile.status, procession_shm::Status::Unknown, "{nofile:?}");
+    assert_eq!(nofile.status, procession_shm::doctor::Status::Unknown, "{nofile:?}");
     role::eventually("no children, no zombies", || role::children().is_empty());
 }
 
