@@ -1,6 +1,7 @@
 //! Options of a pool.
 
 use std::any::TypeId;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,7 @@ impl PoolBuilder {
                 start_method: StartMethod::Spawn,
                 preload: None,
                 limits: Limits::new(),
+                cgroup: None,
                 #[cfg(feature = "sandbox")]
                 sandbox: None,
                 initializer: None,
@@ -300,6 +302,34 @@ impl PoolBuilder {
     /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
+        self
+    }
+
+    /// Gives each worker a cgroup of its own below a directory that was delegated to this user, as
+    /// [`ProcessBuilder::cgroup`](procession_process::ProcessBuilder::cgroup) does, which says what that takes. The limit of memory of
+    /// [`limits`](Self::limits) is then one of what a worker uses, and an item that goes over it is a [`Died`](crate::TaskError::Died)
+    /// by [`Exit::OutOfMemory`](procession_process::Exit::OutOfMemory), told apart from all other kills. By default there is none.
+    ///
+    /// A directory that will not do is an error of [`build`](Self::build).
+    ///
+    /// ```no_run
+    /// use procession_pool::{Pool, TaskError};
+    /// use procession_process::{Exit, Limits};
+    ///
+    /// fn decode(size: usize) -> usize { std::hint::black_box(vec![1_u8; size]).len() }
+    ///
+    /// let limits = Limits::new().memory_bytes(256 << 20);
+    /// let pool = Pool::builder().cgroup("/sys/fs/cgroup/system.slice/app.service").limits(limits).build()?;
+    /// for decoded in pool.imap(decode, [1 << 20, 1 << 30]) {
+    ///     match decoded {
+    ///         Err(TaskError::Died { item, exit: Exit::OutOfMemory, .. }) => println!("item {item} is too large"),
+    ///         other => println!("{} bytes", other?),
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cgroup(mut self, delegated: impl AsRef<Path>) -> Self {
+        self.config.cgroup = Some(delegated.as_ref().to_owned());
         self
     }
 

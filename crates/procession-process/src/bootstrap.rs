@@ -2,7 +2,8 @@
 //! on an inherited socket that says what to do.
 //!
 //! The variable is `version,descriptor,pid,depth` in decimal. The message is one packet: a postcard
-//! record and, in this order, a pidfd of the parent (if the system gives one), the memory with the
+//! record and, in this order, a pidfd of the parent (if the system gives one), the door of
+//! its cgroup (if it is to have one), the memory with the
 //! payload (if it is too long for the packet), the working directory (if it is to be another) and the
 //! caller's descriptors.
 //!

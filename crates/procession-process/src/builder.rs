@@ -56,6 +56,7 @@ pub struct ProcessBuilder {
     stdout: Stdio,
     stderr: Stdio,
     settings: Settings,
+    cgroup: Option<PathBuf>,
     core_dumps: bool,
     result_len_max: usize,
     start_method: Option<StartMethod>,
@@ -74,6 +75,7 @@ impl ProcessBuilder {
             stdout: Stdio::default(),
             stderr: Stdio::default(),
             settings: Settings::default(),
+            cgroup: None,
             core_dumps: false,
             result_len_max: RESULT_LEN_MAX,
             start_method: None,
@@ -195,6 +197,38 @@ impl ProcessBuilder {
     /// What the process may use of the machine. Default: as much as this one.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
+        self
+    }
+
+    /// Gives the process a cgroup (version 2) of its own, below a directory that was *delegated* to this user. What that is good for:
+    ///
+    /// - [`Limits::memory_bytes`] then limits what the process and all that it starts *use* together (`memory.max`), memory that
+    ///   is shared and first touched by them included, and neither what they reserve nor what they swap (`memory.swap.max` is 0).
+    /// - A kill for memory is told: [`Exit::OutOfMemory`](crate::Exit::OutOfMemory), and all of them are killed together.
+    /// - When the process ends, what it has started and left behind is killed, by whatever means it was started (Linux 5.14).
+    ///
+    /// The directory must hand the memory controller down, or be free of processes, so that this can be made so; this process, too, must be
+    /// below it, unless it is root's. A service of systemd has one with `Delegate=memory` and `DelegateSubgroup=main` (version
+    /// 254) in its unit: the directory of the unit, `/sys/fs/cgroup/system.slice/<name>.service`. `systemd-run --user --scope -p
+    /// Delegate=yes` makes one, in which a subgroup has to be made and entered first. `doctor` tells whether there is one.
+    ///
+    /// The first process with a cgroup starts another, small one, the *janitor*, which outlives this process by a moment and removes the groups that
+    /// are left then, however this process ended. What is left nevertheless, because both were killed at once, the next one removes.
+    /// A group costs a descriptor for as long as the process lives. Of a [zygote](StartMethod::Zygote)'s process, memory that the zygote has
+    /// touched does not count. A process in no `sandbox` can write to its group, and raise the limit, as this one can.
+    /// Default: none.
+    ///
+    /// ```no_run
+    /// use procession_process::{Exit, Limits, Process};
+    ///
+    /// let builder = Process::builder().cgroup("/sys/fs/cgroup/system.slice/app.service");
+    /// let builder = builder.limits(Limits::new().memory_bytes(64 << 20));
+    /// let process = builder.spawn(|size: usize| std::hint::black_box(vec![1_u8; size]).len(), 1 << 30)?;
+    /// assert_eq!(process.wait(), Exit::OutOfMemory);
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
+    pub fn cgroup(mut self, delegated: impl AsRef<Path>) -> Self {
+        self.cgroup = Some(delegated.as_ref().to_owned());
         self
     }
 
@@ -362,6 +396,7 @@ impl ProcessBuilder {
             .settings(self.settings.clone())
             .core_dumps(self.core_dumps)
             .start_method(start_method);
+        let launcher = self.cgroup.iter().fold(launcher, Launcher::cgroup);
         let launcher = self.preload.into_iter().fold(launcher, Launcher::preload);
         Ok((launcher, Pipes { stdin, stdout, stderr }))
     }

@@ -3,18 +3,16 @@
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use crate::ending::Ending;
 use crate::exit::Exit;
 use crate::exit_cell::ExitCell;
 use crate::grip::{Grip, ends_within};
-use crate::launcher::OnExit;
-use crate::stderr::complain;
 use crate::usage::{Ended, Usage};
 use crate::zygote::Line;
 use procession_shm::{KeptWord, Spin, Waitable, Watch, fork};
@@ -43,9 +41,9 @@ pub(crate) struct Record {
     exit: ExitCell,
     /// Set before `exit` if it is known.
     usage: OnceLock<Usage>,
-    /// What is called at the end. Whoever finds out that the process has ended takes it, and has the lock until `exit` is set: the
+    /// What is due at the end. Whoever finds out that the process has ended takes it, and has the lock until `exit` is set: the
     /// reaper, or a thread that waits for the process and need not be woken by the reaper then.
-    on_exit: Mutex<Option<OnExit>>,
+    ending: Mutex<Ending>,
     /// Whom to wake once `exit` is set. It is looked at with the lock held, and the lock is taken after it was set, so that
     /// either the poll sees the exit or `finish` the waker.
     waker: Mutex<Option<Waker>>,
@@ -201,7 +199,7 @@ impl Waitable for Child {
 }
 
 impl Record {
-    pub(crate) fn new(pid: u32, generation: u64, grip: Grip, on_exit: Option<OnExit>) -> Self {
+    pub(crate) fn new(pid: u32, generation: u64, grip: Grip, ending: Ending) -> Self {
         Self {
             pid,
             generation,
@@ -209,7 +207,7 @@ impl Record {
             line: None,
             exit: ExitCell::new(),
             usage: OnceLock::new(),
-            on_exit: Mutex::new(on_exit),
+            ending: Mutex::new(ending),
             waker: Mutex::default(),
         }
     }
@@ -256,7 +254,7 @@ impl Record {
     /// Reaps the process if it has ended and can be reaped, and tells all whom its end concerns. Whether it is known how it ended.
     /// Does not block.
     pub(crate) fn reap(&self) -> bool {
-        let on_exit = self.on_exit();
+        let ending = self.ending();
         if self.exit.get().is_some() {
             return true;
         }
@@ -264,44 +262,31 @@ impl Record {
         if let Some(usage) = usage {
             self.usage.get_or_init(|| usage);
         }
-        self.tell(exit, on_exit);
+        self.tell(exit, ending);
         true
     }
 
     /// The process ended like this; tells all whom it concerns.
     pub(crate) fn finish(&self, exit: Exit) {
-        self.tell(exit, self.on_exit());
+        self.tell(exit, self.ending());
     }
 
-    fn tell(&self, exit: Exit, mut on_exit: MutexGuard<'_, Option<OnExit>>) {
-        if let Some(on_exit) = on_exit.take() {
-            call(on_exit, exit);
-        }
-        self.exit.set(exit);
-        drop(on_exit);
+    fn tell(&self, exit: Exit, mut ending: MutexGuard<'_, Ending>) {
+        self.exit.set(ending.comes(exit));
+        drop(ending);
         let waker = self.waker().take();
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    fn on_exit(&self) -> MutexGuard<'_, Option<OnExit>> {
+    fn ending(&self) -> MutexGuard<'_, Ending> {
         // What could panic while the lock is held ends the process.
-        self.on_exit.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
         // A waker whose clone or drop panics leaves nothing half done.
         self.waker.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Others wait for what comes after the call, for ever if it did not return.
-fn call(on_exit: OnExit, exit: Exit) {
-    if catch_unwind(AssertUnwindSafe(|| on_exit(exit))).is_err() {
-        complain(format_args!(
-            "a function that was given to `on_exit` panicked (see above), aborting"
-        ));
-        std::process::abort();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::exit::Exit;
@@ -76,6 +77,19 @@ pub enum SpawnError {
         /// What is missing.
         reason: &'static str,
     },
+    /// The process cannot have a [cgroup](crate::ProcessBuilder::cgroup) of its own.
+    #[error("cannot give the process a cgroup below {}: {op}: {source}{hint}", .path.display())]
+    #[non_exhaustive]
+    Cgroup {
+        /// The directory that was named.
+        path: Arc<Path>,
+        /// The step that failed.
+        op: &'static str,
+        /// The system's answer.
+        source: Arc<io::Error>,
+        /// What to do about it, empty or starting with "; ".
+        hint: &'static str,
+    },
     /// The zygote has more than one thread, of which a fork would copy one. It goes on to refuse until the others have ended.
     #[error(
         "the zygote (process {pid}) has {count} threads and does not fork: start none in the preload function, or only in the processes that are forked"
@@ -139,8 +153,31 @@ impl SpawnError {
         Self::System { op, source: Arc::new(source), hint }
     }
 
+    /// A failed step on the way to a cgroup.
+    pub(crate) fn cgroup(path: &Path, op: &'static str, source: impl Into<io::Error>) -> Self {
+        let source = source.into();
+        let hint = cgroup_hint(&source);
+        Self::Cgroup { path: path.into(), op, source: Arc::new(source), hint }
+    }
+
     pub(crate) fn not_restartable(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::NotRestartable { reason: reason.into() }
+    }
+}
+
+fn cgroup_hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; it is not delegated to this user, see Delegate= of systemd"
+        }
+        io::ErrorKind::ResourceBusy => {
+            "; processes live in it: move them to a group below it (DelegateSubgroup= of systemd does)"
+        }
+        io::ErrorKind::Unsupported => {
+            "; write +memory to its cgroup.subtree_control (Delegate=memory of systemd does)"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "; cgroups are mounted read-only in this container",
+        _ => hint(source),
     }
 }
 

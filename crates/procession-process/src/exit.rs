@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// assert!(Exit::Code(0).is_success());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Exit {
     /// It exited by itself with this code, 0 to 255.
     Code(i32),
@@ -22,6 +23,10 @@ pub enum Exit {
     /// It is gone, but somebody else collected its status first (a `wait(-1)` in the host program,
     /// or SIGCHLD ignored) and the kernel could not be asked (before Linux 6.15).
     Unknown,
+    /// The kernel killed it (SIGKILL) because memory had run out: the process and those that it had started were at their limit, or
+    /// the whole machine or container was. Only of a process with a [cgroup](crate::ProcessBuilder::cgroup) of its own does the
+    /// kernel tell; of any other this is `Signal`.
+    OutOfMemory,
 }
 
 impl Exit {
@@ -52,6 +57,7 @@ impl fmt::Display for Exit {
                 None => write!(f, "signal {number}"),
             },
             Self::Unknown => f.write_str("unknown exit status"),
+            Self::OutOfMemory => f.write_str("SIGKILL (killed by the kernel, out of memory)"),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | 0 | the process has not ended |
 //! | 1 | ended, status unknown |
+//! | 2 | killed by the kernel for memory |
 //! | 0x100 + code | exited |
 //! | 0x200 + number | killed by a signal |
 //!
@@ -27,6 +28,7 @@ pub(crate) struct ExitCell(AtomicU32);
 
 const RUNNING: u32 = 0;
 const UNKNOWN: u32 = 1;
+const OUT_OF_MEMORY: u32 = 2;
 const CODE: u32 = 0x100;
 const SIGNAL: u32 = 0x200;
 
@@ -74,6 +76,7 @@ fn encode(exit: Exit) -> u32 {
         Exit::Code(code) => CODE | (code.cast_unsigned() & 0xff),
         Exit::Signal(number) => SIGNAL | (number.cast_unsigned() & 0xff),
         Exit::Unknown => UNKNOWN,
+        Exit::OutOfMemory => OUT_OF_MEMORY,
     }
 }
 
@@ -83,6 +86,7 @@ fn decode(word: u32) -> Option<Exit> {
         CODE => Some(Exit::Code(number)),
         SIGNAL => Some(Exit::Signal(number)),
         _ if word == RUNNING => None,
+        _ if word == OUT_OF_MEMORY => Some(Exit::OutOfMemory),
         _ => Some(Exit::Unknown),
     }
 }
@@ -98,7 +102,7 @@ mod tests {
     fn every_status_comes_back() {
         let codes = (0..=255).map(Exit::Code);
         let signals = (1..=64).map(Exit::Signal);
-        for exit in codes.chain(signals).chain([Exit::Unknown]) {
+        for exit in codes.chain(signals).chain([Exit::Unknown, Exit::OutOfMemory]) {
             let cell = ExitCell::new();
             assert_eq!(cell.get(), None);
             cell.set(exit);

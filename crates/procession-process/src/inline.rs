@@ -10,6 +10,7 @@ use std::thread;
 use procession_shm::fork::FirstWins;
 
 use crate::child::{Child, Record};
+use crate::ending::Ending;
 use crate::errand;
 use crate::error::SpawnError;
 use crate::exit::Exit;
@@ -39,7 +40,8 @@ pub(crate) fn start(
         panics::capture(Printing::AsUsual);
         Ok::<_, SpawnError>(())
     })?;
-    let record = Arc::new(Record::new(std::process::id(), generation, Grip::Thread, on_exit));
+    let ending = Ending { on_exit, group: None };
+    let record = Arc::new(Record::new(std::process::id(), generation, Grip::Thread, ending));
     let name = start.name.clone();
     let end = End { record: Arc::clone(&record), exit: errand::EXIT_PANICKED };
     thread::Builder::new()

@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use procession_shm::limit;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -18,7 +18,9 @@ use rustix::process::Resource;
 use crate::bootstrap::{
     self, CALLER_DESCRIPTORS_MAX, INLINE_PAYLOAD_BYTES_MAX, Message, Payload, Variable,
 };
+use crate::cgroup::Group;
 use crate::child::Child;
+use crate::ending::Ending;
 use crate::environment::Changes;
 use crate::error::SpawnError;
 use crate::exit::Exit;
@@ -81,6 +83,9 @@ pub struct Launcher {
     core_dumps: bool,
     ignore_interrupt: bool,
     on_exit: Option<OnExit>,
+    cgroup: Option<PathBuf>,
+    /// What lets the child enter its group.
+    door: Option<OwnedFd>,
     start_method: StartMethod,
     preload: Option<fn()>,
     is_zygote: bool,
@@ -113,6 +118,8 @@ impl Launcher {
             core_dumps: false,
             ignore_interrupt: false,
             on_exit: None,
+            cgroup: None,
+            door: None,
             start_method: StartMethod::Spawn,
             preload: None,
             is_zygote: false,
@@ -259,6 +266,13 @@ impl Launcher {
         self
     }
 
+    /// Gives the child a cgroup of its own below a directory that was delegated to this user. See
+    /// [`ProcessBuilder::cgroup`](crate::ProcessBuilder::cgroup). Default: none.
+    pub fn cgroup(mut self, delegated: impl AsRef<Path>) -> Self {
+        self.cgroup = Some(delegated.as_ref().to_owned());
+        self
+    }
+
     /// The sandbox that the child puts around itself before it calls its function. Default: none.
     #[cfg(feature = "sandbox")]
     pub fn sandbox(mut self, sandbox: crate::Sandbox) -> Self {
@@ -288,6 +302,7 @@ impl Launcher {
     ///   in a shared library, or the program was started through the dynamic linker, and no other program was named
     /// - [`TooDeep`](SpawnError::TooDeep): this process is at depth [`DEPTH_MAX`]
     /// - [`TooManyDescriptors`](SpawnError::TooManyDescriptors): more than 251 were given
+    /// - [`Cgroup`](SpawnError::Cgroup): the child cannot have the cgroup that was asked for
     /// - [`ZygoteThreads`](SpawnError::ZygoteThreads), [`Preload`](SpawnError::Preload),
     ///   [`ZygoteEnded`](SpawnError::ZygoteEnded): what the preload function did
     /// - [`System`](SpawnError::System): the operating system refused a step; no process is left
@@ -315,6 +330,7 @@ impl Launcher {
     fn spawn(mut self, offices: &Offices, depth: u32) -> Result<Child, SpawnError> {
         let executable = self.executable()?;
         self.check_descriptors()?;
+        let ending = self.ending(offices)?;
         let variable =
             Variable { descriptor: command::SOCKET_NUMBER, parent: std::process::id(), depth };
         let (environment, unset) = command::environment(&self.environment, variable)?;
@@ -327,8 +343,19 @@ impl Launcher {
             socket,
             standard: self.standard,
             block_interrupt: self.ignore_interrupt || self.is_zygote,
-            on_exit: self.on_exit,
+            ending,
         })
+    }
+
+    /// What is due at the end of the child, and the group in which it will be, if it is to have one.
+    fn ending(&mut self, offices: &Offices) -> Result<Ending, SpawnError> {
+        let on_exit = self.on_exit.take();
+        let Some(delegated) = &self.cgroup else { return Ok(Ending { on_exit, group: None }) };
+        let memory_bytes = self.settings.limits.take_memory_bytes();
+        let group = Group::new(offices, delegated, memory_bytes, self.program.as_ref())?;
+        self.door = Some(group.door()?);
+        self.settings.has_group = true;
+        Ok(Ending { on_exit, group: Some(group) })
     }
 
     /// What is executed, if the child can be what it must be.
@@ -351,10 +378,10 @@ impl Launcher {
         }
         self.check_descriptors()?;
         let kind = Kind::new(self.program.take(), self.preload)?;
-        let on_exit = self.on_exit.take();
+        let ending = self.ending(offices)?;
         let standard = std::mem::take(&mut self.standard.descriptors);
         let birth = |before: &BTreeMap<OsString, OsString>| self.birth(offices, depth, before);
-        offices.zygotes().fork(offices, &kind, &standard, birth, on_exit)
+        offices.zygotes().fork(offices, &kind, &standard, birth, ending)
     }
 
     /// The request for one process, to a zygote that was started with the environment `before`.
@@ -374,7 +401,8 @@ impl Launcher {
     }
 
     fn check_descriptors(&self) -> Result<(), SpawnError> {
-        let max = CALLER_DESCRIPTORS_MAX - usize::from(self.directory.is_some());
+        let taken = usize::from(self.directory.is_some()) + usize::from(self.cgroup.is_some());
+        let max = CALLER_DESCRIPTORS_MAX - taken;
         let given = self.fds.len();
         if given > max { Err(SpawnError::TooManyDescriptors { given, max }) } else { Ok(()) }
     }
@@ -404,6 +432,7 @@ impl Launcher {
         let descriptors: Vec<BorrowedFd<'_>> = offices
             .own_pidfd()
             .into_iter()
+            .chain(self.door.as_ref().map(AsFd::as_fd))
             .chain(memory.as_ref().map(AsFd::as_fd))
             .chain(self.directory.as_ref().map(AsFd::as_fd))
             .chain(self.fds.iter().map(AsFd::as_fd))

@@ -47,6 +47,9 @@ impl Limits {
     /// for them: limits below 64 MiB are rarely useful. It does not count shared memory (rings, results, shared buffers),
     /// which is why it was chosen over RLIMIT_AS, nor files in the page cache. A process that is over it is not told apart
     /// from one that aborts by itself. Each process below has the limit for itself: the sum is not limited.
+    ///
+    /// All that is otherwise where the process has a [cgroup](crate::ProcessBuilder::cgroup) of its own: the limit is one of what it
+    /// and those below it use together, beyond which the kernel kills them, and says so.
     pub const fn memory_bytes(mut self, bytes: u64) -> Self {
         self.memory_bytes = Some(bytes);
         self
@@ -79,6 +82,11 @@ impl Limits {
     pub const fn processes(mut self, count: u64) -> Self {
         self.processes = Some(count);
         self
+    }
+
+    /// The limit of memory, which somebody else sees to from here on.
+    pub(crate) fn take_memory_bytes(&mut self) -> Option<u64> {
+        self.memory_bytes.take()
     }
 
     /// Puts this process under these limits. On failure, the limit that was refused.

@@ -21,6 +21,7 @@ use std::thread;
 
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
+use crate::cgroup::Janitors;
 use crate::child::Child;
 use crate::error::SpawnError;
 use crate::household::Household;
@@ -41,6 +42,7 @@ pub(crate) struct Offices {
     own_pidfd: Option<OwnedFd>,
     household: Household,
     zygotes: Zygotes,
+    janitors: Janitors,
 }
 
 /// How the two threads are reached.
@@ -84,6 +86,7 @@ impl Offices {
             own_pidfd: pidfd_open(getpid(), PidfdFlags::empty()).ok(),
             household: Household::default(),
             zygotes: Zygotes::default(),
+            janitors: Janitors::default(),
         }));
         // F1, publishing end.
         match CURRENT.compare_exchange(seen, fresh, Ordering::AcqRel, Ordering::Acquire) {
@@ -125,6 +128,10 @@ impl Offices {
 
     pub(crate) fn zygotes(&self) -> &Zygotes {
         &self.zygotes
+    }
+
+    pub(crate) fn janitors(&self) -> &Janitors {
+        &self.janitors
     }
 
     pub(crate) fn generation(&self) -> u64 {

@@ -96,6 +96,6 @@ fn how(exit: Exit) -> String {
         Exit::Code(code) => format!(
             "left with exit code {code} before its function returned: look for a call of `exit` in it"
         ),
-        Exit::Signal(_) | Exit::Unknown => format!("died: {exit}"),
+        Exit::Signal(_) | Exit::Unknown | Exit::OutOfMemory => format!("died: {exit}"),
     }
 }

@@ -21,10 +21,10 @@ use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::child::Record;
+use crate::ending::Ending;
 use crate::error::SpawnError;
 use crate::exit::Exit;
 use crate::grip::{Grip, ends_within};
-use crate::launcher::OnExit;
 use crate::offices;
 use crate::zygote::Line;
 
@@ -59,10 +59,10 @@ impl Reaper {
         &self,
         pid: Pid,
         grip: Grip,
-        on_exit: Option<OnExit>,
+        ending: Ending,
     ) -> Result<Arc<Record>, SpawnError> {
         let number = pid.as_raw_nonzero().get().cast_unsigned();
-        let record = Arc::new(Record::new(number, self.generation, grip, on_exit));
+        let record = Arc::new(Record::new(number, self.generation, grip, ending));
         let watched = Watched::new(Arc::clone(&record));
         match record.grip().end_notice() {
             Some(notice) => self

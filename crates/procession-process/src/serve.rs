@@ -27,7 +27,7 @@ use crate::hook::{self, Arguments};
 use crate::launcher::Start;
 use crate::refusal::{self, Refusal};
 use crate::settings::Settings;
-use crate::{image, lineage, overflow, panics, restart, standard, threads};
+use crate::{cgroup, image, lineage, overflow, panics, restart, standard, threads};
 
 /// The exit code of a child whose function panicked, that of a Rust program whose `main` did.
 const EXIT_PANICKED: i32 = 101;
@@ -183,6 +183,13 @@ pub(crate) fn job(parent: Parent, mut packet: Packet) -> Result<Job, Refusal> {
     let pidfd = message.has_pidfd.then(|| descriptors.next().ok_or_else(missing_descriptor));
     let pidfd = pidfd.transpose()?;
     pidfd.as_ref().map_or(Ok(()), check_alive)?;
+    if message.settings.has_group {
+        // Before anything that takes memory.
+        let door = descriptors.next().ok_or_else(missing_descriptor)?;
+        cgroup::enter(&door).map_err(Refusal::system(
+            "enter a cgroup (who starts the process must be below the delegated directory, too)",
+        ))?;
+    }
     let main = entry(&message)?;
     let payload = match message.payload {
         Payload::Inline(bytes) => bytes.to_vec(),

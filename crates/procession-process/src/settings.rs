@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     #[cfg(feature = "sandbox")]
     pub(crate) sandbox: Option<crate::Sandbox>,
+    /// Whether the door of its own cgroup comes along.
+    pub(crate) has_group: bool,
     /// Whether the descriptor of the working directory comes along.
     pub(crate) has_directory: bool,
 }

@@ -10,9 +10,9 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::child::Child;
 use crate::command::{Command, SOCKET_NUMBER};
+use crate::ending::Ending;
 use crate::error::SpawnError;
 use crate::grip::Grip;
-use crate::launcher::OnExit;
 use crate::program::Executable;
 use crate::reaper::Reaper;
 
@@ -24,7 +24,7 @@ pub(crate) struct Order {
     pub(crate) socket: OwnedFd,
     pub(crate) standard: Standard,
     pub(crate) block_interrupt: bool,
-    pub(crate) on_exit: Option<OnExit>,
+    pub(crate) ending: Ending,
 }
 
 /// The standard descriptors of a child; those that are not given are this process's.
@@ -57,7 +57,7 @@ fn spawn(order: Order, reaper: &Reaper) -> Result<Child, SpawnError> {
         end(pid);
         SpawnError::system("open a pidfd of the child", error)
     })?;
-    reaper.watch(pid, grip, order.on_exit).map(Child::new).inspect_err(|_| end(pid))
+    reaper.watch(pid, grip, order.ending).map(Child::new).inspect_err(|_| end(pid))
 }
 
 fn exec(order: &Order) -> Result<Pid, SpawnError> {

@@ -4,6 +4,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
@@ -47,4 +48,13 @@ pub fn has_pidfds(test: &str) -> bool {
         skipped(test.trim_end_matches("::here"), "it needs pidfds, and pidfd_open is refused");
     }
     has
+}
+
+/// The directory of cgroup version 2 that was delegated to the tests; without one, the test says that it is skipped.
+pub fn delegated_cgroup(test: &str) -> Option<PathBuf> {
+    let delegated = std::env::var_os("PROCESSION_CGROUP").map(PathBuf::from);
+    if delegated.is_none() {
+        skipped(test, "PROCESSION_CGROUP names no delegated directory of cgroup version 2");
+    }
+    delegated
 }

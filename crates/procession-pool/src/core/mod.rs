@@ -22,6 +22,7 @@ mod state;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use procession_process::Limits;
@@ -58,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) preload: Option<fn()>,
     /// What each worker may use of the machine.
     pub(crate) limits: Limits,
+    /// The delegated directory below which each worker has a cgroup.
+    pub(crate) cgroup: Option<PathBuf>,
     /// What each worker puts around itself.
     #[cfg(feature = "sandbox")]
     pub(crate) sandbox: Option<procession_process::Sandbox>,

@@ -14,11 +14,12 @@ use super::line::Line;
 use super::protocol::{self, Environment, Order, Received, Refused, Reply, Request};
 use super::server;
 use crate::child::{Child, Record};
+use crate::ending::Ending;
 use crate::environment::Patch;
 use crate::error::SpawnError;
 use crate::grip::Grip;
 use crate::image;
-use crate::launcher::{Launcher, OnExit, sealed_memory};
+use crate::launcher::{Launcher, sealed_memory};
 use crate::offices::Offices;
 use crate::packet;
 use crate::program::Program;
@@ -91,13 +92,13 @@ impl Zygotes {
         kind: &Kind,
         standard: &[Option<OwnedFd>; 3],
         mut birth: impl FnMut(&BTreeMap<OsString, OsString>) -> Result<Birth, SpawnError>,
-        on_exit: Option<OnExit>,
+        ending: Ending,
     ) -> Result<Child, SpawnError> {
         let mut last = None;
         for _ in 0..ATTEMPTS_MAX {
             let zygote = self.get(offices, kind)?;
             match zygote.fork(birth(&zygote.environment)?, standard)? {
-                Ok(born) => return zygote.take_in(offices, born, on_exit),
+                Ok(born) => return zygote.take_in(offices, born, ending),
                 Err(Lost::Zygote) => self.remove(kind, &zygote),
                 Err(Lost::Request) => {}
             }
@@ -233,14 +234,9 @@ impl Zygote {
         Ok(!both[1].revents().is_empty())
     }
 
-    fn take_in(
-        &self,
-        offices: &Offices,
-        born: Born,
-        on_exit: Option<OnExit>,
-    ) -> Result<Child, SpawnError> {
+    fn take_in(&self, offices: &Offices, born: Born, ending: Ending) -> Result<Child, SpawnError> {
         let grip = Grip::Pidfd(born.pidfd);
-        let record = Record::new(born.pid, offices.generation(), grip, on_exit);
+        let record = Record::new(born.pid, offices.generation(), grip, ending);
         let record = Arc::new(record.of_zygote(&self.line));
         let watched = Watched::new(Arc::clone(&record));
         self.line.enter(born.id, watched, &*offices.reaper()?);

@@ -8,6 +8,7 @@ extern crate skips;
 mod role;
 
 mod builder;
+mod cgroup;
 mod constructors;
 mod descriptors;
 mod ending;

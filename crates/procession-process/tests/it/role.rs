@@ -22,6 +22,7 @@ type Role = (&'static str, fn());
 
 const ROLES: &[&[Role]] = &[
     super::builder::ROLES,
+    super::cgroup::ROLES,
     super::constructors::ROLES,
     super::descriptors::ROLES,
     super::ending::ROLES,
