@@ -3,7 +3,9 @@
 //! The victim of a death is a thread that stops after a number of steps without cleaning up. Each model is run once for each
 //! number of steps.
 
-use loom::sync::Arc;
+use std::collections::VecDeque;
+
+use loom::sync::{Arc, Mutex};
 use loom::thread;
 use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use procession_shm::{Deadline, wait};
@@ -120,6 +122,40 @@ fn loom_gate_an_item_is_begun_or_taken_back_never_both_never_neither() {
         Gate::new(&heap.gate).resume(ran);
         assert!(Gate::new(&heap.gate).begin(ran));
     });
+}
+
+/// What goes beside an item: the worker looks, begins the item, and takes. A handle that has one owner is with the worker, or in the
+/// socket for the parent, which asks for those of items that were not begun.
+#[test]
+fn loom_gate_a_handle_has_one_owner_wherever_the_worker_dies() {
+    const ITEMS: u64 = 2;
+    for steps in 0..=3 * ITEMS {
+        model(move || {
+            let heap = Heap::new();
+            let socket = Arc::new(Mutex::new((0..ITEMS).collect::<VecDeque<_>>()));
+            let worker = {
+                let (heap, socket) = (Arc::clone(&heap), Arc::clone(&socket));
+                thread::spawn(move || {
+                    let (mut looked, mut begun) = (None, 0);
+                    for step in 0..steps {
+                        match step % 3 {
+                            0 => looked = socket.lock().unwrap().front().copied(),
+                            1 if Gate::new(&heap.gate).begin(step / 3) => begun += 1,
+                            // It was taken back: nothing is taken any more.
+                            1 => break,
+                            _ => assert_eq!(socket.lock().unwrap().pop_front(), looked),
+                        }
+                    }
+                    begun
+                })
+            };
+            // The parent ends it: nothing is begun after this, and what was not can be had once it is dead.
+            let begun = Gate::new(&heap.gate).revoke();
+            assert_eq!(worker.join().unwrap(), begun);
+            let left = Vec::from_iter(socket.lock().unwrap().iter().copied());
+            assert!((begun..ITEMS).all(|item| left.contains(&item)), "{left:?} of {begun}");
+        });
+    }
 }
 
 /// The worker's gate stands in for the fence of the bell it rings after a result in the middle of a chunk.

@@ -27,7 +27,7 @@ pub(crate) enum Role {
     Barger,
     /// Comes after the death.
     Survivor,
-    /// Comes after the death and does what a survivor does, is stepped through all of it, and killed in it as well.
+    /// Comes after the death, is stepped through what it does, and killed in it as well.
     Heir,
 }
 
@@ -212,8 +212,5 @@ fn act(scene: &dyn Scene, role: Role, cue: &Cue) -> Result<String, String> {
 }
 
 fn play_role(scene: &dyn Scene, role: Role, cue: &Cue) -> Result<String, String> {
-    match role {
-        Role::Heir => cue.operate(|| scene.play(Role::Survivor, cue))?,
-        _ => scene.play(role, cue),
-    }
+    if role == Role::Heir { scene.inherit(cue) } else { scene.play(role, cue) }
 }

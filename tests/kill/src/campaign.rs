@@ -130,17 +130,23 @@ impl Campaign<'_> {
     }
 
     /// Each point of the heir's work, for each point of the victim's: all states of both, and every instruction of both if the
-    /// operation is one of those of which every instruction is wanted.
+    /// operation is one of those of which every instruction is wanted; or a sample of the states, if the plot has one.
     fn kill_two(&mut self, density: Density) -> io::Result<()> {
         let trace = self.walk_of_victim()?;
         let is_all = density.short == usize::MAX;
-        let chosen = |trace: &Trace| {
-            if is_all { trace.points(density) } else { trace.distinct_points() }
+        let sample = self.case.plot.sample;
+        let (victims, heirs) = sample.filter(|_| !is_all).unwrap_or((usize::MAX, usize::MAX));
+        let chosen = |trace: &Trace, count| {
+            if is_all && sample.is_none() {
+                trace.points(density)
+            } else {
+                spread(trace.distinct_points(), count)
+            }
         };
-        for victim in std::iter::once(None).chain(chosen(&trace).into_iter().map(Some)) {
+        for victim in std::iter::once(None).chain(chosen(&trace, victims).into_iter().map(Some)) {
             let (walk, position) = self.walk_of_heir(victim)?;
             self.figures.count_drift(victim, &trace, position);
-            for heir in std::iter::once(None).chain(chosen(&walk).into_iter().map(Some)) {
+            for heir in std::iter::once(None).chain(chosen(&walk, heirs).into_iter().map(Some)) {
                 let performance = self.try_script(Script { victim, heir })?;
                 performance
                     .heir
@@ -194,5 +200,28 @@ impl Campaign<'_> {
                 return Ok(performance);
             }
         }
+    }
+}
+
+/// So many of them, with the same distance between them.
+fn spread(points: Vec<Point>, count: usize) -> Vec<Point> {
+    if points.len() <= count {
+        return points;
+    }
+    (1..=count).map(|index| points[index * points.len() / (count + 1)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_spread_over_the_points() {
+        let points: Vec<_> = (0..9).map(|steps| Point { steps, is_asleep: false }).collect();
+        let steps = |count| -> Vec<usize> {
+            spread(points.clone(), count).iter().map(|point| point.steps).collect()
+        };
+        assert_eq!(steps(2), [3, 6]);
+        assert_eq!(steps(20), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
     }
 }

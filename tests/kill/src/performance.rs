@@ -115,15 +115,18 @@ impl Director {
         let mut show =
             Show { director: self, scene: &*scene, actors: Vec::new(), slowest: Duration::ZERO };
         let victim = show.kill_victim(&case.plot, script.victim, records.victim)?;
-        if scene.wants_quiet() || case.plot.second.is_some() {
+        if case.plot.second.is_some() {
             show.await_notice(victim.epoch)?;
         }
-        scene.after_death();
         let heir = match case.plot.second {
             Some(others) => Some(show.kill_heir(others, script.heir, records.heir)?),
             None => None,
         };
         let last = heir.unwrap_or(victim);
+        if scene.wants_quiet() {
+            show.await_notice(last.epoch)?;
+        }
+        scene.after_death();
         let all_done = show.await_ending(case, last.at)?;
         let verdict = show.verdict(all_done, victim, heir);
         let (progress, heir) = (show.slowest, heir.map(|heir| heir.reached));
@@ -326,7 +329,8 @@ impl Show<'_> {
             return Err(format!("HANG: {}; done: {reports:?}", self.unfinished()));
         }
         let (place, victim_pid) = (victim.reached.place, victim.pid);
-        let ending = Ending { place, victim_pid, heir_pid: heir.map(|heir| heir.pid), reports };
+        let (heir_pid, heir_place) = heir.map(|heir| (heir.pid, heir.reached.place)).unzip();
+        let ending = Ending { place, victim_pid, heir_pid, heir_place, reports };
         self.scene.judge(&ending).map_err(|why| format!("{why} ({ending:?})"))
     }
 

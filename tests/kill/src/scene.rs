@@ -16,6 +16,11 @@ pub(crate) trait Scene {
     /// Plays a role, in a process of its own; what it returns is what the judge reads. An error is a failure of the point.
     fn play(&self, role: Role, cue: &Cue) -> Result<String, String>;
 
+    /// What an heir does: what a survivor does, all of which it is stepped through.
+    fn inherit(&self, cue: &Cue) -> Result<String, String> {
+        cue.operate(|| self.play(Role::Survivor, cue))?
+    }
+
     /// Whether the actors must be members of a family.
     fn in_family(&self) -> bool {
         true
@@ -44,7 +49,7 @@ pub(crate) trait Scene {
     /// What the director does while the victim is stopped at its kill point.
     fn at_point(&self) {}
 
-    /// What whoever notices the death does, in addition to what the family does.
+    /// What whoever notices the last death does, in addition to what the family does.
     fn after_death(&self) {}
 
     /// Whether the end is one that is promised. All actors are gone.
@@ -68,6 +73,8 @@ pub(crate) struct Ending {
     pub(crate) victim_pid: u32,
     /// Of the one who was killed after the victim, if there was one.
     pub(crate) heir_pid: Option<u32>,
+    /// Where that was.
+    pub(crate) heir_place: Option<Place>,
     pub(crate) reports: Vec<(Role, String)>,
 }
 
@@ -95,6 +102,9 @@ pub(crate) struct Plot {
     pub(crate) at_point: &'static [Role],
     /// If an heir comes after the death and is killed as well: who comes between its kill point and its death.
     pub(crate) second: Option<&'static [Role]>,
+    /// At how many states of the first, and of the second, it is tried to kill them, unless all is asked for, which here is all
+    /// states and not all instructions. `None`: at all states, or all instructions.
+    pub(crate) sample: Option<(usize, usize)>,
     /// After the last death.
     pub(crate) late: &'static [Role],
 }

@@ -3,10 +3,14 @@
 //! A step that runs into a system call that sleeps does not end before somebody wakes the sleeper. So before each step the
 //! next instruction is looked at, and a futex call is waited for in small naps: the director can see that the victim has
 //! fallen asleep, which is a state of its own in which it can be killed.
+//!
+//! Whoever stops all processes of a machine for a while, and lets them go on later, stops victims as well. A tracer hears of that
+//! as of a step's end; it drops both signals, and the victim takes its step.
 
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::time::{Duration, Instant};
 
 use libc::{c_long, c_void, pid_t};
@@ -40,7 +44,7 @@ pub(crate) enum Next {
     Futex,
 }
 
-/// A stopped process that this one traces.
+/// A stopped process that this one traces. It is killed and reaped, at the latest when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Tracee {
     pid: Pid,
@@ -59,6 +63,10 @@ impl Tracee {
     pub(crate) fn stopped(pid: Pid) -> io::Result<Option<Self>> {
         match waitpid(Some(pid), WaitOptions::NOHANG)? {
             None => Ok(None),
+            Some((_, status)) if is_from_outside(status) => {
+                request(libc::PTRACE_CONT, pid.as_raw_nonzero().get(), 0, 0)?;
+                Ok(None)
+            }
             Some((_, status)) if status.stopping_signal() == Some(libc::SIGTRAP) => {
                 let exit_kill = libc::PTRACE_O_EXITKILL as usize;
                 request(libc::PTRACE_SETOPTIONS, pid.as_raw_nonzero().get(), 0, exit_kill)?;
@@ -93,13 +101,30 @@ impl Tracee {
 
     /// Does one instruction, which is what [`next`](Self::next) has said.
     pub(crate) fn step(&self, next: Next) -> io::Result<Step> {
-        request(libc::PTRACE_SINGLESTEP, self.raw(), 0, 0)?;
+        self.begin_step()?;
         if next == Next::Futex {
             return self.await_step_or_sleep();
         }
-        match waitpid(Some(self.pid), WaitOptions::empty())? {
-            Some((_, status)) => trapped(status).map(|()| Step::Done),
-            None => Err(io::Error::other("a wait for the victim ended without news")),
+        loop {
+            let Some((_, status)) = waitpid(Some(self.pid), WaitOptions::empty())? else {
+                return Err(io::Error::other("a wait for the victim ended without news"));
+            };
+            if self.is_end_of_step(status)? {
+                return Ok(Step::Done);
+            }
+        }
+    }
+
+    fn begin_step(&self) -> io::Result<()> {
+        request(libc::PTRACE_SINGLESTEP, self.raw(), 0, 0).map(drop)
+    }
+
+    /// Whether a stop is the end of the step. If somebody else has asked for it, the step begins again.
+    fn is_end_of_step(&self, status: WaitStatus) -> io::Result<bool> {
+        match status.stopping_signal() {
+            Some(libc::SIGTRAP) => Ok(true),
+            _ if is_from_outside(status) => self.begin_step().map(|()| false),
+            _ => Err(ended_early(status)),
         }
     }
 
@@ -117,7 +142,7 @@ impl Tracee {
 
     /// Kills it where it is and reaps it.
     pub(crate) fn kill(self) -> io::Result<()> {
-        kill_and_reap(self.pid)
+        kill_and_reap(ManuallyDrop::new(self).pid)
     }
 
     fn await_step_or_sleep(&self) -> io::Result<Step> {
@@ -139,7 +164,7 @@ impl Tracee {
     fn has_trapped(&self) -> io::Result<bool> {
         match waitpid(Some(self.pid), WaitOptions::NOHANG)? {
             None => Ok(false),
-            Some((_, status)) => trapped(status).map(|()| true),
+            Some((_, status)) => self.is_end_of_step(status),
         }
     }
 
@@ -161,6 +186,18 @@ impl Tracee {
     }
 }
 
+impl Drop for Tracee {
+    fn drop(&mut self) {
+        // An error has ended the scene. It may be that of a victim that is gone.
+        let killed = kill_and_reap(self.pid);
+        debug_assert!(killed.is_ok() || !exists(self.pid), "{killed:?}");
+    }
+}
+
+fn exists(pid: Pid) -> bool {
+    rustix::process::test_kill_process(pid).is_ok()
+}
+
 fn request(what: libc::c_uint, pid: pid_t, address: usize, data: usize) -> io::Result<c_long> {
     let pointer = std::ptr::without_provenance_mut::<c_void>;
     // SAFETY: the requests made here take numbers, not pointers into this process.
@@ -170,11 +207,9 @@ fn request(what: libc::c_uint, pid: pid_t, address: usize, data: usize) -> io::R
     }
 }
 
-fn trapped(status: WaitStatus) -> io::Result<()> {
-    match status.stopping_signal() {
-        Some(libc::SIGTRAP) => Ok(()),
-        _ => Err(ended_early(status)),
-    }
+/// Whether the victim was stopped, or told to go on, by somebody else.
+fn is_from_outside(status: WaitStatus) -> bool {
+    matches!(status.stopping_signal(), Some(libc::SIGSTOP | libc::SIGCONT))
 }
 
 fn ended_early(status: WaitStatus) -> io::Error {

@@ -6,14 +6,28 @@
     reason = "what the harness says is passed on"
 )]
 
-use std::process::Command;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Runs the harness, which prints its counts in the last line, and expects that as many cases passed.
 ///
 /// It pins itself to one core and is the root of a family, so it runs as a process of its own.
 fn passes(words: &[&str], count: usize) {
-    let run = Command::new(env!("CARGO_BIN_EXE_procession-kill")).args(words).output();
-    let run = run.expect("the harness was built with this test");
+    let run = harness(words).output();
+    check(run.expect("the harness was built with this test"), count);
+}
+
+fn harness(words: &[&str]) -> Command {
+    let mut harness = Command::new(env!("CARGO_BIN_EXE_procession-kill"));
+    harness.args(words);
+    harness
+}
+
+fn check(run: Output, count: usize) {
     let (output, errors) = (text(&run.stdout), text(&run.stderr));
     print!("{output}");
     eprint!("{errors}");
@@ -48,4 +62,20 @@ fn a_producer_killed_anywhere_leaves_whole_messages() {
 #[test]
 fn a_mutex_survives_its_owner_where_glibcs_does_not() {
     passes(&["--short", "0", "--sample", "8", "mutex", "unlock", "barger"], 2);
+}
+
+/// As whoever measures something stops all others for a while: a victim takes its step all the same.
+#[test]
+fn whoever_stops_all_processes_for_a_while_disturbs_nobody() {
+    let mut harness = harness(&["--short", "0", "--sample", "8", "gate", "begin"]);
+    let run = harness.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut run = run.expect("the harness was built with this test");
+    let group = Pid::from_child(&run);
+    while run.try_wait().expect("it is a child").is_none() {
+        for signal in [Signal::STOP, Signal::CONT] {
+            kill_process_group(group, signal).expect("it was not reaped yet");
+            sleep(Duration::from_millis(3));
+        }
+    }
+    check(run.wait_with_output().expect("it is a child"), 2);
 }

@@ -321,7 +321,7 @@ impl Worker {
         set_current_call(call);
         let count = items.left();
         let mut since = self.time_of_beginning();
-        let mut handles = (has_handles && !self.revoked).then(|| self.beside.look());
+        let mut handles = (has_handles && !self.revoked).then(|| self.look_beside());
         for (index, item) in items.enumerate() {
             if self.revoked || !self.start() {
                 self.left_in_socket += u32::from(has_handles);
@@ -343,10 +343,18 @@ impl Worker {
         Ok(())
     }
 
+    /// What goes with an item. It stays where it is until the item is begun.
+    fn look_beside(&mut self) -> Seen {
+        if cfg!(procession_bug = "handles-taken-before-gate") {
+            return self.beside.receive();
+        }
+        self.beside.look()
+    }
+
     /// Takes what was only looked at: the item that it belongs to is begun.
     #[inline]
     fn take_seen(&mut self, seen: Option<Seen>) -> Option<Seen> {
-        if seen.is_some() {
+        if seen.is_some() && !cfg!(procession_bug = "handles-taken-before-gate") {
             self.beside.pass();
         }
         seen

@@ -25,10 +25,10 @@ use crate::tracer;
 
 const CAPACITY: usize = 4096;
 const RESULT_LEN_MAX: usize = 256;
-const TAG: u8 = 3;
-const ITEMS: [u8; 3] = [1, 2, 3];
+pub(super) const TAG: u8 = 3;
+pub(super) const ITEMS: [u8; 3] = [1, 2, 3];
 
-const WORKER: Plot = Plot { setting: "alone", ..NOBODY };
+pub(super) const WORKER: Plot = Plot { setting: "alone", ..NOBODY };
 /// The parent sleeps, and wants to be woken for each result.
 const ASLEEP: Plot = Plot { setting: "parent asleep", first: &[Role::Sleeper], ..NOBODY };
 
@@ -36,12 +36,65 @@ pub(super) fn cases() -> Vec<Case> {
     each("link item", &[WORKER, ASLEEP], LinkScene::build)
 }
 
-struct LinkScene {
-    link: RefCell<ParentLink>,
-    inbox: RefCell<Vec<u8>>,
-    fds: [OwnedFd; 3],
+/// A link as the director has it: the parent's end, and what the worker takes over.
+pub(super) struct Desk {
+    pub(super) link: ParentLink,
+    inbox: Vec<u8>,
+    pub(super) fds: Vec<OwnedFd>,
     down: Mapping,
     up: Mapping,
+}
+
+impl Desk {
+    pub(super) fn new() -> io::Result<Self> {
+        let (link, fds) = ParentLink::new(CAPACITY, RESULT_LEN_MAX).map_err(io::Error::other)?;
+        let map = |fd| segment(fd)?.map().map_err(io::Error::other);
+        let (down, up) = (map(&fds[0])?, map(&fds[1])?);
+        Ok(Self { link, inbox: Vec::new(), fds, down, up })
+    }
+
+    pub(super) fn views(&self) -> Vec<View> {
+        // SAFETY: the desk keeps both mappings, which are as long as their segments, and its scene keeps the desk.
+        let view =
+            |mapping: &Mapping| unsafe { View::new(mapping.as_ptr(), page_size() + CAPACITY) };
+        vec![view(&self.down), view(&self.up)]
+    }
+
+    /// What the worker does.
+    pub(super) fn serve(&self) -> Result<String, String> {
+        let fds = self.fds.iter().map(OwnedFd::try_clone).collect::<io::Result<Vec<_>>>();
+        let fds = fds.map_err(|error| error.to_string())?;
+        let mut link = ChildLink::over(fds, CAPACITY).map_err(|error| error.to_string())?;
+        link.serve().map_err(|error| error.to_string())?;
+        Err("the worker was not stopped".to_owned())
+    }
+
+    /// The next whole result.
+    pub(super) fn next(&mut self) -> Result<Option<(u8, Vec<u8>)>, String> {
+        loop {
+            let found =
+                self.link.whole_result(&self.inbox, 0).map_err(|error| error.to_string())?;
+            if let Some(result) = found {
+                let body = self.inbox[result.body].to_vec();
+                self.inbox.drain(..result.end);
+                return Ok(Some((result.tag, body)));
+            }
+            match self.link.receive(&mut self.inbox).map_err(|error| error.to_string())? {
+                Received::Bytes => {}
+                Received::Nothing => return Ok(None),
+                other => return Err(format!("not a small result: {other:?}")),
+            }
+        }
+    }
+
+    /// How many items the worker has begun.
+    pub(super) fn started(&self) -> usize {
+        usize::try_from(self.link.started()).unwrap_or(usize::MAX)
+    }
+}
+
+struct LinkScene {
+    desk: RefCell<Desk>,
     up_segment: Segment,
     deaths: ForkShared<AtomicU32>,
 }
@@ -55,7 +108,8 @@ impl Task<fn(u8) -> u8> for Tripled {
     }
 }
 
-fn triple(item: u8) -> u8 {
+/// The first begins what is stepped through, and the third ends it.
+pub(super) fn triple(item: u8) -> u8 {
     match item {
         1 if tracer::trace_me().is_ok() => marks::enter(),
         3 => marks::leave(),
@@ -83,29 +137,13 @@ fn segment(fd: &OwnedFd) -> io::Result<Segment> {
 
 impl LinkScene {
     fn build() -> io::Result<Box<dyn Scene>> {
-        let (mut link, fds) =
-            ParentLink::new(CAPACITY, RESULT_LEN_MAX).map_err(io::Error::other)?;
-        let fds: [OwnedFd; 3] =
-            fds.try_into().map_err(|_| io::Error::other("a link has three descriptors"))?;
-        let (down, up_segment) = (segment(&fds[0])?, segment(&fds[1])?);
-        link.send(&call()?, 0).map_err(io::Error::other)?;
+        let mut desk = Desk::new()?;
+        desk.link.send(&call()?, 0).map_err(io::Error::other)?;
         Ok(Box::new(Self {
-            link: RefCell::new(link),
-            inbox: RefCell::default(),
-            down: down.map().map_err(io::Error::other)?,
-            up: up_segment.map().map_err(io::Error::other)?,
-            fds,
-            up_segment,
+            up_segment: segment(&desk.fds[1])?,
+            desk: RefCell::new(desk),
             deaths: ForkShared::new(AtomicU32::new(0))?,
         }))
-    }
-
-    fn work(&self) -> Result<String, String> {
-        let fds = self.fds.iter().map(OwnedFd::try_clone).collect::<io::Result<Vec<_>>>();
-        let fds = fds.map_err(|error| error.to_string())?;
-        let mut link = ChildLink::over(fds, CAPACITY).map_err(|error| error.to_string())?;
-        link.serve().map_err(|error| error.to_string())?;
-        Err("the worker was not stopped".to_owned())
     }
 
     /// Sleeps as a parent does, and says at the end how many bytes of results there are.
@@ -124,31 +162,14 @@ impl LinkScene {
         Ok(results().to_string())
     }
 
-    /// The next whole result.
-    fn next(&self) -> Result<Option<(u8, Vec<u8>)>, String> {
-        let (mut link, mut inbox) = (self.link.borrow_mut(), self.inbox.borrow_mut());
-        loop {
-            let found = link.whole_result(&inbox, 0).map_err(|error| error.to_string())?;
-            if let Some(result) = found {
-                let body = inbox[result.body].to_vec();
-                inbox.drain(..result.end);
-                return Ok(Some((result.tag, body)));
-            }
-            match link.receive(&mut inbox).map_err(|error| error.to_string())? {
-                Received::Bytes => {}
-                Received::Nothing => return Ok(None),
-                other => return Err(format!("not a small result: {other:?}")),
-            }
-        }
-    }
-
     /// How many items have a result, all of which must be right.
     fn results(&self) -> Result<usize, String> {
-        if self.next()? != Some((HELLO, Vec::new())) {
+        let mut desk = self.desk.borrow_mut();
+        if desk.next()? != Some((HELLO, Vec::new())) {
             return Err("no hello".to_owned());
         }
         let mut count = 0;
-        while let Some(result) = self.next()? {
+        while let Some(result) = desk.next()? {
             let right = ITEMS.get(count).map(|item| (TAG, vec![item * 3]));
             if Some(&result) != right.as_ref() {
                 return Err(format!("result {count} is {result:?}"));
@@ -161,10 +182,7 @@ impl LinkScene {
 
 impl Scene for LinkScene {
     fn views(&self) -> Vec<View> {
-        // SAFETY: the scene keeps both mappings, which are as long as their segments.
-        let view =
-            |mapping: &Mapping| unsafe { View::new(mapping.as_ptr(), page_size() + CAPACITY) };
-        vec![view(&self.down), view(&self.up)]
+        self.desk.borrow().views()
     }
 
     fn in_family(&self) -> bool {
@@ -172,7 +190,7 @@ impl Scene for LinkScene {
     }
 
     fn play(&self, role: Role, _cue: &Cue) -> Result<String, String> {
-        if role == Role::Victim { self.work() } else { self.sleep() }
+        if role == Role::Victim { self.desk.borrow().serve() } else { self.sleep() }
     }
 
     fn after_death(&self) {
@@ -182,15 +200,19 @@ impl Scene for LinkScene {
 
     fn judge(&self, ending: &Ending) -> Result<(), String> {
         let results = self.results()?;
-        let started = usize::try_from(self.link.borrow().started()).unwrap_or(usize::MAX);
-        let may_be = match ending.place {
-            Place::First => (started, results) == (1, 0),
-            Place::Last => (started, results) == (3, 2),
-            // At most one item was begun and has no result: that is what a death may cost.
-            Place::Inside => {
-                (started == results || started == results + 1) && (1..=3).contains(&started)
-            }
-        };
-        if may_be { Ok(()) } else { Err(format!("{started} started, {results} results")) }
+        judge_counts(ending.place, self.desk.borrow().started(), results)
     }
+}
+
+/// Whether so many items may have been begun and have results.
+pub(super) fn judge_counts(place: Place, started: usize, results: usize) -> Result<(), String> {
+    let may_be = match place {
+        Place::First => (started, results) == (1, 0),
+        Place::Last => (started, results) == (3, 2),
+        // At most one item was begun and has no result: that is what a death may cost.
+        Place::Inside => {
+            (started == results || started == results + 1) && (1..=3).contains(&started)
+        }
+    };
+    if may_be { Ok(()) } else { Err(format!("{started} started, {results} results")) }
 }

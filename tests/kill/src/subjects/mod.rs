@@ -6,6 +6,7 @@ mod control;
 mod event;
 mod handle;
 mod link;
+mod moved;
 mod mutex;
 mod once;
 mod outbox;
@@ -26,8 +27,15 @@ use procession_sync::{LockError, Mutex};
 use crate::actor::Role::{Barger, Corpse, Holder, Sleeper, Survivor};
 use crate::scene::{Case, Plot, Scene};
 
-const NOBODY: Plot =
-    Plot { setting: "", first: &[], then: &[], at_point: &[], second: None, late: &[] };
+const NOBODY: Plot = Plot {
+    setting: "",
+    first: &[],
+    then: &[],
+    at_point: &[],
+    second: None,
+    sample: None,
+    late: &[],
+};
 
 /// Nobody but the victim, and one who comes after its death.
 const ALONE: Plot = Plot { setting: "alone", late: &[Survivor], ..NOBODY };
@@ -84,6 +92,7 @@ pub(crate) fn all() -> Vec<Case> {
         seeded::cases,
         ring::cases,
         link::cases,
+        moved::cases,
         outbox::cases,
         pipe::cases,
         queue::cases,
