@@ -27,8 +27,9 @@ const SECONDS: u64 = 60;
 /// A package, one of its test binaries, and which of the tests.
 type Part = (&'static str, &'static str, &'static str);
 
-/// Workers are killed and stopped while all ways to use a pool are used.
+/// Workers are killed and stopped, and descriptors, disk and processor run out, while all ways to use a pool are used.
 const CHAOS: &[Part] = &[
+    ("procession-pool", "it", "chaos::"),
     ("procession-pool", "it", "long::every_result_comes_once_whoever_dies"),
     ("procession-pool", "it", "soup::"),
 ];
@@ -156,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_seed_reaches_the_tests() {
-        let line = invocation(&CHAOS[1], 9).to_string();
+        let line = invocation(&CHAOS[2], 9).to_string();
         let command = "cargo test --release --package procession-pool --test it soup::";
         assert_eq!(line, format!("PROCESSION_SEED=\"9\" {command}"));
     }

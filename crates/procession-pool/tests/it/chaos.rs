@@ -1,10 +1,11 @@
-//! Long calls while workers are killed, and stopped and continued, all the time.
+//! Long calls while something goes wrong all the time: workers are killed and stopped, descriptors run out, the disk is full, clocks
+//! differ, nobody gets the processor. What goes wrong, and when, is decided by the seed.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use procession_pool::Pool;
+use procession_pool::{Job, Pool};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::guard::eventually;
@@ -14,7 +15,19 @@ use super::resources::{assert_back_to, holdings};
 use super::scribbler::{Random, seed};
 use super::trap::assert_sound;
 
-pub(crate) const ROLES: &[Role] = &[("chaos", chaos)];
+mod clocks;
+mod descriptors;
+mod disk;
+mod starvation;
+
+pub(crate) const ROLES: &[Role] = &[
+    ("chaos", chaos),
+    ("chaos of clocks", clocks::role),
+    ("chaos of descriptors", descriptors::role),
+    ("chaos on a full disk", disk::full),
+    ("chaos with little to write", disk::little),
+    ("chaos without a processor", starvation::role),
+];
 
 /// How many items each call has.
 pub(crate) fn items() -> u32 {
@@ -28,20 +41,33 @@ fn work(n: u32) -> u32 {
     (0..STEPS).fold(n, |n, _| std::hint::black_box(n)) + 1
 }
 
+/// A number below `end`, by chance.
+fn below(random: &mut Random, end: usize) -> usize {
+    usize::try_from(random.next() % end.max(1) as u64).unwrap()
+}
+
+/// So many milliseconds, by chance.
+fn pause(random: &mut Random, millis: std::ops::Range<usize>) {
+    let millis = millis.start + below(random, millis.len());
+    sleep(Duration::from_millis(millis as u64));
+}
+
+/// Sends a signal to one of the workers; to which one, if it was still there.
+fn signal_one(pool: &Pool, random: &mut Random, signal: Signal) -> Option<Pid> {
+    let pids = pool.worker_pids();
+    let pid = pids.get(below(random, pids.len()))?;
+    let pid = Pid::from_raw(pid.cast_signed())?;
+    // It may have gone by itself.
+    kill_process(pid, signal).ok().map(|()| pid)
+}
+
 /// Kills a worker every 20 ms, and stops another for a moment.
-fn rage(pool: &Pool, over: &AtomicBool, kills: &AtomicU32) {
+fn kill_and_stop(pool: &Pool, over: &AtomicBool, kills: &AtomicU32) {
     let mut random = Random(seed());
     while !over.load(Ordering::SeqCst) {
         sleep(Duration::from_millis(15));
-        let pids = pool.worker_pids();
-        let mut signal = |signal| {
-            let index = usize::try_from(random.next() % pids.len().max(1) as u64).unwrap();
-            let pid = pids.get(index).and_then(|&pid| Pid::from_raw(pid.cast_signed()))?;
-            // It may have gone by itself.
-            kill_process(pid, signal).ok().map(|()| pid)
-        };
-        let stopped = signal(Signal::STOP);
-        if signal(Signal::KILL).is_some() {
+        let stopped = signal_one(pool, &mut random, Signal::STOP);
+        if signal_one(pool, &mut random, Signal::KILL).is_some() {
             kills.fetch_add(1, Ordering::SeqCst);
         }
         sleep(Duration::from_millis(5));
@@ -50,32 +76,59 @@ fn rage(pool: &Pool, over: &AtomicBool, kills: &AtomicU32) {
     }
 }
 
+/// Does both at once. `rage` ends soon after its flag is set, which it is when the calls are over, or have failed.
+fn during(rage: impl FnOnce(&AtomicBool) + Send, calls: impl FnOnce()) {
+    struct SetAtLast<'a>(&'a AtomicBool);
+    impl Drop for SetAtLast<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| rage(&over));
+        let _over = SetAtLast(&over);
+        calls();
+    });
+}
+
+/// Calls in all ways in which results come: each item has one outcome, and that is its result.
+fn call_in_all_ways(job: &Job<'_>, items: u32) {
+    for (n, result) in (0..).zip(job.imap(work, 0..items)) {
+        assert_eq!(result.unwrap(), n + 1);
+    }
+    let mut seen = vec![0_u8; items as usize + 1];
+    for result in job.imap_unordered(work, 0..items) {
+        seen[result.unwrap() as usize] += 1;
+    }
+    assert!(seen[0] == 0 && seen[1..].iter().all(|&count| count == 1));
+    let tasks: Vec<_> = (0..items / 50).map(|n| job.submit(work, n).unwrap()).collect();
+    for (n, task) in (0..).zip(tasks) {
+        assert_eq!(task.get().unwrap(), n + 1);
+    }
+}
+
+/// What is held once the pool has been used in all ways, each of which may make something that stays: a thread, for what nobody waits
+/// for.
+fn settled(pool: &Pool) -> (usize, usize, usize) {
+    assert_sound(pool);
+    drop(pool.submit(work, 1).unwrap());
+    holdings()
+}
+
+/// All workers are there, they do what they should, and nothing more is held than before.
+fn assert_over(pool: &Pool, before: (usize, usize, usize)) {
+    assert_sound(pool);
+    eventually("all workers are there", || pool.worker_pids().len() == pool.workers());
+    assert_back_to(before);
+}
+
 fn chaos() {
     let pool = Pool::with_workers(3).unwrap();
-    assert_sound(&pool);
-    drop(pool.submit(work, 1).unwrap());
-    let before = holdings();
-    let (over, kills) = (AtomicBool::new(false), AtomicU32::new(0));
-    thread::scope(|scope| {
-        scope.spawn(|| rage(&pool, &over, &kills));
-        let job = pool.job().retries(1000);
-        let items = items();
-        for (n, result) in (0..).zip(job.imap(work, 0..items)) {
-            assert_eq!(result.unwrap(), n + 1);
-        }
-        let mut seen = vec![0_u8; items as usize + 1];
-        for result in job.imap_unordered(work, 0..items) {
-            seen[result.unwrap() as usize] += 1;
-        }
-        assert!(seen[0] == 0 && seen[1..].iter().all(|&count| count == 1));
-        let tasks: Vec<_> = (0..2000).map(|n| job.submit(work, n).unwrap()).collect();
-        for (n, task) in (0..).zip(tasks) {
-            assert_eq!(task.get().unwrap(), n + 1);
-        }
-        over.store(true, Ordering::SeqCst);
-    });
+    let before = settled(&pool);
+    let kills = AtomicU32::new(0);
+    let calls = || call_in_all_ways(&pool.job().retries(1000), items());
+    during(|over| kill_and_stop(&pool, over, &kills), calls);
     say(&format!("kills {}", kills.load(Ordering::SeqCst)));
-    eventually("all workers are there", || pool.worker_pids().len() == 3);
-    assert_sound(&pool);
-    assert_back_to(before);
+    assert_over(&pool, before);
 }
