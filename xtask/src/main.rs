@@ -17,6 +17,7 @@ mod libc;
 mod lies;
 mod long;
 mod loom;
+mod machine;
 mod matrix;
 mod msrv;
 mod newcomer;
@@ -107,6 +108,11 @@ const VERBS: &[Verb] = &[
         usage: "long [filter]",
         about: "the proofs that take long: 10,000 spawns, 1,000 killed trees, a parent of 4 GiB",
         run: long::run,
+    },
+    Verb {
+        usage: "machine [kernel]",
+        about: "the tests of cgroups in a virtual machine, where qemu, busybox and a kernel image are",
+        run: machine::run,
     },
     Verb {
         usage: "doctor",

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 
@@ -72,6 +73,38 @@ pub(super) fn cgroup_cpu() -> Check {
         }
         None => Check::full(NAME, "no limit"),
     }
+}
+
+/// Whether processes can have cgroups of their own below a directory that is this process's, too.
+pub(super) fn cgroup_delegation() -> Check {
+    const NAME: &str = "cgroup delegation";
+    let Some(group) = own_cgroup() else { return no_cgroup(NAME) };
+    let mut groups = group.ancestors().take_while(|group| group.starts_with(MOUNT));
+    match groups.find(|group| can_have_limited_groups(group)) {
+        Some(group) => Check::full(NAME, group.display().to_string()),
+        None => Check::new(
+            NAME,
+            Status::Fallback,
+            "none",
+            "limits of memory count what is reserved, and a kill for memory is like any other",
+        ),
+    }
+}
+
+/// Whether this user may make groups below this one that have limits of memory, and move processes to them.
+fn can_have_limited_groups(group: &Path) -> bool {
+    let may_write = |file| rustix::fs::access(group.join(file), Access::WRITE_OK).is_ok();
+    let read = |file| fs::read_to_string(group.join(file)).unwrap_or_default();
+    let has_memory = |file| read(file).split_ascii_whitespace().any(|name| name == "memory");
+    // A group with processes in it hands nothing down, the topmost one excepted, which is nobody's to give away.
+    let can_hand_down = || {
+        let is_free =
+            fs::read_to_string(group.join("cgroup.procs")).is_ok_and(|pids| pids.is_empty());
+        is_free && has_memory("cgroup.controllers") && may_write("cgroup.subtree_control")
+    };
+    may_write("")
+        && may_write("cgroup.procs")
+        && (has_memory("cgroup.subtree_control") || can_hand_down())
 }
 
 fn no_cgroup(name: &'static str) -> Check {

@@ -121,6 +121,7 @@ pub fn doctor() -> Report {
         limits::file_size(),
         limits::cgroup_memory(),
         limits::cgroup_cpu(),
+        limits::cgroup_delegation(),
         limits::cores(),
     ];
     Report { checks }
