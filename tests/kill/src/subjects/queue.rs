@@ -2,7 +2,8 @@
 //!
 //! After the death the director closes the queue, so that all who wait come to an end. Every number that was put must then have
 //! been got exactly once, or have died with the victim, who was about to get it. Where numbers come with a handle, each handle
-//! is that of its number, and who has got all of them has no descriptor more than before.
+//! is that of its number, and who has got all of them has no descriptor more than before. Who joins is told exactly of what the
+//! dead had got.
 //!
 //! An heir does what the victim did, on what that has left; where that was done with a claim, it gets.
 
@@ -10,7 +11,7 @@ use std::fs::{self, File};
 use std::io;
 
 use procession_channel::Fd;
-use procession_channel::queue::{Queue, RecvError, SendErrorKind};
+use procession_channel::queue::{JoinError, Queue, RecvError, SendErrorKind};
 
 use super::handle;
 use super::packed::Packed;
@@ -25,6 +26,8 @@ const EARLY: [u64; 2] = [0, 1];
 const OF_VICTIM: u64 = 2;
 const OF_OTHERS: u64 = 3;
 const OF_HEIR: u64 = 4;
+/// What is said of an item that somebody dead had got.
+const OWED: &str = "owed";
 
 /// Two get and two put, one of whom is the victim.
 const TWO_AND_TWO: Plot = Plot {
@@ -141,6 +144,7 @@ fn drain(queue: &Queue<Item>, has_handles: bool) -> Result<String, String> {
         match queue.get() {
             Ok((number, fd)) if fd.is_some() == has_handles => {
                 fd.map_or(Ok(()), |fd| handle::check(fd, number))?;
+                queue.task_done().map_err(text)?;
                 numbers.push(number.to_string());
             }
             Ok((number, _)) => return Err(format!("{number} came without its handle")),
@@ -148,11 +152,26 @@ fn drain(queue: &Queue<Item>, has_handles: bool) -> Result<String, String> {
             Err(error) => return Err(text(error)),
         }
     }
+    numbers.extend(owed(queue)?);
     let after = descriptors()?;
     if after == before {
         return Ok(numbers.join(" "));
     }
     Err(format!("{before} descriptors were open before, {after} are afterwards"))
+}
+
+/// What is told of items that the dead had got, one word for each item. All others are done then.
+fn owed(queue: &Queue<Item>) -> Result<Vec<String>, String> {
+    let mut owed = Vec::new();
+    loop {
+        match queue.join() {
+            Ok(()) => return Ok(owed),
+            Err(JoinError::OwnerDied { items, .. }) => {
+                owed.extend(std::iter::repeat_n(OWED.to_owned(), items as usize));
+            }
+            Err(error) => return Err(text(error)),
+        }
+    }
 }
 
 /// How many descriptors this process has open.
@@ -188,49 +207,63 @@ impl Scene for QueueScene {
     }
 
     fn judge(&self, ending: &Ending) -> Result<(), String> {
-        let mut got: Vec<u64> = Vec::new();
+        let mut end = End::default();
         for report in ending.said(Role::Sleeper).chain(ending.said(Role::Survivor)) {
-            got.extend(report.split_whitespace().filter_map(|number| number.parse::<u64>().ok()));
+            end.owed += report.split_whitespace().filter(|word| *word == OWED).count();
+            end.got.extend(report.split_whitespace().filter_map(|word| word.parse::<u64>().ok()));
         }
-        got.sort_unstable();
+        end.got.sort_unstable();
         let put = ending.said(Role::Barger).filter(|said| *said == "put").count();
         let promised = self.promised(ending, put);
-        if promised.contains(&got) {
+        if promised.contains(&end) {
             return Ok(());
         }
-        Err(format!("{got:?} were got, not one of {promised:?}"))
+        Err(format!("{end:?}, and not one of {promised:?}"))
     }
 }
 
+/// How it came out for the living.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct End {
+    got: Vec<u64>,
+    /// How many items they were told of that somebody dead had got.
+    owed: usize,
+}
+
 impl QueueScene {
-    /// What may have been got: for each of those who died, with and without what it did, where that is open.
-    fn promised(&self, ending: &Ending, put_by_others: usize) -> Vec<Vec<u64>> {
+    /// How it may come out: for each of those who died, with and without what it did, where that is open.
+    fn promised(&self, ending: &Ending, put_by_others: usize) -> Vec<End> {
         let mut all = Vec::new();
         for is_victim_done in may_be_done(Some(ending.place)) {
             for is_heir_done in may_be_done(ending.heir_place) {
-                let mut left = self.left(*is_victim_done, *is_heir_done);
-                left.extend(std::iter::repeat_n(OF_OTHERS, put_by_others));
-                left.sort_unstable();
-                all.push(left);
+                let mut end = self.left(*is_victim_done, *is_heir_done);
+                end.got.extend(std::iter::repeat_n(OF_OTHERS, put_by_others));
+                end.got.sort_unstable();
+                all.push(end);
             }
         }
         all
     }
 
-    /// What the dead have left to be got.
-    fn left(&self, is_victim_done: bool, is_heir_done: bool) -> Vec<u64> {
+    /// What the dead leave.
+    fn left(&self, is_victim_done: bool, is_heir_done: bool) -> End {
         let done = [is_victim_done, is_heir_done];
+        let count = done.iter().filter(|done| **done).count();
         match self.op {
             Op::Put => {
                 let put = [OF_VICTIM, OF_HEIR].into_iter().zip(done);
-                put.filter_map(|(number, is_done)| is_done.then_some(number)).collect()
+                let put = put.filter_map(|(number, is_done)| is_done.then_some(number));
+                End { got: put.collect(), owed: 0 }
             }
             // One is gone for each who has got one.
-            Op::Get | Op::Done => {
-                EARLY.into_iter().skip(done.iter().filter(|done| **done).count()).collect()
+            Op::Get => End { got: EARLY.into_iter().skip(count).collect(), owed: count },
+            // The heir gets, and has not said that it is done.
+            Op::Done => {
+                let got = EARLY.into_iter().skip(count).collect();
+                End { got, owed: usize::from(is_heir_done) }
             }
             // What was claimed and not done is offered again.
-            Op::Claim => EARLY.to_vec(),
+            Op::Claim => End { got: EARLY.to_vec(), owed: 0 },
         }
     }
 }
