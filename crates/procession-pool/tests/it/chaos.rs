@@ -1,14 +1,16 @@
 //! Long calls while something goes wrong all the time: workers are killed and stopped, descriptors run out, the disk is full, clocks
 //! differ, nobody gets the processor. What goes wrong, and when, is decided by the seed.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use procession_pool::{Job, Pool};
+use procession_pool::{Job, Pool, PoolBuilder};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::guard::eventually;
+use super::ledger::{Ledger, record};
 use super::long::times;
 use super::program::{Role, say};
 use super::resources::{assert_back_to, holdings};
@@ -52,27 +54,53 @@ fn pause(random: &mut Random, millis: std::ops::Range<usize>) {
     sleep(Duration::from_millis(millis as u64));
 }
 
-/// Sends a signal to one of the workers; to which one, if it was still there.
-fn signal_one(pool: &Pool, random: &mut Random, signal: Signal) -> Option<Pid> {
-    let pids = pool.worker_pids();
-    let pid = pids.get(below(random, pids.len()))?;
-    let pid = Pid::from_raw(pid.cast_signed())?;
-    // It may have gone by itself.
-    kill_process(pid, signal).ok().map(|()| pid)
+/// A pool of three, and which of its workers have been ready.
+///
+/// A pool gives up when several workers in a row die before they are ready, and where starting one takes long, that is what killing
+/// at random comes to.
+struct Arena {
+    pool: Pool,
+    ready: Ledger,
+}
+
+impl Arena {
+    fn new(builder: PoolBuilder) -> Self {
+        let ready = Ledger::new();
+        let note = |ledger: String| record(&ledger, std::process::id());
+        let pool = builder.workers(3).initializer_with(note, ready.path()).build().unwrap();
+        Self { pool, ready }
+    }
+
+    /// One of the workers that are ready, of which so many others are to be left.
+    fn choose(&self, random: &mut Random, left: usize) -> Option<Pid> {
+        let known: BTreeSet<u32> = self.ready.entries().into_iter().collect();
+        let mut ready = self.pool.worker_pids();
+        ready.retain(|pid| known.contains(pid));
+        let pid = ready.get(below(random, ready.len())).filter(|_| ready.len() > left)?;
+        Pid::from_raw(pid.cast_signed())
+    }
+
+    /// Whether one was there to be killed.
+    fn kill_one(&self, random: &mut Random) -> bool {
+        self.choose(random, 0).is_some_and(|pid| is_sent(pid, Signal::KILL))
+    }
+}
+
+/// It may have gone by itself.
+fn is_sent(pid: Pid, signal: Signal) -> bool {
+    kill_process(pid, signal).is_ok()
 }
 
 /// Kills a worker every 20 ms, and stops another for a moment.
-fn kill_and_stop(pool: &Pool, over: &AtomicBool, kills: &AtomicU32) {
+fn kill_and_stop(arena: &Arena, over: &AtomicBool, kills: &AtomicU32) {
     let mut random = Random(seed());
     while !over.load(Ordering::SeqCst) {
         sleep(Duration::from_millis(15));
-        let stopped = signal_one(pool, &mut random, Signal::STOP);
-        if signal_one(pool, &mut random, Signal::KILL).is_some() {
-            kills.fetch_add(1, Ordering::SeqCst);
-        }
+        let stopped = arena.choose(&mut random, 0).filter(|&pid| is_sent(pid, Signal::STOP));
+        kills.fetch_add(arena.kill_one(&mut random).into(), Ordering::SeqCst);
         sleep(Duration::from_millis(5));
         // If it was killed meanwhile, there is nothing to continue.
-        stopped.map(|pid| kill_process(pid, Signal::CONT).ok());
+        stopped.map(|pid| is_sent(pid, Signal::CONT));
     }
 }
 
@@ -124,11 +152,11 @@ fn assert_over(pool: &Pool, before: (usize, usize, usize)) {
 }
 
 fn chaos() {
-    let pool = Pool::with_workers(3).unwrap();
-    let before = settled(&pool);
+    let arena = Arena::new(Pool::builder());
+    let before = settled(&arena.pool);
     let kills = AtomicU32::new(0);
-    let calls = || call_in_all_ways(&pool.job().retries(1000), items());
-    during(|over| kill_and_stop(&pool, over, &kills), calls);
+    let calls = || call_in_all_ways(&arena.pool.job().retries(1000), items());
+    during(|over| kill_and_stop(&arena, over, &kills), calls);
     say(&format!("kills {}", kills.load(Ordering::SeqCst)));
-    assert_over(&pool, before);
+    assert_over(&arena.pool, before);
 }

@@ -18,7 +18,7 @@ use super::super::guard::guarded;
 use super::super::long::{tell, times};
 use super::super::program::{command, finish, say};
 use super::super::scribbler::{Random, seed};
-use super::{assert_over, below, call_in_all_ways, during, pause, settled, signal_one};
+use super::{Arena, assert_over, below, call_in_all_ways, during, pause, settled};
 
 /// Whether the clocks of workers are to be ahead or behind.
 const DIRECTION: &str = "PROCESSION_POOL_TEST_CLOCKS";
@@ -103,30 +103,31 @@ pub(super) fn role() {
     if let Err(why) = shift_clocks_of_children(offset) {
         return say(&format!("skip {why}"));
     }
-    let pool = Pool::builder().workers(3).task_timeout(LONG).build().unwrap();
+    let arena = Arena::new(Pool::builder().task_timeout(LONG));
+    let pool = &arena.pool;
     let differs = pool.apply(|own: i64| clock() - own, clock()).unwrap();
     assert_eq!(differs.signum(), offset.signum(), "{differs} s instead of {offset} s");
-    let before = settled(&pool);
+    let before = settled(pool);
     let (go_on, end) = pipe::simplex().unwrap();
     let stalling = Process::spawn(stall, (std::process::id(), end)).unwrap();
     let job = pool.job().retries(1000);
     during(
-        |over| kill_now_and_then(&pool, over),
+        |over| kill_now_and_then(&arena, over),
         || call_in_all_ways(&job, times(5000, 1_000_000)),
     );
-    (0..times(3, 100)).for_each(|_| keep_time(&pool));
+    (0..times(3, 100)).for_each(|_| keep_time(pool));
     drop(go_on);
     stalling.join().unwrap();
-    assert_told_right(&pool);
-    assert_over(&pool, before);
+    assert_told_right(pool);
+    assert_over(pool, before);
     say(&format!("clocks differed by {differs} s"));
 }
 
-fn kill_now_and_then(pool: &Pool, over: &AtomicBool) {
+fn kill_now_and_then(arena: &Arena, over: &AtomicBool) {
     let mut random = Random(seed());
     while !over.load(Ordering::SeqCst) {
         pause(&mut random, 20..60);
-        signal_one(pool, &mut random, Signal::KILL);
+        arena.kill_one(&mut random);
     }
 }
 

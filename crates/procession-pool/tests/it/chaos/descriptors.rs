@@ -15,24 +15,23 @@ use super::super::long::{tell, times};
 use super::super::program::{play, say};
 use super::super::resources::holdings;
 use super::super::scribbler::{Random, seed};
-use super::{assert_over, below, call_in_all_ways, during, pause, settled, signal_one};
+use super::{Arena, assert_over, below, call_in_all_ways, during, is_sent, pause, settled};
 
 /// What a worker may open, whatever its parent may in the moment in which it is started.
 const OF_A_WORKER: u64 = 256;
 
 /// Now and then there is no descriptor left for some milliseconds, and a worker dies in it.
 ///
-/// A pool gives up when it has no worker and could start none five times, over a third of a second. No lack is as long.
-fn run_out(pool: &Pool, over: &AtomicBool, lacks: &AtomicU32) {
+/// One that is ready is left: a pool without any gives up when it could start none five times.
+fn run_out(arena: &Arena, over: &AtomicBool, lacks: &AtomicU32) {
     let mut random = Random(seed());
     let usual = getrlimit(Resource::Nofile);
     let used = holdings().0;
     while !over.load(Ordering::SeqCst) {
         let few = below(&mut random, used + 16) as u64;
+        let victim = arena.choose(&mut random, 1).filter(|_| random.next().is_multiple_of(2));
         setrlimit(Resource::Nofile, Rlimit { current: Some(few), ..usual }).unwrap();
-        if random.next().is_multiple_of(2) {
-            signal_one(pool, &mut random, Signal::KILL);
-        }
+        victim.map(|pid| is_sent(pid, Signal::KILL));
         pause(&mut random, 1..20);
         setrlimit(Resource::Nofile, usual).unwrap();
         lacks.fetch_add(1, Ordering::SeqCst);
@@ -70,17 +69,18 @@ fn borrow(pool: &Pool, items: u32) -> u32 {
 
 pub(super) fn role() {
     let limits = Limits::new().open_files(OF_A_WORKER);
-    let pool = Pool::builder().workers(3).limits(limits).build().unwrap();
-    assert_eq!(borrow(&pool, 100), 100);
-    let before = settled(&pool);
+    let arena = Arena::new(Pool::builder().limits(limits));
+    let pool = &arena.pool;
+    assert_eq!(borrow(pool, 100), 100);
+    let before = settled(pool);
     let (lacks, lent) = (AtomicU32::new(0), times(1000, 100_000));
     let calls = || {
         call_in_all_ways(&pool.job().retries(1000), times(10_000, 1_000_000));
-        say(&format!("borrowed {} of {lent} descriptors", borrow(&pool, lent)));
+        say(&format!("borrowed {} of {lent} descriptors", borrow(pool, lent)));
     };
-    during(|over| run_out(&pool, over, &lacks), calls);
-    assert_eq!(borrow(&pool, 100), 100);
-    assert_over(&pool, before);
+    during(|over| run_out(&arena, over, &lacks), calls);
+    assert_eq!(borrow(pool, 100), 100);
+    assert_over(pool, before);
     say(&format!("lacks {}", lacks.load(Ordering::SeqCst)));
 }
 

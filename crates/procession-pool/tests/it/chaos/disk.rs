@@ -15,7 +15,7 @@ use super::super::guard::guarded;
 use super::super::long::{tell, times};
 use super::super::program::{Finished, command, finish, say};
 use super::super::scribbler::{Random, seed};
-use super::{assert_over, below, during, kill_and_stop, settled};
+use super::{Arena, assert_over, below, during, kill_and_stop, settled};
 
 /// Where the role writes.
 const FOLDER: &str = "PROCESSION_POOL_TEST_DISK";
@@ -92,15 +92,15 @@ fn has_no_room(error: &TaskError) -> bool {
 }
 
 pub(super) fn full() {
-    let pool = Pool::with_workers(3).unwrap();
-    let before = settled(&pool);
+    let arena = Arena::new(Pool::builder());
+    let before = settled(&arena.pool);
     let (kills, items) = (AtomicU32::new(0), times(1000, 100_000));
     during(
-        |over| kill_and_stop(&pool, over, &kills),
-        || say(&format!("refused {} times over {items} items", write_all(&pool, items))),
+        |over| kill_and_stop(&arena, over, &kills),
+        || say(&format!("refused {} times over {items} items", write_all(&arena.pool, items))),
     );
     assert_eq!(fs::read_dir(folder()).unwrap().count(), 0, "files that nobody knows of");
-    assert_over(&pool, before);
+    assert_over(&arena.pool, before);
 }
 
 /// The program in a mount namespace of its own, in which `folder` is a disk of this size; `None` if that may not be made.

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use procession_pool::Pool;
 use procession_process::Process;
-use rustix::process::{Signal, getpriority_process, setpriority_process};
+use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::super::guard::guarded;
 use super::super::long::{tell, times};
 use super::super::program::{play, say};
 use super::super::scribbler::{Random, seed};
-use super::{assert_over, below, call_in_all_ways, during, pause, settled, signal_one};
+use super::{Arena, assert_over, below, call_in_all_ways, during, pause, settled};
 
 /// Puts this process, and what it starts from now on, on one of the cores that it may use.
 fn share_one_core(random: &mut Random) {
@@ -30,13 +30,11 @@ fn burn(_: ()) {
 }
 
 /// Now and then a worker dies, so that starting another has to find its time, too.
-fn hinder(pool: &Pool, over: &AtomicBool, kills: &AtomicU32) {
+fn hinder(arena: &Arena, over: &AtomicBool, kills: &AtomicU32) {
     let mut random = Random(seed());
     while !over.load(Ordering::SeqCst) {
         pause(&mut random, 50..150);
-        if signal_one(pool, &mut random, Signal::KILL).is_some() {
-            kills.fetch_add(1, Ordering::SeqCst);
-        }
+        kills.fetch_add(arena.kill_one(&mut random).into(), Ordering::SeqCst);
     }
 }
 
@@ -50,13 +48,13 @@ pub(super) fn role() {
     let own = getpriority_process(None).unwrap();
     setpriority_process(None, own + i32::try_from(nice).unwrap()).unwrap();
 
-    let pool = Pool::with_workers(3).unwrap();
-    let before = settled(&pool);
+    let arena = Arena::new(Pool::builder());
+    let before = settled(&arena.pool);
     let kills = AtomicU32::new(0);
-    let calls = || call_in_all_ways(&pool.job().retries(1000), times(3000, 200_000));
-    during(|over| hinder(&pool, over, &kills), calls);
-    assert_over(&pool, before);
-    drop(pool);
+    let calls = || call_in_all_ways(&arena.pool.job().retries(1000), times(3000, 200_000));
+    during(|over| hinder(&arena, over, &kills), calls);
+    assert_over(&arena.pool, before);
+    drop(arena);
     for rival in burning {
         assert!(rival.is_alive(), "it has let the others run");
         rival.kill().unwrap();
