@@ -193,6 +193,44 @@ fn every_error_is_on_its_page() {
     assert!(missing.is_empty(), "docs/errors.md lacks a section, or rows of it, for {missing:#?}");
 }
 
+/// A row stays behind easily when its variant goes.
+#[test]
+fn no_row_is_about_an_error_that_is_gone() {
+    let page = page("docs/errors.md");
+    let errors = errors_of_all_crates();
+    let mut gone = Vec::new();
+    for (name, _) in &errors {
+        let same_name = errors.iter().filter(|(other, _)| other == name);
+        let variants: BTreeSet<&str> =
+            same_name.flat_map(|(_, variants)| variants.iter().map(String::as_str)).collect();
+        let rows = sections_of(&page, name).into_iter().flatten();
+        gone.extend(rows.filter(|row| !variants.contains(row)).map(|row| format!("{name}::{row}")));
+    }
+    assert!(gone.is_empty(), "docs/errors.md is about {gone:#?}, which no code has");
+}
+
+/// The names below `[features]` in a manifest.
+fn features_in(manifest: &str) -> Vec<&str> {
+    let Some((_, below)) = manifest.split_once("\n[features]\n") else { return Vec::new() };
+    let lines = below.lines().take_while(|line| !line.starts_with('['));
+    lines.filter_map(|line| line.split_once(" = [")).map(|(name, _)| name).collect()
+}
+
+#[test]
+fn every_feature_is_in_the_readme_of_its_crate() {
+    let mut count = 0;
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        let folder = entry.unwrap().path();
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+        for feature in features_in(&manifest) {
+            assert!(readme.contains(&format!("`{feature}`")), "{}: {feature}", folder.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 10, "only {count} features were found");
+}
+
 #[test]
 fn links_lead_to_files() {
     let mut pages: Vec<PathBuf> =
