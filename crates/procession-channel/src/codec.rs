@@ -19,12 +19,12 @@
 //! | newtype, tuple, struct | the fields in order |
 //! | enum | index of the variant as varint, then its fields |
 //! | sequence, map | number of elements as varint, then each element, or key and value; one that wrote nothing is followed by a 0 |
-//! | a whole message that is a `Vec` of a number type | their memory as it is; its length says how many they are |
+//! | a whole message that is a number or a `Vec` of numbers | their memory as it is; its length says how many they are |
 //!
 //! This is [postcard](https://docs.rs/postcard)'s format with two changes, the last two rows. The *pad byte* of empty elements
 //! makes every element cost a byte, so one comparison bounds every length. The *bulk* row makes a `Vec<u8>` or `Vec<f64>` one
 //! copy, where serde makes a call for each element; it is chosen by the type alone, and only for a message that *is* such a
-//! vector, never for one inside a struct (use `serde_bytes` there). So encodings do not nest: the bytes of an `A` and of a
+//! number or vector, never for one inside a struct (use `serde_bytes` there). So encodings do not nest: the bytes of an `A` and of a
 //! `B`, one after the other, are not the bytes of an `(A, B)`.
 //!
 //! # What bounds a hostile message

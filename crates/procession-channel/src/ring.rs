@@ -56,7 +56,7 @@ use procession_shm::sync::atomic::{AtomicU64, Ordering};
 use procession_shm::{KeptWord, Mapping, Segment, SegmentError, page_size};
 
 use crate::bell::Bell;
-pub use latest::LATEST_LEN_MAX;
+pub use latest::{LATEST_LEN_MAX, LATEST_WORDS_MAX};
 
 const TAIL: usize = 0;
 const HEAD: usize = 128;
@@ -300,6 +300,20 @@ impl<M: Memory> Producer<M> {
         Ok(len)
     }
 
+    /// As [`write`](Self::write), but words of 8 bytes, and all of them.
+    ///
+    /// # Panics
+    ///
+    /// When there is less [`room`](Self::room) for them as far as the last look showed.
+    #[inline]
+    pub fn write_words(&mut self, words: &[u64]) {
+        assert!(8 * words.len() <= self.room_seen(), "writing beyond what is free");
+        for word in words {
+            self.memory.write(self.written, &word.to_le_bytes());
+            self.written += 8;
+        }
+    }
+
     /// How many bytes can be written now, if it is enough for the caller at the last look; otherwise after another look.
     ///
     /// # Errors
@@ -425,6 +439,24 @@ impl<M: Memory> Consumer<M> {
     pub fn peek(&self, offset: usize, out: &mut [u8]) {
         assert!(offset + out.len() <= self.available_seen(), "reading beyond what was published");
         self.memory.read_to(self.read + offset as u64, out);
+    }
+
+    /// As [`peek`](Self::peek), but words of 8 bytes, little endian.
+    ///
+    /// # Panics
+    ///
+    /// When fewer are [available](Self::available_seen).
+    #[inline]
+    pub fn peek_words(&self, offset: usize, out: &mut [u64]) {
+        assert!(
+            offset + 8 * out.len() <= self.available_seen(),
+            "reading beyond what was published"
+        );
+        for (at, word) in (self.read + offset as u64..).step_by(8).zip(out) {
+            let mut bytes = [0; 8];
+            self.memory.read_to(at, &mut bytes);
+            *word = u64::from_le_bytes(bytes);
+        }
     }
 
     /// Passes over the next `len` bytes, which somebody has looked at in place.

@@ -64,7 +64,7 @@ fn check_every_type(bytes: &[u8], limits: &Limits) {
 /// A varint, then as many bytes of one value.
 fn repeated(byte: u8, len: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
-    codec::encode(&len, &mut bytes).expect("a number can be sent");
+    codec::encode(&(len,), &mut bytes).expect("a number can be sent");
     bytes.resize(bytes.len() + len, byte);
     bytes
 }

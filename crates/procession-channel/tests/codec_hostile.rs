@@ -209,11 +209,13 @@ fn bytes_that_mean_nothing() {
     assert_eq!(reason::<String>(&[1, 0xff]), "a string is not UTF-8");
     assert_eq!(reason::<char>(&[0]), "a char is not one UTF-8 character");
     assert_eq!(reason::<char>(&[1, 0xff]), "a char is not one UTF-8 character");
-    assert_eq!(reason::<u16>(&[0xff, 0xff, 0xff]), "a number is too large for its type");
+    assert_eq!(reason::<(u16,)>(&[0xff, 0xff, 0xff]), "a number is too large for its type");
     assert!(reason::<Recursive>(&[2]).contains("variant index"));
     assert!(reason::<std::num::NonZeroU8>(&[0]).contains("nonzero"));
     assert_eq!(error::<u64>(&[0x80]), DecodeError::Truncated);
     assert_eq!(error::<f64>(&[0; 7]), DecodeError::Truncated);
+    assert_eq!(error::<u64>(&[0; 9]), DecodeError::TrailingBytes { count: 1 });
+    assert_eq!(error::<(u64,)>(&[0x80]), DecodeError::Truncated);
     assert_eq!(error::<()>(&[0]), DecodeError::TrailingBytes { count: 1 });
 }
 
@@ -225,7 +227,7 @@ fn memory_is_counted_before_it_is_taken() {
     };
     let ones = |count: u16| {
         let mut bytes = Vec::new();
-        codec::encode(&count, &mut bytes).unwrap();
+        codec::encode(&(count,), &mut bytes).unwrap();
         bytes.resize(bytes.len() + usize::from(count), 0);
         bytes
     };

@@ -192,8 +192,9 @@ fn large_vectors_of_numbers() {
 
 #[test]
 fn wire_format() {
-    assert_eq!(encoded(&300_u16), [0xac, 0x02]);
-    assert_eq!(encoded(&-2_i64), [3]);
+    assert_eq!(encoded(&300_u16), [0x2c, 0x01]);
+    assert_eq!(encoded(&(300_u16,)), [0xac, 0x02]);
+    assert_eq!(encoded(&(-2_i64,)), [3]);
     assert_eq!(encoded(&"no".to_owned()), [2, b'n', b'o']);
     assert_eq!(encoded(&Some(true)), [1, 1]);
     assert_eq!(encoded(&Shape::Named { left: 1, right: None }), [3, 1, 0]);

@@ -1,7 +1,7 @@
-//! Vectors of numbers as one copy.
+//! Numbers and vectors of numbers as one copy.
 //!
-//! serde hands a `Vec<u8>` to a format one element at a time. A message that is a `Vec` of a type in the table below is
-//! recognised by its `TypeId` instead, and its memory is the message. The comparisons are between constants and vanish in an
+//! serde hands a `Vec<u8>` to a format one element at a time. A message that is a number of a type in the table below, or a `Vec`
+//! of them, is recognised by its `TypeId` instead, and its memory is the message. The comparisons are between constants and vanish in an
 //! optimised build, so other types do not pay for them.
 //!
 //! Specialisation would say this better and is not stable. `Any` gives the same cast checked, but for slices, which it does
@@ -27,10 +27,13 @@ macro_rules! for_each_number {
     };
 }
 
-/// The memory of `value`, which is its message, if it is a vector of numbers.
+/// The memory of `value`, which is its message, if it is a number or a vector of numbers.
 #[inline]
 pub(super) fn memory_of<T: Any>(value: &T) -> Option<&[u8]> {
     for_each_number!(Number => {
+        if let Some(number) = (value as &dyn Any).downcast_ref::<Number>() {
+            return Some(bytemuck::bytes_of(number));
+        }
         if let Some(items) = (value as &dyn Any).downcast_ref::<Vec<Number>>() {
             return Some(bytemuck::cast_slice(items));
         }
@@ -41,7 +44,7 @@ pub(super) fn memory_of<T: Any>(value: &T) -> Option<&[u8]> {
 /// How much more room is made for a vector than it takes: whoever pads a message need not move it for that.
 const SLACK: usize = 16;
 
-/// Appends `value` if it is a vector of numbers, and says whether it was.
+/// Appends `value` if it is a number or a vector of numbers, and says whether it was.
 #[inline]
 pub(super) fn encode<T: Any>(value: &T, out: &mut Vec<u8>) -> bool {
     let Some(memory) = memory_of(value) else { return false };
@@ -103,10 +106,16 @@ pub(super) fn from_bytes<T: Any>(bytes: Vec<u8>) -> Result<T, Vec<u8>> {
     cast(bytes)
 }
 
-/// Reads the whole of `bytes` as a vector of numbers, or returns `None` when `T` is none.
+/// Reads the whole of `bytes` as a number or a vector of numbers, or returns `None` when `T` is neither.
 #[inline]
 pub(super) fn decode<T: Any>(bytes: &[u8], limits: &Limits) -> Option<Result<T, DecodeError>> {
     for_each_number!(Number => {
+        if TypeId::of::<T>() == TypeId::of::<Number>() {
+            return match read_one::<Number>(bytes) {
+                Ok(number) => cast(number).ok().map(Ok),
+                Err(error) => Some(Err(error)),
+            };
+        }
         if TypeId::of::<T>() == TypeId::of::<Vec<Number>>() {
             return match read::<Number>(bytes, limits) {
                 Ok(items) => cast(items).ok().map(Ok),
@@ -115,6 +124,15 @@ pub(super) fn decode<T: Any>(bytes: &[u8], limits: &Limits) -> Option<Result<T, 
         }
     });
     None
+}
+
+#[inline]
+fn read_one<Number: Pod>(bytes: &[u8]) -> Result<Number, DecodeError> {
+    match bytes.len().checked_sub(size_of::<Number>()) {
+        Some(0) => Ok(bytemuck::pod_read_unaligned(bytes)),
+        Some(count) => Err(DecodeError::TrailingBytes { count }),
+        None => Err(DecodeError::Truncated),
+    }
 }
 
 fn read<Number: Pod>(bytes: &[u8], limits: &Limits) -> Result<Vec<Number>, DecodeError> {

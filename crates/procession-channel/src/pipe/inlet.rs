@@ -53,6 +53,16 @@ impl Inlet {
         Ok(look.and_then(|_| self.frames.gathered().whole))
     }
 
+    /// Takes the next message to the front of `short` if it is there, short and without handles, and says how long it is.
+    /// Otherwise nothing has happened, and the other ways of receiving find out why.
+    #[inline]
+    pub(super) fn take_at_once(&mut self, short: &mut Short) -> Option<usize> {
+        let len = self.frames.take_at_once(short)?;
+        self.line.go_on();
+        self.line.ring_peer();
+        Some(len)
+    }
+
     /// Waits for the next message and takes it: to the front of `short` if it is short and has no handles.
     #[inline]
     pub(super) fn receive_to(

@@ -20,6 +20,7 @@ pub struct Iter<'a, T> {
 impl<T: Message> Iterator for IntoIter<T> {
     type Item = Result<T, RecvError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         next(&self.receiver, &mut self.is_over)
     }
@@ -28,11 +29,13 @@ impl<T: Message> Iterator for IntoIter<T> {
 impl<T: Message> Iterator for Iter<'_, T> {
     type Item = Result<T, RecvError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         next(self.receiver, &mut self.is_over)
     }
 }
 
+#[inline]
 fn next<T: Message>(receiver: &Receiver<T>, is_over: &mut bool) -> Option<Result<T, RecvError>> {
     if *is_over {
         return None;
@@ -40,16 +43,22 @@ fn next<T: Message>(receiver: &Receiver<T>, is_over: &mut bool) -> Option<Result
     pick(receiver.recv(), is_over)
 }
 
-/// An error after which every receive fails comes once, so that a loop that goes on after errors ends.
+#[inline]
 pub(super) fn pick<T>(
     received: Result<T, RecvError>,
     is_over: &mut bool,
 ) -> Option<Result<T, RecvError>> {
-    *is_over = !matches!(received, Ok(_) | Err(RecvError::Decode(_) | RecvError::Untrusted(_)));
     match received {
-        Err(RecvError::Closed) => None,
-        other => Some(other),
+        Ok(message) => Some(Ok(message)),
+        Err(error) => pick_error(error, is_over).map(Err),
     }
+}
+
+/// An error after which every receive fails comes once, so that a loop that goes on after errors ends.
+#[cold]
+fn pick_error(error: RecvError, is_over: &mut bool) -> Option<RecvError> {
+    *is_over = !matches!(error, RecvError::Decode(_) | RecvError::Untrusted(_));
+    (!matches!(error, RecvError::Closed)).then_some(error)
 }
 
 impl<T: Message> IntoIterator for Receiver<T> {

@@ -250,11 +250,17 @@ impl Line {
     ) -> Result<Waited<T>, E> {
         match self.look_through(&mut look)? {
             News::Done(value) => {
-                self.streak.set(self.streak.get().saturating_add(1));
+                self.go_on();
                 Ok(Waited::Done(value))
             }
             _ => self.wait_on(patience, look),
         }
+    }
+
+    /// Counts a wait that was over at the first look.
+    #[inline]
+    pub(super) fn go_on(&self) {
+        self.streak.set(self.streak.get().saturating_add(1));
     }
 
     /// Leaves the other side alone for a moment, if it is in the middle of a stream.

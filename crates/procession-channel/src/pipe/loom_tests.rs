@@ -12,7 +12,7 @@ use procession_shm::{Deadline, Wake, wait as sleep};
 
 use super::frame::Last;
 use super::lookout::tell;
-use super::stream::{FrameReader, FrameWriter, Gathered, Look};
+use super::stream::{FrameReader, FrameWriter, Gathered, Look, bytes_of};
 use crate::bell::{AT_REST, Bell};
 use crate::codec::SHORT_BYTES_MAX;
 use crate::loom_ring::{RingOnHeap, model};
@@ -100,7 +100,7 @@ fn put(heap: &Heap, frames: &mut FrameWriter<&RingOnHeap>, byte: u8, is_last: bo
 
 /// The next message, or `None` at the end of the stream.
 fn next(heap: &Heap, frames: &mut FrameReader<&RingOnHeap>) -> Option<Vec<u8>> {
-    let mut short = [0; SHORT_BYTES_MAX];
+    let mut short = [0; SHORT_BYTES_MAX / 8];
     let mut taken = None;
     let look = || loop {
         match frames.look_and_take(&mut short).unwrap() {
@@ -118,7 +118,7 @@ fn next(heap: &Heap, frames: &mut FrameReader<&RingOnHeap>) -> Option<Vec<u8>> {
     if !wait(&heap.reader, is_over, look) {
         return None;
     }
-    let message = taken.map_or_else(|| frames.take(), |len| short[..len].to_vec());
+    let message = taken.map_or_else(|| frames.take(), |len| bytes_of(&short)[..len].to_vec());
     Bell::new(&heap.writer).ring(AT_REST);
     Some(message)
 }
@@ -151,10 +151,11 @@ fn loom_pipe_a_frame_beside_the_tail_is_the_one_that_is_next() {
 }
 
 fn take_what_is_there(frames: &mut FrameReader<&RingOnHeap>, taken: &mut Vec<u8>) {
-    let mut short = [0; SHORT_BYTES_MAX];
+    let mut short = [0; SHORT_BYTES_MAX / 8];
     if frames.look_and_take(&mut short) == Ok(Look::Taken(PART)) {
-        assert_eq!(short[..PART], [short[0]; PART], "bytes of one frame");
-        taken.push(short[0]);
+        let bytes = bytes_of(&short);
+        assert_eq!(bytes[..PART], [bytes[0]; PART], "bytes of one frame");
+        taken.push(bytes[0]);
     }
 }
 

@@ -23,11 +23,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use procession_shm::sync::atomic::Ordering;
 use procession_shm::transfer::Outgoing;
 
+use super::SendErrorKind;
 use super::frame::{HEADER_LEN, Last};
 use super::line::{Line, News, Patience, Waited};
 use super::packet::{self, DESCRIPTORS_MAX};
 use super::stream::FrameWriter;
-use super::{SendErrorKind, Violation};
 use crate::budget::{Account, Charge};
 use crate::ring::{Memory, Ring};
 
@@ -72,19 +72,22 @@ impl Progress {
 impl Outlet {
     /// Sends a message without handles for which there is room in one frame, as most are. Whether it did, and if not, nothing
     /// has happened.
+    ///
+    /// What comes and goes here is a few words. A larger thing would be moved through memory, by loads that take in several
+    /// stores, and such a load waits until the stores before it are in the cache: those to the ring, too, whose lines the other
+    /// side has.
     #[inline]
-    pub(super) fn send_at_once(&mut self, parcel: &Parcel<'_>) -> Result<bool, Violation> {
-        let len = parcel.body.len();
-        let is_plain = parcel.outgoing.is_empty() && !self.frames.is_open();
-        if !is_plain || len > self.len_max.min(self.frames.body_max() / 2) {
-            return Ok(false);
+    pub(super) fn send_at_once(&mut self, body: &[u8], is_bytes: bool) -> bool {
+        let is_short = body.len() <= self.len_max.min(self.frames.body_max() / 2);
+        if !is_short || self.frames.is_open() || self.line.is_peer_closed() {
+            return false;
         }
-        if self.line.is_peer_closed() || !self.frames.has_room(len)? {
-            return Ok(false);
+        if self.frames.has_room(body.len()) != Ok(true) {
+            return false;
         }
-        self.frames.put_last(Last { is_bytes: parcel.is_bytes, descriptors: 0 }, parcel.body);
+        self.frames.put_last(Last { is_bytes, descriptors: 0 }, body);
         self.line.ring_peer();
-        Ok(true)
+        true
     }
 
     /// Sends all of it or nothing.

@@ -13,6 +13,7 @@ use super::RecvError;
 use super::end::End;
 use super::inlet::{Arrival, Delivery, Inlet, Terms};
 use super::line::Patience;
+use super::stream::{Short, bytes_of};
 use crate::Message;
 use crate::codec::{self, DecodeError, Limits, SHORT_BYTES_MAX};
 
@@ -184,15 +185,32 @@ impl<T: Message> Receiver<T> {
 
     #[inline]
     fn recv_within(&self, patience: Patience) -> Result<Option<T>, RecvError> {
-        let mut short = [0; SHORT_BYTES_MAX];
+        let mut short = [0; SHORT_BYTES_MAX / 8];
+        let taken = self.end.with(|end| {
+            let inlet = end.as_mut()?;
+            Some((inlet.take_at_once(&mut short)?, inlet.terms()))
+        });
+        match taken {
+            Ok(Some((len, terms))) => decode_short(&bytes_of(&short)[..len], terms).map(Some),
+            _ => self.recv_after_a_look(&mut short, patience),
+        }
+    }
+
+    /// For all that cannot be received at once.
+    #[inline(never)]
+    fn recv_after_a_look(
+        &self,
+        short: &mut Short,
+        patience: Patience,
+    ) -> Result<Option<T>, RecvError> {
         let received = self.use_inlet(|inlet| {
-            let arrival = inlet.receive_to(&mut short, patience)?;
+            let arrival = inlet.receive_to(short, patience)?;
             Ok(arrival.map(|arrival| (arrival, inlet.terms())))
         })?;
         match received {
             None => Ok(None),
             Some((Arrival::Short(len), terms)) => {
-                decode(Vec::new(), terms, |limits| codec::decode(&short[..len], limits)).map(Some)
+                decode_short(&bytes_of(short)[..len], terms).map(Some)
             }
             Some((Arrival::Long(delivery), terms)) => self.decode_long(delivery, terms).map(Some),
         }
@@ -215,6 +233,11 @@ impl<T: Message> Receiver<T> {
         });
         Ok(value)
     }
+}
+
+#[inline]
+fn decode_short<T: Message>(body: &[u8], terms: Terms) -> Result<T, RecvError> {
+    decode(Vec::new(), terms, |limits| codec::decode(body, limits))
 }
 
 #[inline]

@@ -84,18 +84,32 @@ impl<T> Sender<T> {
     }
 
     fn deliver_bytes(&self, body: &[u8], patience: Patience) -> Result<(), SendErrorKind> {
-        self.deliver(Parcel { body, is_bytes: true, outgoing: Outgoing::default() }, patience)
+        self.deliver_plain(body, true, patience)
     }
 
+    /// Delivers what has no handles: at once if that can be; whatever is in the way of it is found and dealt with by
+    /// [`deliver`](Self::deliver).
     #[inline]
+    fn deliver_plain(
+        &self,
+        body: &[u8],
+        is_bytes: bool,
+        patience: Patience,
+    ) -> Result<(), SendErrorKind> {
+        let send = |end: &mut Option<Outlet>| {
+            end.as_mut().is_some_and(|outlet| outlet.send_at_once(body, is_bytes))
+        };
+        if self.end.with(send) == Ok(true) {
+            return Ok(());
+        }
+        self.deliver(Parcel { body, is_bytes, outgoing: Outgoing::default() }, patience)
+    }
+
+    #[inline(never)]
     fn deliver(&self, parcel: Parcel<'_>, patience: Patience) -> Result<(), SendErrorKind> {
         self.end.with(|end| {
             let outlet = end.as_mut().ok_or(SendErrorKind::Closed)?;
-            let sent = match outlet.send_at_once(&parcel) {
-                Ok(true) => return Ok(()),
-                Ok(false) => outlet.send(parcel, patience),
-                Err(violation) => Err(violation.into()),
-            };
+            let sent = outlet.send(parcel, patience);
             if sent.as_ref().is_err_and(Outlet::is_over) {
                 *end = None;
             }
@@ -160,18 +174,19 @@ impl<T: Message> Sender<T> {
     #[inline]
     fn encode_and_deliver(&self, value: &T, patience: Patience) -> Result<(), SendErrorKind> {
         if let Some(body) = codec::as_message(value) {
-            let outgoing = Outgoing::default();
-            return self.deliver(Parcel { body, is_bytes: false, outgoing }, patience);
+            return self.deliver_plain(body, false, patience);
         }
         let mut buffer = Buffer::new(&self.buffer);
         // By parts, because what is a message as it is has been dealt with.
         let mut encode = || codec::encode_by_parts(value, &mut buffer, &Limits::DEFAULT);
-        let outgoing = if codec::is_plain::<T>() {
+        if codec::is_plain::<T>() {
             encode()?;
-            Outgoing::default()
-        } else {
-            transfer::send_scope(encode).map_err(|unsent| unsent.error)?.1
-        };
+            return self.deliver_plain(buffer.as_slice(), false, patience);
+        }
+        let ((), outgoing) = transfer::send_scope(encode).map_err(|unsent| unsent.error)?;
+        if outgoing.is_empty() {
+            return self.deliver_plain(buffer.as_slice(), false, patience);
+        }
         self.deliver(Parcel { body: buffer.as_slice(), is_bytes: false, outgoing }, patience)
     }
 }

@@ -9,15 +9,22 @@
 //!   holds of a message never exceeds the limit, and grows with the bytes that come, not with those announced.
 
 use super::Violation;
-use super::frame::{HEADER_LEN, Header, Kind, Last, frame_len, padding};
+use super::frame::{self, HEADER_LEN, HEADER_WORDS, Header, Kind, Last, frame_len, padding};
 use crate::codec::{KEPT_BYTES_MAX, SHORT_BYTES_MAX};
-use crate::ring::{Consumer, Corrupt, LATEST_LEN_MAX, Memory, Producer, Ring};
+use crate::ring::{Consumer, Corrupt, LATEST_LEN_MAX, LATEST_WORDS_MAX, Memory, Producer, Ring};
 
 /// Room for the frame that aborts a message (P1).
 pub(super) const RESERVE: usize = HEADER_LEN;
 
-/// Room for a message that is taken without a buffer on the heap.
-pub(super) type Short = [u8; SHORT_BYTES_MAX];
+/// Room for a message that is taken without a buffer on the heap, in words of 8 bytes: loads that are as wide as the stores
+/// before them do not wait for the cache. Its [`bytes_of`] are those of the message.
+pub(super) type Short = [u64; SHORT_BYTES_MAX / 8];
+
+/// The bytes of a message that was taken.
+#[inline]
+pub(super) fn bytes_of(short: &Short) -> &[u8] {
+    bytemuck::cast_slice(short)
+}
 
 /// The writing side.
 #[derive(Debug)]
@@ -88,21 +95,37 @@ impl<M: Memory> FrameWriter<M> {
     #[inline]
     fn put(&mut self, kind: Kind, body: &[u8]) {
         let len = u32::try_from(body.len()).expect("a frame is shorter than its ring");
-        let header = Header { len, kind, sequence: self.sequence }.to_bytes();
-        if let Some(room) = LATEST_LEN_MAX.checked_sub(HEADER_LEN + body.len()) {
-            let mut frame = [0; LATEST_LEN_MAX];
-            frame[..HEADER_LEN].copy_from_slice(&header);
-            frame[HEADER_LEN..LATEST_LEN_MAX - room].copy_from_slice(body);
-            self.write(&frame[..frame_len(body.len())]);
-            if matches!(kind, Kind::Last(_)) {
-                self.producer.show_latest(&frame);
-            }
+        let header = Header { len, kind, sequence: self.sequence }.to_words();
+        if HEADER_LEN + body.len() <= LATEST_LEN_MAX {
+            self.write_short(kind, header, body);
         } else {
-            self.write(&header);
+            self.producer.write_words(&header);
             self.write(body);
             self.write(&[0; 8][..padding(body.len())]);
         }
         self.producer.publish();
+    }
+
+    /// Writes a frame that has room beside the tail. Its words are put together one by one, and stored twice without a wait for
+    /// what was put together out of smaller pieces.
+    #[inline]
+    fn write_short(&mut self, kind: Kind, header: [u64; HEADER_WORDS], body: &[u8]) {
+        let mut frame = [0; LATEST_WORDS_MAX];
+        let (head, words) = frame.split_at_mut(HEADER_WORDS);
+        head.copy_from_slice(&header);
+        let (whole, rest) = body.as_chunks();
+        for (word, bytes) in words.iter_mut().zip(whole) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        if let Some(word) = words.get_mut(whole.len()).filter(|_| !rest.is_empty()) {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            *word = u64::from_le_bytes(last);
+        }
+        self.producer.write_words(&frame[..frame_len(body.len()) / 8]);
+        if matches!(kind, Kind::Last(_)) {
+            self.producer.show_latest(&frame);
+        }
     }
 
     #[inline]
@@ -205,46 +228,72 @@ impl<M: Memory> FrameReader<M> {
     /// As [`look`](Self::look), but a short message without handles is taken at once, by a copy to the front of `short`.
     #[inline]
     pub(super) fn look_and_take(&mut self, short: &mut Short) -> Result<Look, Violation> {
+        self.take_at_once(short).map_or_else(|| self.look(), |len| Ok(Look::Taken(len)))
+    }
+
+    /// Takes a short message without handles if it comes next, by a copy to the front of `short`, and says how long it is.
+    /// Otherwise nothing has happened, and whatever is wrong [`look`](Self::look) finds again.
+    #[inline]
+    pub(super) fn take_at_once(&mut self, short: &mut Short) -> Option<usize> {
         if !self.is_between() {
-            return self.look();
+            return None;
         }
-        if self.consumer.available_seen() == 0 && self.consumer.available()? == 0 {
-            return Ok(Look::Nothing);
+        if self.consumer.available_seen() == 0 && self.consumer.available().ok()? == 0 {
+            return None;
         }
-        let last = Last { is_bytes: false, descriptors: 0 };
-        let latest = self.latest();
-        let header = match &latest {
-            Some((header, _)) => Ok(*header),
-            None => self.peek_header(),
-        };
-        let len = match header {
-            Ok(header) if header.kind == Kind::Last(last) => header.body_len(),
-            _ => return self.look(),
-        };
-        let Some(body) = short.get_mut(..len).filter(|_| len <= self.len_max) else {
-            return self.look();
-        };
-        match latest {
-            Some((_, frame)) => body.copy_from_slice(&frame[HEADER_LEN..HEADER_LEN + len]),
-            None => self.consumer.peek(HEADER_LEN, body),
-        }
+        let len = self.peek_latest(short).or_else(|| self.peek_short(short))?;
         self.pass(len);
-        Ok(Look::Taken(len))
+        Some(len)
+    }
+
+    /// Copies the message that is the newest one, if it is also the next one, from beside the tail to the front of `short`.
+    #[inline]
+    fn peek_latest(&self, short: &mut Short) -> Option<usize> {
+        let mut frame = [0; LATEST_WORDS_MAX];
+        if !self.consumer.latest(&mut frame) {
+            return None;
+        }
+        let (head, words) = frame.split_first_chunk()?;
+        let len = self.short_len(*head)?;
+        if frame_len(len) != self.consumer.available_seen() {
+            return None;
+        }
+        for (word, found) in short.iter_mut().zip(words) {
+            *word = found.to_le();
+        }
+        Some(len)
+    }
+
+    /// Copies the next message from the ring to the front of `short`.
+    #[inline]
+    fn peek_short(&self, short: &mut Short) -> Option<usize> {
+        if self.consumer.available_seen() < HEADER_LEN {
+            return None;
+        }
+        let mut head = [0; HEADER_WORDS];
+        self.consumer.peek_words(0, &mut head);
+        let len = self.short_len(head)?;
+        let words = short.get_mut(..len.div_ceil(8))?;
+        if frame_len(len) > self.consumer.available_seen() {
+            return None;
+        }
+        self.consumer.peek_words(HEADER_LEN, words);
+        for word in words {
+            *word = word.to_le();
+        }
+        Some(len)
+    }
+
+    /// How long the next message is, if this is the head of its only frame and it is a value without handles.
+    #[inline]
+    fn short_len(&self, head: [u64; HEADER_WORDS]) -> Option<usize> {
+        frame::plain_len(head, self.state.sequence).filter(|&len| len <= self.len_max)
     }
 
     /// Whether what comes next is the first frame of a message, and would be looked at.
     #[inline]
     fn is_between(&self) -> bool {
         self.state.whole.is_none() && !self.state.is_open && self.violation.is_none()
-    }
-
-    /// The next frame, if it is the newest one and lies beside the tail.
-    #[inline]
-    fn latest(&self) -> Option<(Header, [u8; LATEST_LEN_MAX])> {
-        let frame = self.consumer.latest()?;
-        let (header, _) = frame.split_first_chunk()?;
-        let header = self.check_header(*header).ok()?;
-        (frame_len(header.body_len()) == self.consumer.available_seen()).then_some((header, frame))
     }
 
     /// As [`look`](Self::look), but a message of bytes that lies in one frame stays in the ring, and with it the frames behind it.

@@ -36,7 +36,8 @@ fn publish(ring: &Ring, bytes: &[u8]) {
 }
 
 fn header(len: u32, kind: Kind, sequence: u64) -> Vec<u8> {
-    Header { len, kind, sequence }.to_bytes().to_vec()
+    let words = Header { len, kind, sequence }.to_words();
+    words.into_iter().flat_map(u64::to_le_bytes).collect()
 }
 
 const PLAIN: Kind = Kind::Last(Last { is_bytes: true, descriptors: 0 });

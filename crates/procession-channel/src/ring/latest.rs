@@ -44,42 +44,42 @@ const WORDS: Range<usize> = 2..7;
 #[cfg(procession_loom)]
 const WORDS: Range<usize> = 2..5;
 
-/// The longest frame that has room beside the tail, in bytes.
-pub const LATEST_LEN_MAX: usize = 8 * (WORDS.end - WORDS.start);
+/// The longest frame that has room beside the tail, in words of 8 bytes.
+pub const LATEST_WORDS_MAX: usize = WORDS.end - WORDS.start;
+/// The same in bytes.
+pub const LATEST_LEN_MAX: usize = 8 * LATEST_WORDS_MAX;
 
 impl<M: Memory> Producer<M> {
-    /// Writes what [`publish`](Self::publish) is about to make known beside the tail as well: the last bytes before the current
+    /// Writes what [`publish`](Self::publish) is about to make known beside the tail as well: the last words before the current
     /// position, at the front of `frame`.
     #[inline]
-    pub fn show_latest(&mut self, frame: &[u8; LATEST_LEN_MAX]) {
+    pub fn show_latest(&mut self, frame: &[u64; LATEST_WORDS_MAX]) {
         let stamp = self.memory.hint(STAMP);
         if !cfg!(procession_bug = "latest-stays-stamped") {
             stamp.store(0, Ordering::Relaxed); // L1
         }
         fence(Ordering::Release); // E6
-        let (words, _) = frame.as_chunks();
-        for (index, word) in WORDS.zip(words) {
-            self.memory.hint(index).store(u64::from_le_bytes(*word), Ordering::Relaxed);
+        for (index, word) in WORDS.zip(frame) {
+            self.memory.hint(index).store(*word, Ordering::Relaxed);
         }
         stamp.store(self.written, Ordering::Release);
     }
 }
 
 impl<M: Memory> Consumer<M> {
-    /// A copy of what is beside the tail, if it is what is still to be read, all of it and nothing else, at the last look.
+    /// Copies what is beside the tail, if it is what is still to be read, all of it and nothing else, at the last look. Whether it
+    /// was; if not, what is in `frame` is of no use.
     #[inline]
-    pub fn latest(&self) -> Option<[u8; LATEST_LEN_MAX]> {
+    pub fn latest(&self, frame: &mut [u64; LATEST_WORDS_MAX]) -> bool {
         let stamp = self.memory.hint(STAMP);
         let is_last = self.available_seen() <= LATEST_LEN_MAX;
         if !is_last || stamp.load(Ordering::Acquire) != self.published {
-            return None;
+            return false;
         }
-        let mut frame = [0; LATEST_LEN_MAX];
-        let (words, _) = frame.as_chunks_mut();
-        for (index, word) in WORDS.zip(words) {
-            *word = self.memory.hint(index).load(Ordering::Relaxed).to_le_bytes();
+        for (index, word) in WORDS.zip(frame) {
+            *word = self.memory.hint(index).load(Ordering::Relaxed);
         }
         fence(Ordering::Acquire); // E6
-        (stamp.load(Ordering::Relaxed) == self.published).then_some(frame)
+        stamp.load(Ordering::Relaxed) == self.published
     }
 }

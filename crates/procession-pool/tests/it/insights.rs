@@ -63,7 +63,7 @@ fn the_slowest_items_are_named() {
         for slow in &slowest[..4] {
             assert!(slow.duration >= Duration::from_millis(400) && slow.of == 1, "{slow:?}");
             assert_eq!(slow.argument, Some(format!("{} ms", 400 + slow.item)));
-            assert_eq!((slow.bytes, slow.function), (2, "fn(u64) -> alloc::vec::Vec<u8>"));
+            assert_eq!((slow.bytes, slow.function), (8, "fn(u64) -> alloc::vec::Vec<u8>"));
         }
         assert!(
             insights.to_string().contains("fn(u64) -> alloc::vec::Vec<u8> of 403 ms took"),
