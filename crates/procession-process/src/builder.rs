@@ -200,23 +200,26 @@ impl ProcessBuilder {
         self
     }
 
-    /// Gives the process a cgroup (version 2) of its own, below a directory that was *delegated* to this user. What that is good for:
+    /// Gives the process a cgroup (version 2) of its own, below a directory that was *delegated* to this user. It is good for
+    /// three things:
     ///
-    /// - [`Limits::memory_bytes`] then limits what the process and all that it starts *use* together (`memory.max`), memory that
-    ///   is shared and first touched by them included, and neither what they reserve nor what they swap (`memory.swap.max` is 0).
-    /// - A kill for memory is told: [`Exit::OutOfMemory`](crate::Exit::OutOfMemory), and all of them are killed together.
+    /// - [`Limits::memory_bytes`] limits what the process and all that it starts *use* together (`memory.max`), shared memory
+    ///   that they were the first to touch included. What is only reserved does not count, and nothing is swapped
+    ///   (`memory.swap.max` is 0).
+    /// - A kill for memory is told: [`Exit::OutOfMemory`](crate::Exit::OutOfMemory). All in the group are killed together.
     /// - When the process ends, what it has started and left behind is killed, by whatever means it was started (Linux 5.14).
     ///
-    /// The directory must hand the memory controller down, or be free of processes, so that this can be made so; this process, too, must be
-    /// below it, unless it is root's. A service of systemd has one with `Delegate=memory` and `DelegateSubgroup=main` (version
-    /// 254) in its unit: the directory of the unit, `/sys/fs/cgroup/system.slice/<name>.service`. `systemd-run --user --scope -p
-    /// Delegate=yes` makes one, in which a subgroup has to be made and entered first. `doctor` tells whether there is one.
+    /// The directory must hand the memory controller down, or have no processes in it, so that it can be made to. This process must
+    /// be in a group below it, too, unless it runs as root. A service of systemd has such a directory with `Delegate=memory` and
+    /// `DelegateSubgroup=main` (version 254) in its unit, `/sys/fs/cgroup/system.slice/<name>.service`. `systemd-run --user
+    /// --scope -p Delegate=yes` makes one, in which a subgroup has to be made and entered first. `doctor` tells whether there
+    /// is one.
     ///
-    /// The first process with a cgroup starts another, small one, the *janitor*, which outlives this process by a moment and removes the groups that
-    /// are left then, however this process ended. What is left nevertheless, because both were killed at once, the next one removes.
-    /// A group costs a descriptor for as long as the process lives. Of a [zygote](StartMethod::Zygote)'s process, memory that the zygote has
-    /// touched does not count. A process in no `sandbox` can write to its group, and raise the limit, as this one can.
-    /// Default: none.
+    /// The first process with a cgroup starts another, small one, the *janitor*. It outlives this process by a moment and removes
+    /// the groups that are left then, however this process has ended; if both were killed at once, the next janitor does it.
+    /// A group costs a descriptor for as long as the process lives. Of a process that a [zygote](StartMethod::Zygote) has forked,
+    /// memory that the zygote has touched does not count, and an [inline](StartMethod::Inline) process has no group. Without a
+    /// sandbox the process can write to its group as this one can, and raise its limit. Default: none.
     ///
     /// ```no_run
     /// use procession_process::{Exit, Limits, Process};

@@ -9,6 +9,7 @@ mod program;
 mod async_streams;
 mod bad_input;
 mod cancel;
+mod cgroup;
 mod chaos;
 mod chunks;
 mod crashes;

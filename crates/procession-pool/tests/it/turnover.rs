@@ -289,36 +289,6 @@ fn limits_hold_for_every_worker() {
     });
 }
 
-/// Also when a worker is at its end and another takes its place.
-#[test]
-fn an_item_that_needs_too_much_memory_is_told_so() {
-    let test = "an_item_that_needs_too_much_memory_is_told_so";
-    let Some(delegated) = skips::delegated_cgroup(test) else { return };
-    guarded(move || {
-        let hoard = |bytes: usize| std::hint::black_box(vec![1_u8; bytes]).len();
-        let builder = Pool::builder().workers(2).cgroup(delegated);
-        let pool = builder.limits(Limits::new().memory_bytes(64 << 20)).build().unwrap();
-        let items = [1 << 20, 256 << 20, 2 << 20, 256 << 20, 3 << 20];
-        for (bytes, outcome) in items.into_iter().zip(pool.imap(hoard, items)) {
-            match outcome {
-                Err(TaskError::Died { exit, .. }) => {
-                    assert_eq!((bytes, exit), (256 << 20, Exit::OutOfMemory));
-                }
-                other => assert_eq!(other.unwrap(), bytes),
-            }
-        }
-        assert_sound(&pool);
-    });
-}
-
-#[test]
-fn a_cgroup_that_cannot_be_had_is_an_error_of_the_pool() {
-    guarded(|| {
-        let error = Pool::builder().workers(1).cgroup("/proc/self").build().unwrap_err();
-        assert!(error.to_string().contains("no directory of cgroup version 2"), "{error}");
-    });
-}
-
 /// All at once: nothing is lost, nothing runs twice.
 #[test]
 fn every_item_runs_once_while_workers_come_and_go() {

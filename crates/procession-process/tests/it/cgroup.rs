@@ -213,6 +213,14 @@ fn a_directory_in_which_processes_live_is_refused() {
 }
 
 #[test]
+fn doctor_names_the_directory() {
+    let Some(delegated) = delegated_cgroup("doctor_names_the_directory") else { return };
+    let report = procession_shm::doctor();
+    let check = report.get("cgroup delegation").unwrap();
+    assert_eq!(Path::new(&check.found), delegated, "{check:?}");
+}
+
+#[test]
 fn what_is_no_cgroup_is_an_error() {
     let limited = builder(&"/proc/self".into(), 64 << 20);
     let error = limited.spawn(sleeps, ()).unwrap_err();
