@@ -60,7 +60,8 @@ impl Figures {
     fn count_drift(&mut self, point: Option<Point>, trace: &Trace, reached: Reached) {
         let Some(point) = point else { return };
         let is_elsewhere = trace.position(point.steps).is_some_and(|at| at != reached.position);
-        self.drifted += usize::from(point.steps != reached.steps || is_elsewhere);
+        let has_other_length = point.change.is_none() && point.steps != reached.steps;
+        self.drifted += usize::from(has_other_length || is_elsewhere);
     }
 
     fn place(&self, performance: &Performance) -> String {
@@ -217,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_sample_is_spread_over_the_points() {
-        let points: Vec<_> = (0..9).map(|steps| Point { steps, is_asleep: false }).collect();
+        let points: Vec<_> =
+            (0..9).map(|steps| Point { steps, is_asleep: false, change: None }).collect();
         let steps = |count| -> Vec<usize> {
             spread(points.clone(), count).iter().map(|point| point.steps).collect()
         };

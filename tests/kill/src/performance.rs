@@ -11,7 +11,7 @@ use crate::actor::{Actor, Progress, Role};
 use crate::marks;
 use crate::memory::fingerprint;
 use crate::scene::{Case, Ending, Expect, Place, Plot, Scene};
-use crate::trace::{Point, Trace};
+use crate::trace::{Changes, Point, Trace};
 use crate::tracer::{CodeMap, Next, Step, Tracee};
 
 /// How long those who live may take after the death before they are said to hang. It is generous: the machine may be busy.
@@ -264,10 +264,15 @@ impl Show<'_> {
         if let Some(trace) = &mut trace {
             trace.begin(state());
         }
+        let (mut changes, counts) =
+            (Changes::default(), point.is_some_and(|at| at.change.is_some()));
         for steps in 0..STEPS_MAX {
+            if counts {
+                changes.look(state());
+            }
             let position = tracee.position()?;
             let reached = |place| Ok(Reached { steps, position, place });
-            let is_here = |is_asleep| point == Some(Point { steps, is_asleep });
+            let is_here = |asleep| point.is_some_and(|at| at.is_at(steps, changes.count(), asleep));
             if position == marks::end() {
                 return reached(Place::Last);
             }

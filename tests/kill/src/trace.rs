@@ -11,6 +11,42 @@ pub(crate) struct Point {
     pub(crate) steps: usize,
     /// In the middle of the instruction after these, a system call in which it sleeps.
     pub(crate) is_asleep: bool,
+    /// After so many changes of the shared state, if it is found again by these and not by the instructions: another walk may have
+    /// some more or fewer of them, in an allocator for one.
+    pub(crate) change: Option<usize>,
+}
+
+impl Point {
+    fn awake(steps: usize) -> Self {
+        Self { steps, is_asleep: false, change: None }
+    }
+
+    /// Whether who has done so many instructions, and has seen so many changes, is there.
+    pub(crate) fn is_at(&self, steps: usize, changes: usize, is_asleep: bool) -> bool {
+        is_asleep == self.is_asleep
+            && self.change.map_or(steps == self.steps, |change| changes == change)
+    }
+}
+
+/// Counts the changes of a state.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    last: Option<u64>,
+    count: usize,
+}
+
+impl Changes {
+    /// Whether it has changed since the last look. The first look counts as none.
+    pub(crate) fn look(&mut self, state: u64) -> bool {
+        let before = self.last.replace(state);
+        let has_changed = before.is_some_and(|before| before != state);
+        self.count += usize::from(has_changed);
+        has_changed
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
 }
 
 /// A record of all instructions of an operation.
@@ -23,13 +59,13 @@ pub(crate) struct Trace {
     /// After how many each state was seen first.
     firsts: BTreeSet<Point>,
     states: HashSet<u64>,
-    last: Option<u64>,
+    seen: Changes,
 }
 
 impl Trace {
     /// The state before the first instruction.
     pub(crate) fn begin(&mut self, state: u64) {
-        self.changes.insert(Point { steps: 0, is_asleep: false });
+        self.changes.insert(Point::awake(0));
         self.note(state);
     }
 
@@ -37,14 +73,15 @@ impl Trace {
     pub(crate) fn step(&mut self, position: u64, is_call: bool, state: u64) {
         self.positions.push(position);
         if self.note(state) || is_call {
-            self.changes.insert(Point { steps: self.positions.len(), is_asleep: false });
+            self.changes.insert(Point::awake(self.positions.len()));
         }
     }
 
     /// The next instruction has put the victim to sleep.
     pub(crate) fn sleep(&mut self, state: u64) {
         self.note(state);
-        self.changes.insert(Point { steps: self.positions.len(), is_asleep: true });
+        let steps = self.positions.len();
+        self.changes.insert(Point { steps, is_asleep: true, change: None });
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -69,21 +106,22 @@ impl Trace {
     /// Where to kill. The end is not among them: everybody kills there.
     pub(crate) fn points(&self, density: Density) -> Vec<Point> {
         let mut points = self.changes.clone();
-        let awake = |steps| Point { steps, is_asleep: false };
         if self.len() <= density.short {
-            points.extend((0..self.len()).map(awake));
+            points.extend((0..self.len()).map(Point::awake));
         } else {
-            let spread = |index| awake(index * self.len() / density.sample);
+            let spread = |index| Point::awake(index * self.len() / density.sample);
             points.extend((0..density.sample).map(spread));
         }
         points.into_iter().filter(|point| point.steps < self.len() || point.is_asleep).collect()
     }
 
     fn note(&mut self, state: u64) -> bool {
+        let has_changed = self.seen.look(state);
         if self.states.insert(state) {
-            self.firsts.insert(Point { steps: self.len(), is_asleep: false });
+            let change = Some(self.seen.count());
+            self.firsts.insert(Point { change, ..Point::awake(self.len()) });
         }
-        self.last.replace(state) != Some(state)
+        has_changed
     }
 }
 
