@@ -61,6 +61,7 @@ impl State {
     pub(crate) fn install(&mut self, index: usize, lane: Lane) {
         let id = lane.id;
         self.lanes[index] = Some(lane);
+        self.staffing.refusals = 0;
         let early = &mut self.staffing.early_deaths;
         if let Some(at) = early.iter().position(|death| death.id == id) {
             let death = early.swap_remove(at);
@@ -112,7 +113,8 @@ impl State {
 
     /// Waits a little longer before each start that follows a failed one.
     pub(crate) fn delay_start(&mut self) {
-        let delay = Duration::from_millis(1 << (2 * self.staffing.failures.min(5)));
+        let in_vain = self.staffing.failures + self.staffing.refusals;
+        let delay = Duration::from_millis(1 << (2 * in_vain.min(5)));
         self.staffing.not_before = Some(Instant::now() + delay);
     }
 

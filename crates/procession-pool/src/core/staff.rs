@@ -204,8 +204,8 @@ impl State {
     /// The system would not start a worker: try again a little later, but not for ever.
     fn refused(&mut self, index: usize, error: PoolError) {
         self.staffing.vacancies.push(index);
-        self.staffing.failures += 1;
-        if self.staffing.failures >= REFUSALS_MAX && self.lanes.iter().all(Option::is_none) {
+        self.staffing.refusals += 1;
+        if self.staffing.refusals >= REFUSALS_MAX && self.lanes.iter().all(Option::is_none) {
             self.break_down(error);
         } else {
             self.delay_start();

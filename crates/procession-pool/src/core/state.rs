@@ -122,6 +122,8 @@ pub(crate) struct Staffing {
     pub(crate) early_deaths: Vec<Death>,
     /// Workers in a row that did not get ready.
     pub(crate) failures: u32,
+    /// Times in a row that the system would not start one: that says nothing of the workers.
+    pub(crate) refusals: u32,
     /// No worker is started before this.
     pub(crate) not_before: Option<Instant>,
     /// Places whose workers had nothing to do for so long that they were let go: filled when there is.

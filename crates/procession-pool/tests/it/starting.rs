@@ -21,6 +21,7 @@ use super::trap::{assert_sound, limit_memory};
 pub(crate) const ROLES: &[Role] = &[
     ("few descriptors", few_descriptors),
     ("few descriptors later", few_descriptors_later),
+    ("few descriptors and an abort", few_descriptors_and_an_abort),
     ("few processes", few_processes),
     ("no exec", || refused(&[libc::SYS_execve, libc::SYS_execveat])),
     ("no memfd", || refused(&[libc::SYS_memfd_create])),
@@ -47,6 +48,7 @@ extern "C" fn run_in_children(_: c_int, _: *const *const u8, _: *const *const u8
     match std::env::var(CONSTRUCTOR).as_deref() {
         Ok("abort") => std::process::abort(),
         Ok("abort at times") => abort_every_second_time(),
+        Ok("abort if told") => abort_if_told(),
         Ok("limit") => limit_memory(64 << 20),
         _ => {}
     }
@@ -56,6 +58,13 @@ fn abort_every_second_time() {
     let Ok(ledger) = std::env::var("LEDGER") else { return };
     record(&ledger, std::process::id());
     if std::fs::read(&ledger).is_ok_and(|bytes| bytes.len() / 4 % 2 == 1) {
+        std::process::abort();
+    }
+}
+
+/// Once for each time that the file is there.
+fn abort_if_told() {
+    if std::env::var("ORDER").is_ok_and(|order| std::fs::remove_file(order).is_ok()) {
         std::process::abort();
     }
 }
@@ -141,6 +150,37 @@ fn few_descriptors_later() {
 #[test]
 fn a_worker_that_cannot_be_replaced_is_replaced_later() {
     guarded(|| drop(play("few descriptors later").succeed()));
+}
+
+/// What the system refused again and again does not count for a worker that dies before it is ready: this is the first.
+fn few_descriptors_and_an_abort() {
+    let limit = getrlimit(Resource::Nofile).current.unwrap();
+    let pool = Pool::with_workers(2).unwrap();
+    assert_sound(&pool);
+    limit_descriptors(0);
+    kill(pool.worker_pids()[0], Signal::KILL);
+    // Refused at once, and then after 4, 20, 84 and 340 ms.
+    let nap = |_: u64| std::thread::sleep(std::time::Duration::from_millis(100));
+    (0..5).for_each(|n| pool.apply(nap, n).unwrap());
+    limit_descriptors(limit);
+    std::fs::write(std::env::var("ORDER").unwrap(), []).unwrap();
+    assert_sound(&pool);
+    eventually("it was told", || !std::path::Path::new(&std::env::var("ORDER").unwrap()).exists());
+    assert_sound(&pool);
+}
+
+#[test]
+fn what_the_system_refuses_is_not_laid_to_the_workers() {
+    guarded(|| {
+        let name = format!("procession-order-{}", std::process::id());
+        let order = std::env::temp_dir().join(name);
+        let mut command = command("few descriptors and an abort");
+        command.env(CONSTRUCTOR, "abort if told").env("ORDER", &order);
+        let finished = finish(&mut command);
+        // Whatever went wrong, it is not left behind.
+        drop(std::fs::remove_file(&order));
+        finished.succeed();
+    });
 }
 
 fn few_processes() {
