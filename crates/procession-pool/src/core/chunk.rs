@@ -97,8 +97,8 @@ impl Chunk {
 pub(crate) enum Delivery {
     /// Neighbouring items have values.
     Results(Results),
-    /// One item has a long value, encoded in memory of its own.
-    Long { item: usize, body: Vec<u8> },
+    /// One item has a value that is long or came alone, encoded in memory of its own.
+    Single { item: usize, body: Vec<u8> },
     /// One item has a value with handles.
     WithHandles { item: usize, parcel: Parcel },
     /// One item has none, finally.
@@ -110,7 +110,7 @@ impl Delivery {
     pub(crate) fn into_result<R: Message>(self, trust: Trust) -> Option<Result<R, TaskError>> {
         Some(match self {
             Self::Results(_) => return None,
-            Self::Long { item, body } => decode_owned::<R>(body, &Limits::DEFAULT)
+            Self::Single { item, body } => decode_owned::<R>(body, &Limits::DEFAULT)
                 .map_err(|error| TaskError::decode(item, &error)),
             Self::WithHandles { item, parcel } => parcel.decode(item, trust),
             Self::Failed { error, .. } => Err(error),
@@ -124,7 +124,7 @@ impl Delivery {
     pub(crate) fn first(&self) -> usize {
         match self {
             Self::Results(results) => results.first(),
-            Self::Long { item, .. }
+            Self::Single { item, .. }
             | Self::WithHandles { item, .. }
             | Self::Failed { item, .. } => *item,
         }
@@ -133,7 +133,7 @@ impl Delivery {
     pub(crate) fn count(&self) -> usize {
         match self {
             Self::Results(results) => results.count(),
-            Self::Long { .. } | Self::WithHandles { .. } | Self::Failed { .. } => 1,
+            Self::Single { .. } | Self::WithHandles { .. } | Self::Failed { .. } => 1,
         }
     }
 }

@@ -318,12 +318,13 @@ impl Lane {
             Arc::make_mut(&mut chunk.frame).let_go_of_handles();
             self.moved = number;
         }
+        let frame = Arc::clone(&chunk.frame);
+        self.send(frame)?;
         if self.in_flight.is_empty() {
+            // Behind the send, so that a worker who looks need not wait for the clock. A deadline is never early for it.
             let now = Instant::now();
             (self.item_since, self.chunk_since) = (now, now);
         }
-        let frame = Arc::clone(&chunk.frame);
-        self.send(frame)?;
         self.items += chunk.left();
         if !errand::is_one(chunk.call) {
             self.quota = self.quota.map(|quota| quota.saturating_sub(chunk.left() as u64));

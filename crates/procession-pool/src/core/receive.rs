@@ -14,6 +14,9 @@ use super::state::State;
 use crate::error::{Attempts, Panic, TaskError};
 use crate::parcel::{Lost, Parcel};
 
+/// Up to how many bytes a result that comes alone is copied, so that its inbox can be used again.
+const SHORT: usize = 64;
+
 impl State {
     /// Takes what the worker at `index` has sent.
     pub(crate) fn receive_from(&mut self, index: usize) {
@@ -52,7 +55,7 @@ impl State {
             match received {
                 Received::Nothing | Received::Part => return Ok(()),
                 Received::Bytes => self.sort_inbox(index)?,
-                Received::Long(answer::OK, body) => self.accept_long(index, body)?,
+                Received::Long(answer::OK, body) => self.accept_single(index, body)?,
                 Received::Long(tag, body) => self.accept_other(index, tag, &body)?,
             }
         }
@@ -61,8 +64,12 @@ impl State {
     /// Deals with every whole result in the inbox. What is not whole yet stays there.
     fn sort_inbox(&mut self, index: usize) -> Result<(), Sentence> {
         let Some(lane) = self.lane(index) else { return Ok(()) };
-        if lane.link.whole_result(&lane.inbox, 0).map_err(Sentence::Corrupt)?.is_none() {
-            return Ok(());
+        let first = lane.link.whole_result(&lane.inbox, 0).map_err(Sentence::Corrupt)?;
+        let Some(first) = first else { return Ok(()) };
+        if first.tag == answer::OK && first.end == lane.inbox.len() && first.end <= SHORT {
+            let body = lane.inbox[first.body].to_vec();
+            lane.inbox.clear();
+            return self.accept_single(index, body);
         }
         let inbox = Arc::new(std::mem::take(&mut lane.inbox));
         let mut at = 0;
@@ -98,9 +105,9 @@ impl State {
         Ok(true)
     }
 
-    fn accept_long(&mut self, index: usize, body: Vec<u8>) -> Result<(), Sentence> {
+    fn accept_single(&mut self, index: usize, body: Vec<u8>) -> Result<(), Sentence> {
         self.expect_value(index)?;
-        self.accept_values(index, 1, |item| Delivery::Long { item, body });
+        self.accept_values(index, 1, |item| Delivery::Single { item, body });
         Ok(())
     }
 

@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::time::Instant;
 
 use procession_channel::bell::{AT_ONCE, AT_REST, Bell};
-use procession_channel::ring::{Consumer, Corrupt, Memory, Producer, Ring};
+use procession_channel::ring::{Consumer, Corrupt, LATEST_WORDS_MAX, Memory, Producer, Ring};
 use procession_shm::family::{self, Invitation, Member};
 use procession_shm::sync::atomic::Ordering;
 use procession_shm::transfer::Outgoing;
@@ -16,6 +15,7 @@ use rustix::net::SendFlags;
 use super::aside::{Aside, set_current_call};
 use super::beside::{Beside, DESCRIPTORS_MAX, NoHandles};
 use super::frame::{HEADER_LEN, Header, Items, Kind};
+use super::stopwatch::{Stopwatch, ticks};
 use super::{HELLO, RESULT_HEAD_LEN, SPENT, gate, parties, result_head, time_asked_for, wake_at};
 use crate::answer::{self, reason};
 use crate::function::{Context, Function, Located, Reply, Work};
@@ -26,6 +26,9 @@ const RELEASES_PER_ROUND: usize = 8;
 
 /// The longest output that is put together with its head before it is written.
 const SHORT_OUTPUT: usize = 56;
+
+/// The length of a result whose output has 1 to 8 bytes.
+const WORD_RESULT_LEN: usize = RESULT_HEAD_LEN + 8;
 
 /// How many bytes of a long frame are made room for before they have come. Beyond that it grows with what has come: a length alone
 /// makes nobody allocate.
@@ -77,10 +80,12 @@ struct Worker {
     has_news: bool,
     /// Whether everything up to the next resume frame was taken back.
     revoked: bool,
-    /// From how many nanoseconds for an item on the parent wants to know how long a call took; 0: never.
-    time_asked: u64,
-    /// When the last call ended, if nothing was waited for since: the next one has begun then.
-    call_since: Option<Instant>,
+    /// Tells which calls took so long that the parent wants to know.
+    stopwatch: Stopwatch,
+    /// The message that is being worked on is all that there is to do: whoever waits for a result waits for its last one.
+    is_last: bool,
+    /// When the last call ended, in ticks, if nothing was waited for since: the next one has begun then.
+    call_since: Option<u64>,
     /// How many frames with handles were taken back whose packets are still in the socket.
     left_in_socket: u32,
 }
@@ -121,7 +126,8 @@ impl ChildLink {
                 started: 0,
                 has_news: false,
                 revoked: false,
-                time_asked: 0,
+                stopwatch: Stopwatch::new(),
+                is_last: false,
                 call_since: None,
                 left_in_socket: 0,
             },
@@ -166,11 +172,12 @@ impl ChildLink {
 
     fn serve_frame(&mut self) -> Result<Served, ServeError> {
         let header = self.read_header()?;
-        self.worker.time_asked = time_asked_for(self.tasks.memory()).load(Ordering::Relaxed);
+        self.worker.stopwatch.ask(time_asked_for(self.tasks.memory()).load(Ordering::Relaxed));
         // Half of a ring is a multiple of 8, so the padding makes no difference.
         let in_place = header.body_len() <= capacity(&self.tasks) / 2;
         if in_place {
             self.wait_for(header.padded_len())?;
+            self.worker.is_last = self.tasks.available_seen() == header.padded_len();
             // SAFETY: by L1 the producer is the parent's link, which follows the protocol of the ring.
             let body = unsafe { self.tasks.view(header.body_len()) };
             let served = self.worker.obey(&header, body)?;
@@ -184,7 +191,7 @@ impl ChildLink {
             let mut body = Vec::new();
             self.collect(header.padded_len(), &mut body)?;
             // It came in parts, which had to be waited for.
-            self.worker.call_since = None;
+            (self.worker.call_since, self.worker.is_last) = (None, false);
             // A long frame is a rare guest; the room it took is given back.
             self.worker.obey(&header, &body[..header.body_len()])
         }
@@ -375,23 +382,22 @@ impl Worker {
         })
     }
 
-    /// When the call has begun that is about to, if the parent wants to know.
+    /// When the call has begun that is about to, in ticks, if the parent wants to know.
     #[inline]
-    fn time_of_beginning(&mut self) -> Option<Instant> {
-        (self.time_asked > 0).then(|| self.call_since.take().unwrap_or_else(Instant::now))
+    fn time_of_beginning(&mut self) -> Option<u64> {
+        self.stopwatch.is_asked().then(|| self.call_since.take().unwrap_or_else(ticks))
     }
 
-    /// Tells the parent how long a message took, if that is worth it, before the last result of it. One look at the clock for each
+    /// Tells the parent how long a message took, if that is worth it, before the last result of it. One look at the counter for each
     /// message.
     #[inline]
-    fn tell_time(&mut self, since: Instant, items: usize) -> Result<(), Corrupt> {
-        let now = Instant::now();
+    fn tell_time(&mut self, since: u64, items: usize) -> Result<(), Corrupt> {
+        let now = ticks();
         self.call_since = Some(now);
-        let spent = u64::try_from((now - since).as_nanos()).unwrap_or(u64::MAX);
-        if spent / (items.max(1) as u64) < self.time_asked {
-            return Ok(());
+        match self.stopwatch.long(now.saturating_sub(since), items as u64) {
+            None => Ok(()),
+            Some(nanos) => self.write_result(SPENT, &nanos.to_le_bytes()),
         }
-        self.write_result(SPENT, &spent.to_le_bytes())
     }
 
     #[inline]
@@ -476,7 +482,9 @@ impl Worker {
     #[inline]
     fn send_result(&mut self, tag: u8) -> Result<(), Corrupt> {
         let len = RESULT_HEAD_LEN + self.output.len().next_multiple_of(8);
-        if self.output.len() <= SHORT_OUTPUT && self.results.room(len)? >= len {
+        if len == WORD_RESULT_LEN && self.results.room(len)? >= len {
+            self.send_word(tag);
+        } else if self.output.len() <= SHORT_OUTPUT && self.results.room(len)? >= len {
             let mut whole = [0; RESULT_HEAD_LEN + SHORT_OUTPUT];
             whole[..RESULT_HEAD_LEN].copy_from_slice(&result_head(tag, self.output.len()));
             whole[RESULT_HEAD_LEN..][..self.output.len()].copy_from_slice(&self.output);
@@ -490,6 +498,22 @@ impl Worker {
         }
         self.has_news = true;
         Ok(())
+    }
+
+    /// Commits an output that fits into a word, for which there must be room. Most do, and copies of a length that is not known
+    /// before are calls that cost more than the copy.
+    #[inline]
+    fn send_word(&mut self, tag: u8) {
+        let few = || self.output.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        let word = self.output.first_chunk().map_or_else(few, |whole| u64::from_le_bytes(*whole));
+        let head = u64::from_le_bytes(result_head(tag, self.output.len()));
+        self.results.write_words(&[head, word]);
+        if self.is_last {
+            let mut latest = [0; LATEST_WORDS_MAX];
+            [latest[0], latest[1]] = [head, word];
+            self.results.show_latest(&latest);
+        }
+        self.results.publish();
     }
 
     /// Commits a result of any length.

@@ -22,6 +22,9 @@
 //! output, and zeros up to a multiple of 8. The store that publishes the ring's tail commits the result. The very first
 //! result is [`HELLO`], before any item.
 //!
+//! A short result after which the worker has nothing more to do lies beside the tail as well (`latest` of
+//! [`ring`](procession_channel::ring)), where a parent who waits for it finds it together with the news of it.
+//!
 //! Before the last result of a message there may be a note, which has the form of a result and belongs to no item: [`SPENT`], how
 //! many nanoseconds (u64) the worker spent on its items by its own clock, if that is at least as much for an item as the parent has
 //! [asked for](ParentLink::ask_for_time). The parent decides what it believes.
@@ -52,6 +55,7 @@ mod child;
 mod frame;
 mod handles;
 mod parent;
+mod stopwatch;
 
 pub use aside::{Aside, current_call};
 pub use beside::{DESCRIPTORS_MAX, NoHandles};
