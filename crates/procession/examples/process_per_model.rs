@@ -1,4 +1,6 @@
 //! A process for each class of model, all fitting the same samples. A method is a function, so it can run in another process.
+//!
+//! In a program of your own it needs `cargo add serde --features derive`.
 #![expect(clippy::print_stdout, reason = "it is a program for a terminal")]
 
 use procession::prelude::*;

@@ -1,5 +1,7 @@
 //! Decodes images that strangers have sent, in a pool whose workers may compute and do nothing else. One of the images is an
 //! attack: it takes its decoder over, and all that this gives it is a worker from which nothing can be reached.
+//!
+//! In a program of your own it needs `cargo add procession --features sandbox`.
 #![expect(clippy::print_stdout, reason = "it is a program for a terminal")]
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! Uploads a folder with all that is below it, several files at a time, and shows how far it is.
 //!
-//! `upload_tree FROM TO`: the server of this example is the folder `TO`.
+//! `upload_tree FROM TO`: the server of this example is the folder `TO`. In a program of your own it needs
+//! `cargo add indicatif`.
 #![expect(clippy::print_stdout, reason = "it is a program for a terminal")]
 
 use std::fs;

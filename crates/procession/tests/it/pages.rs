@@ -209,6 +209,23 @@ fn no_row_is_about_an_error_that_is_gone() {
     assert!(gone.is_empty(), "docs/errors.md is about {gone:#?}, which no code has");
 }
 
+/// Who copies an example has the crate that it is about, and nothing else.
+#[test]
+fn an_example_names_the_crates_that_it_needs_besides() {
+    let mut count = 0;
+    for entry in fs::read_dir(root().join("crates/procession/examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(source) = fs::read_to_string(&path) else { continue };
+        let imports = source.lines().filter_map(|line| line.strip_prefix("use "));
+        let crates = imports.map(|import| import.split("::").next().unwrap());
+        for name in crates.filter(|name| !matches!(*name, "std" | "procession")) {
+            assert!(source.contains(&format!("`cargo add {name}")), "{}: {name}", path.display());
+        }
+        count += 1;
+    }
+    assert!(count > 20, "only {count} examples were found");
+}
+
 /// The names below `[features]` in a manifest.
 fn features_in(manifest: &str) -> Vec<&str> {
     let Some((_, below)) = manifest.split_once("\n[features]\n") else { return Vec::new() };
