@@ -33,6 +33,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 type Item = (u64, Vec<u8>);
 
+/// In bytes: a page, so that it is neither rounded up nor down.
+const CAPACITY: usize = 4096;
+
 /// The queue, and what it should be.
 struct Machine {
     queue: Queue<Item>,
@@ -48,6 +51,12 @@ struct Machine {
 impl Machine {
     fn len(&self) -> usize {
         self.waiting.len() + self.offered.len() + self.claimed.len()
+    }
+
+    /// Whether there is room for a dozen short items for sure. What was claimed holds back all that was put after it.
+    fn has_room(&self) -> bool {
+        let waiting: usize = self.waiting.iter().map(|(_, len)| len + 64).sum();
+        waiting < CAPACITY / 4 && self.claimed.is_empty() && self.offered.is_empty()
     }
 
     fn item(&mut self, len: usize) -> Item {
@@ -107,8 +116,8 @@ impl Machine {
             Step::Put(len) => self.put(len),
             Step::PutMany(lens) => {
                 let room = self.items_max.map_or(usize::MAX, |most| most - self.len());
-                // With few bytes in the queue they have room for sure, and do not block.
-                if lens.len() <= room && self.len() < 4 && self.claimed.is_empty() {
+                // Nobody is there to get anything if they had to wait.
+                if lens.len() <= room && self.has_room() {
                     let items: Vec<_> = lens.iter().map(|len| self.item(*len)).collect();
                     self.waiting.extend(items.iter().map(|(n, bytes)| (*n, bytes.len())));
                     self.queue.put_many(items).unwrap();
@@ -150,7 +159,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..150),
         items_max in proptest::option::of(1..30_usize),
     ) {
-        let builder = Queue::builder().capacity(4096);
+        let builder = Queue::builder().capacity(CAPACITY);
         let builder = items_max.map_or(builder, |items| builder.items(items));
         let mut machine = Machine {
             queue: builder.build().unwrap(),

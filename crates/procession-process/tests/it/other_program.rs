@@ -55,12 +55,13 @@ fn strangers() {
     };
     round();
     role::eventually("the first are gone", || role::children().is_empty());
+    // Those of the last child may be closed a moment after it is gone.
     let before = descriptors();
     for _ in 0..5 {
         round();
     }
     role::eventually("no children, no zombies", || role::children().is_empty());
-    role::eventually("no descriptor more", || descriptors() == before);
+    role::eventually("no descriptor more", || descriptors() <= before);
 }
 
 #[test]
