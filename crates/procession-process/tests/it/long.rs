@@ -49,7 +49,7 @@ fn value_in_status(key: &str) -> usize {
     line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// What must not grow: descriptors and threads exactly, memory but for some noise of the allocator.
+/// What must not grow: descriptors and threads not at all, memory but for some noise of the allocator.
 fn counts() -> (usize, usize) {
     (holdings::descriptors(), holdings::threads())
 }
@@ -67,7 +67,11 @@ fn flat() {
     let (before, memory) = (counts(), value_in_status("VmRSS"));
     let spawns = times(200, 10_000);
     start(spawns);
-    eventually("no descriptor, no thread more", || counts() == before);
+    // They may be fewer: what belonged to the last child is closed a moment after it is gone.
+    eventually("no descriptor, no thread more", || {
+        let (descriptors, threads) = counts();
+        descriptors <= before.0 && threads <= before.1
+    });
     let after = value_in_status("VmRSS");
     assert!(after <= memory + NOISE_KIB, "{memory} KiB before, {after} KiB after");
     say(&format!(
