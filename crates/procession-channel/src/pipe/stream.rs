@@ -228,6 +228,11 @@ impl<M: Memory> FrameReader<M> {
     /// As [`look`](Self::look), but a short message without handles is taken at once, by a copy to the front of `short`.
     #[inline]
     pub(super) fn look_and_take(&mut self, short: &mut Short) -> Result<Look, Violation> {
+        // One look for news, and not another by `look`: what comes between the two would be taken by the longer way.
+        let is_caught_up = self.is_between() && self.consumer.available_seen() == 0;
+        if is_caught_up && self.consumer.available()? == 0 {
+            return Ok(Look::Nothing);
+        }
         self.take_at_once(short).map_or_else(|| self.look(), |len| Ok(Look::Taken(len)))
     }
 
