@@ -206,7 +206,7 @@ impl<M: Memory> FrameReader<M> {
 
     #[inline]
     fn look_on(&mut self) -> Result<Look, Violation> {
-        if self.consumer.available_seen() == 0 && self.consumer.available()? == 0 {
+        if self.is_caught_up()? {
             return Ok(Look::Nothing);
         }
         let header = self.read_header()?;
@@ -228,24 +228,26 @@ impl<M: Memory> FrameReader<M> {
     /// As [`look`](Self::look), but a short message without handles is taken at once, by a copy to the front of `short`.
     #[inline]
     pub(super) fn look_and_take(&mut self, short: &mut Short) -> Result<Look, Violation> {
+        if !self.is_between() {
+            return self.look();
+        }
         // One look for news, and not another by `look`: what comes between the two would be taken by the longer way.
-        let is_caught_up = self.is_between() && self.consumer.available_seen() == 0;
-        if is_caught_up && self.consumer.available()? == 0 {
+        if self.is_caught_up()? {
             return Ok(Look::Nothing);
         }
-        self.take_at_once(short).map_or_else(|| self.look(), |len| Ok(Look::Taken(len)))
+        self.take_next(short).map_or_else(|| self.look(), |len| Ok(Look::Taken(len)))
     }
 
     /// Takes a short message without handles if it comes next, by a copy to the front of `short`, and says how long it is.
     /// Otherwise nothing has happened, and whatever is wrong [`look`](Self::look) finds again.
     #[inline]
     pub(super) fn take_at_once(&mut self, short: &mut Short) -> Option<usize> {
-        if !self.is_between() {
-            return None;
-        }
-        if self.consumer.available_seen() == 0 && self.consumer.available().ok()? == 0 {
-            return None;
-        }
+        let has_next = self.is_between() && !self.is_caught_up().ok()?;
+        if has_next { self.take_next(short) } else { None }
+    }
+
+    #[inline]
+    fn take_next(&mut self, short: &mut Short) -> Option<usize> {
         let len = self.peek_latest(short).or_else(|| self.peek_short(short))?;
         self.pass(len);
         Some(len)
@@ -293,6 +295,12 @@ impl<M: Memory> FrameReader<M> {
     #[inline]
     fn short_len(&self, head: [u64; HEADER_WORDS]) -> Option<usize> {
         frame::plain_len(head, self.state.sequence).filter(|&len| len <= self.len_max)
+    }
+
+    /// Whether everything that was published has been read: by the last look, or if so by another one.
+    #[inline]
+    fn is_caught_up(&mut self) -> Result<bool, Corrupt> {
+        Ok(self.consumer.available_seen() == 0 && self.consumer.available()? == 0)
     }
 
     /// Whether what comes next is the first frame of a message, and would be looked at.
