@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 
 use crate::sync::hint::spin_loop;
 
-/// How many looks are taken between two looks at the clock, which costs as much as a dozen of them.
-const LOOKS_PER_CLOCK: u32 = 32;
+/// How many pauses are made between two looks at the clock, which costs as much as a dozen of them.
+const PAUSES_PER_CLOCK: u32 = 32;
+
+/// The longest distance of two looks that are taken at growing distances: 1 to 3 µs, by what a pause is on the processor.
+const MOST_PAUSES: u32 = 64;
 
 const HOLD_OFF: Duration = Duration::from_micros(1);
 
@@ -63,7 +66,17 @@ impl Spin {
         if ready() {
             return true;
         }
-        self != Self::NONE && self.look_on(ready)
+        self != Self::NONE && self.look_on(1, ready)
+    }
+
+    /// Like [`until`](Self::until), with looks at distances that double up to some microseconds. It is for a word that those
+    /// who are waited for keep writing, such as a lock's: each look takes the cache line from them in the middle of what they do.
+    #[inline]
+    pub fn until_backing_off(self, mut ready: impl FnMut() -> bool) -> bool {
+        if ready() {
+            return true;
+        }
+        self != Self::NONE && self.look_on(MOST_PAUSES, ready)
     }
 
     /// Does not look for about a microsecond, in which another core can do a good many small things undisturbed. Does nothing
@@ -78,18 +91,22 @@ impl Spin {
         }
     }
 
-    fn look_on(self, mut ready: impl FnMut() -> bool) -> bool {
+    fn look_on(self, most_pauses: u32, mut ready: impl FnMut() -> bool) -> bool {
+        let (mut pauses, mut paused) = (1, 0);
         let mut start = None;
         loop {
-            for _ in 0..LOOKS_PER_CLOCK {
-                if ready() {
-                    return true;
-                }
-                spin_loop();
+            if ready() {
+                return true;
             }
+            (0..pauses).for_each(|_| spin_loop());
+            paused += pauses;
+            pauses = (pauses * 2).min(most_pauses);
             // Most waits that end soon end before the first look at the clock.
-            if start.get_or_insert_with(Instant::now).elapsed() >= self.budget {
-                return false;
+            if paused >= PAUSES_PER_CLOCK {
+                paused = 0;
+                if start.get_or_insert_with(Instant::now).elapsed() >= self.budget {
+                    return false;
+                }
             }
         }
     }
@@ -112,6 +129,17 @@ mod tests {
     #[test]
     fn a_budget_ends() {
         assert!(!Spin::BRIEF.until(|| false));
+        assert!(!Spin::BRIEF.until_backing_off(|| false));
+    }
+
+    #[test]
+    fn looks_at_growing_distances_go_on_until_one_is_good() {
+        let mut looks = 0;
+        assert!(Spin::BRIEF.until_backing_off(|| {
+            looks += 1;
+            looks == 4
+        }));
+        assert_eq!(looks, 4);
     }
 
     #[test]

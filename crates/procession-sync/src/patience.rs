@@ -83,7 +83,7 @@ impl Patience {
     pub(crate) fn spin(&self, ready: impl FnMut() -> bool) {
         if !self.is_try() && !self.has_slept() {
             // Two want to run at the same time: who waits and who is waited for.
-            Spin::for_parties(2).until(ready);
+            Spin::for_parties(2).until_backing_off(ready);
         }
     }
 
