@@ -30,13 +30,16 @@ pub(super) fn encode<T: Message>(
     buffer.extend_from_slice(&[0; HEADER_LEN]);
     let outgoing = encode_body(value, buffer)?;
     let len = buffer.len() - start - HEADER_LEN;
+    if len as u64 > settings.len_max {
+        return Err(too_large(len, settings));
+    }
     let is_small = (len + HEADER_LEN + TAG_LEN) as u64 <= settings.capacity / SHARE;
     let mut handles = Vec::new();
     if outgoing.descriptors().len() > 0 {
         handles.push(outgoing);
     }
     if !is_small {
-        handles.push(move_apart(start, buffer, settings)?);
+        handles.push(move_apart(start, buffer)?);
     }
     let descriptors = count_descriptors(&handles)?;
     if descriptors > 0 {
@@ -52,6 +55,11 @@ pub(super) fn encode<T: Message>(
     Ok(handles)
 }
 
+#[cold]
+fn too_large(len: usize, settings: &Settings) -> SendErrorKind {
+    SendErrorKind::TooLarge { len, limit: usize::try_from(settings.len_max).unwrap_or(usize::MAX) }
+}
+
 #[inline]
 fn encode_body<T: Message>(value: &T, buffer: &mut Vec<u8>) -> Result<Outgoing, SendErrorKind> {
     let mut encode = || codec::encode_with(value, buffer, &Limits::DEFAULT);
@@ -65,16 +73,8 @@ fn encode_body<T: Message>(value: &T, buffer: &mut Vec<u8>) -> Result<Outgoing, 
 
 /// Puts the body that begins behind the header at `start` into a file, and the handle of the file in its place.
 #[cold]
-fn move_apart(
-    start: usize,
-    buffer: &mut Vec<u8>,
-    settings: &Settings,
-) -> Result<Outgoing, SendErrorKind> {
+fn move_apart(start: usize, buffer: &mut Vec<u8>) -> Result<Outgoing, SendErrorKind> {
     let body = &buffer[start + HEADER_LEN..];
-    let (len, limit) = (body.len(), usize::try_from(settings.len_max).unwrap_or(usize::MAX));
-    if len > limit {
-        return Err(SendErrorKind::TooLarge { len, limit });
-    }
     let file = SharedSlice::from_slice(body).map_err(std::io::Error::from)?;
     buffer.truncate(start + HEADER_LEN);
     encode_body(&file, buffer)

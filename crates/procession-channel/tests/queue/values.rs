@@ -64,6 +64,15 @@ fn a_value_over_the_limit_is_refused_and_comes_back() {
 }
 
 #[test]
+fn a_value_over_the_limit_is_refused_also_where_the_ring_has_room_for_it() {
+    let queue = Queue::builder().max_message(100).build().unwrap();
+    let values = vec![vec![0_u8; 100], vec![0; 101]];
+    let error = queue.put_many(values).unwrap_err();
+    assert!(matches!(error.kind, SendErrorKind::TooLarge { len: 101, limit: 100 }), "{error}");
+    assert_eq!((error.value.len(), queue.len()), (1, 1));
+}
+
+#[test]
 fn a_bounded_queue_is_full_at_its_bound() {
     let queue = Queue::bounded(3).unwrap();
     assert_eq!(queue.capacity(), Some(3));
