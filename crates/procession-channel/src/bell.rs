@@ -31,6 +31,17 @@ pub const AT_REST: u32 = 1;
 pub const AT_ONCE: u32 = 2;
 
 /// A word on which one process sleeps until another has news.
+///
+/// ```
+/// use procession_channel::bell::{AT_ONCE, Bell};
+/// use procession_shm::sync::atomic::AtomicU32;
+///
+/// let word = AtomicU32::new(0);
+/// let bell = Bell::new(&word);
+/// bell.announce(AT_ONCE);                               // then look for news, then sleep
+/// bell.ring(AT_ONCE);
+/// assert!(bell.is_rung(AT_ONCE));
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Bell<'a> {
     word: &'a AtomicU32,

@@ -92,6 +92,15 @@ pub struct Limits {
 
 impl Limits {
     /// 128 levels, 32 KiB nested, 1 GiB in all.
+    ///
+    /// ```
+    /// use procession_channel::codec::{DecodeError, Limits, decode};
+    ///
+    /// let less = Limits { allocation_bytes: 1000, ..Limits::DEFAULT };
+    /// assert_eq!(decode::<Vec<u8>>(&[0; 2000], &less), Err(DecodeError::AllocationLimit { limit_bytes: 1000 }));
+    /// assert_eq!(decode::<Vec<u8>>(&[0; 2000], &Limits::DEFAULT)?.len(), 2000);
+    /// # Ok::<(), DecodeError>(())
+    /// ```
     pub const DEFAULT: Self =
         Self { depth: 128, nested_bytes: 32 << 10, allocation_bytes: 1 << 30 };
 }
@@ -125,18 +134,38 @@ pub fn encode<T: Message>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeErro
 }
 
 /// What [`encode`] would append, without a copy: of a vector of numbers, its memory.
+///
+/// ```
+/// use procession_channel::codec::as_message;
+///
+/// assert_eq!(as_message(&vec![1_u16, 2]).map(<[u8]>::len), Some(4));
+/// assert_eq!(as_message(&vec!["one".to_owned()]), None);
+/// ```
 #[inline]
 pub fn as_message<T: Message>(value: &T) -> Option<&[u8]> {
     bulk::memory_of(value)
 }
 
 /// Whether [`decode_owned`] makes a `T` of its message without a copy.
+///
+/// ```
+/// use procession_channel::codec::keeps_message;
+///
+/// assert!(keeps_message::<Vec<u8>>() && !keeps_message::<Vec<String>>());
+/// ```
 #[inline]
 pub fn keeps_message<T: Message>() -> bool {
     bulk::is_bytes::<T>()
 }
 
 /// Whether a `T` is a number, text or nothing, or a vector of numbers: no handle can be in it, and nobody need look for one.
+///
+/// ```
+/// use procession_channel::codec::is_plain;
+///
+/// assert!(is_plain::<u64>() && is_plain::<String>() && is_plain::<Vec<f32>>());
+/// assert!(!is_plain::<Vec<String>>());
+/// ```
 #[inline]
 pub fn is_plain<T: Message>() -> bool {
     bulk::is_plain::<T>()
@@ -147,6 +176,13 @@ pub fn is_plain<T: Message>() -> bool {
 /// # Errors
 ///
 /// The value, if it is no `Vec<u8>`.
+///
+/// ```
+/// use procession_channel::codec::into_message;
+///
+/// assert_eq!(into_message(vec![1_u8, 2]), Ok(vec![1, 2]));
+/// assert_eq!(into_message("text".to_owned()), Err("text".to_owned()));
+/// ```
 #[inline]
 pub fn into_message<T: Message>(value: T) -> Result<Vec<u8>, T> {
     bulk::into_bytes(value)
@@ -157,6 +193,15 @@ pub fn into_message<T: Message>(value: T) -> Result<Vec<u8>, T> {
 /// # Errors
 ///
 /// As [`encode`].
+///
+/// ```
+/// use procession_channel::codec::{Limits, decode, encode_owned};
+///
+/// let mut message = Vec::new();
+/// encode_owned("text".to_owned(), &mut message)?;
+/// assert_eq!(decode(&message, &Limits::DEFAULT), Ok("text".to_owned()));
+/// # Ok::<(), procession_channel::codec::EncodeError>(())
+/// ```
 #[inline]
 pub fn encode_owned<T: Message>(value: T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     debug_assert!(out.is_empty(), "what is in `out` would be lost");
@@ -177,6 +222,15 @@ pub fn encode_owned<T: Message>(value: T, out: &mut Vec<u8>) -> Result<(), Encod
 /// * [`EncodeError::LengthUnknown`], [`LengthWrong`](EncodeError::LengthWrong), [`FieldSkipped`](EncodeError::FieldSkipped):
 ///   the type's `Serialize` does what this format has no bytes for.
 /// * [`EncodeError::Refused`]: the type's `Serialize` returned an error.
+///
+/// ```
+/// use procession_channel::codec::{EncodeError, Limits, encode_with};
+///
+/// let (mut out, flat) = (Vec::new(), Limits { depth: 2, ..Limits::DEFAULT });
+/// let nested = vec![vec![vec!["deep".to_owned()]]];
+/// assert_eq!(encode_with(&nested, &mut out, &flat), Err(EncodeError::DepthLimit { limit: 2 }));
+/// assert!(out.is_empty());
+/// ```
 #[inline]
 pub fn encode_with<T: Message>(
     value: &T,
@@ -253,6 +307,16 @@ pub fn decode<T: Message>(bytes: &[u8], limits: &Limits) -> Result<T, DecodeErro
 /// # Errors
 ///
 /// As [`decode`].
+///
+/// ```
+/// use procession_channel::codec::{Limits, decode_owned};
+///
+/// let message = vec![1, 2, 3];
+/// let place = message.as_ptr();
+/// let bytes: Vec<u8> = decode_owned(message, &Limits::DEFAULT)?;
+/// assert_eq!(bytes.as_ptr(), place);                    // the same memory
+/// # Ok::<(), procession_channel::codec::DecodeError>(())
+/// ```
 #[inline]
 pub fn decode_owned<T: Message>(bytes: Vec<u8>, limits: &Limits) -> Result<T, DecodeError> {
     let len = bytes.len();

@@ -40,6 +40,15 @@ pub struct Fd<T> {
 
 impl<T: Into<OwnedFd>> Fd<T> {
     /// Wraps it.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// use procession_channel::Fd;
+    ///
+    /// let wrapped = Fd::new(std::fs::File::open("/dev/null")?);
+    /// assert!(wrapped.as_fd().try_clone_to_owned().is_ok()); // it is open, and can be sent
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new(thing: T) -> Self {
         Self::over(Arc::new(thing.into()))
     }
@@ -51,6 +60,18 @@ impl<T: From<OwnedFd>> Fd<T> {
     /// # Errors
     ///
     /// When the message named the descriptor twice, so that it must be duplicated, and no descriptor is left.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::io::Read;
+    /// use procession_channel::{Fd, pipe};
+    ///
+    /// let (sender, receiver) = pipe::simplex()?;
+    /// sender.send(Fd::new(File::open("/dev/null")?))?;
+    /// let mut file: File = receiver.recv()?.into_inner()?;
+    /// assert_eq!(file.read(&mut [0; 8])?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_inner(self) -> io::Result<T> {
         match Arc::try_unwrap(self.fd) {
             Ok(fd) => Ok(fd.into()),

@@ -29,6 +29,19 @@ use procession_shm::sync::atomic::{AtomicU64, Ordering};
 const REVOKED: u64 = 1;
 
 /// The word that decides who has an item.
+///
+/// ```
+/// use procession_channel::gate::Gate;
+/// use procession_shm::sync::atomic::AtomicU64;
+///
+/// let word = AtomicU64::new(0);
+/// let gate = Gate::new(&word);
+/// assert!(gate.begin(0));                               // the worker begins item 0
+/// assert_eq!(gate.revoke(), 1);                         // the parent takes back what comes after it
+/// assert!(!gate.begin(1) && gate.is_revoked());
+/// gate.resume(1);
+/// assert!(gate.begin(1));
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Gate<'a> {
     word: &'a AtomicU64,

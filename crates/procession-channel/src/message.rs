@@ -17,6 +17,22 @@ use crate::codec::{self, EncodeError, Limits};
 ///
 /// Messages carry no names of types or fields. `#[serde(flatten)]`, `#[serde(untagged)]`, `#[serde(tag = "..")]` and
 /// `#[serde(skip_serializing_if = "..")]` need these and do not work: sending or receiving such a value is an error.
+///
+/// ```
+/// use procession_channel::{Message, pipe};
+///
+/// #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+/// struct Point { x: f64, y: f64 }
+///
+/// fn there_and_back<T: Message>(value: T) -> Result<T, Box<dyn std::error::Error>> {
+///     let (sender, receiver) = pipe::simplex()?;
+///     sender.send(value).map_err(|error| error.kind)?;
+///     Ok(receiver.recv()?)
+/// }
+///
+/// assert_eq!(there_and_back(Point { x: 1.0, y: 2.0 })?, Point { x: 1.0, y: 2.0 });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent to another process",
     label = "this type cannot be a message",
@@ -85,9 +101,27 @@ pub trait IntoArg<T>: sealed::Sealed<T> {
     /// # Errors
     ///
     /// As [`codec::encode_with`]; `out` is then as it was.
+    ///
+    /// ```
+    /// use procession_channel::{IntoArg, codec::Limits};
+    ///
+    /// let mut bytes = Vec::new();
+    /// IntoArg::<Vec<u64>>::encode_arg(&[1_u64, 2].as_slice(), &mut bytes, &Limits::DEFAULT)?;
+    /// assert_eq!(bytes.len(), 16);                          // those of the vector that the slice stands for
+    /// # Ok::<(), procession_channel::codec::EncodeError>(())
+    /// ```
     fn encode_arg(&self, out: &mut Vec<u8>, limits: &Limits) -> Result<(), EncodeError>;
 
     /// The `T` itself, for a call in this process. Clones what is borrowed.
+    ///
+    /// ```
+    /// use procession_channel::IntoArg;
+    ///
+    /// fn own<T, X: IntoArg<T>>(argument: X) -> T { argument.into_owned() }
+    ///
+    /// let name: String = own("Ada");
+    /// assert_eq!(name, "Ada");
+    /// ```
     fn into_owned(self) -> T;
 
     /// What [`encode_arg`](Self::encode_arg) would append, if that is memory of this argument's own; otherwise gives it back.

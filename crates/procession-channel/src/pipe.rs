@@ -138,6 +138,15 @@ const DEFAULT_LEN_MAX: usize = 256 << 20;
 /// # Errors
 ///
 /// [`PipeError`]: no memory or no file descriptor left, or not allowed.
+///
+/// ```
+/// use procession_channel::pipe;
+///
+/// let (sender, receiver) = pipe::simplex()?;
+/// sender.send(("Ada".to_owned(), 36))?;
+/// assert_eq!(receiver.recv()?, ("Ada".to_owned(), 36));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn simplex<T>() -> Result<(Sender<T>, Receiver<T>), PipeError> {
     builder().simplex()
 }
@@ -147,6 +156,16 @@ pub fn simplex<T>() -> Result<(Sender<T>, Receiver<T>), PipeError> {
 /// # Errors
 ///
 /// [`PipeError`]: no memory or no file descriptor left, or not allowed.
+///
+/// ```
+/// use procession_channel::pipe;
+///
+/// let (here, there) = pipe::duplex::<u64, String>()?;
+/// here.send(7)?;
+/// there.send(there.recv()?.to_string())?;
+/// assert_eq!(here.recv()?, "7");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[expect(clippy::type_complexity, reason = "two ends that mirror each other")]
 pub fn duplex<A, B>() -> Result<(Connection<A, B>, Connection<B, A>), PipeError> {
     builder().duplex()
@@ -166,6 +185,17 @@ pub fn builder() -> Builder {
 }
 
 /// The limits of a pipe. See [`builder`].
+///
+/// ```
+/// use procession_channel::pipe::{self, PipeError};
+///
+/// let builder: pipe::Builder = pipe::builder().capacity(4096);
+/// let (sender, receiver) = builder.simplex()?;
+/// sender.send(7)?;
+/// assert_eq!(receiver.recv()?, 7);
+/// assert!(matches!(pipe::builder().capacity(0).simplex::<u8>(), Err(PipeError::Option { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[must_use = "it makes nothing by itself"]
 pub struct Builder {
@@ -177,6 +207,15 @@ pub struct Builder {
 impl Builder {
     /// How many bytes each direction's ring holds, 256 KiB unless told; rounded up to a power of two. The memory is claimed
     /// when the pipe is made. Messages may be longer.
+    ///
+    /// ```
+    /// use procession_channel::pipe;
+    ///
+    /// let (sender, _receiver) = pipe::builder().capacity(4096).simplex()?;
+    /// let count = (0..1000).take_while(|n: &u64| sender.try_send(*n).is_ok()).count();
+    /// assert!((1..1000).contains(&count), "{count} found room");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn capacity(mut self, bytes: usize) -> Self {
         self.capacity = bytes;
         self
@@ -186,6 +225,15 @@ impl Builder {
     /// trusted can make the receiver take: twice as much for the bytes, and four times as much (at least 1 MiB) for the value.
     ///
     /// An end that arrives from a process that is not trusted receives at most the default, whatever was told here.
+    ///
+    /// ```
+    /// use procession_channel::pipe::{self, SendErrorKind};
+    ///
+    /// let (sender, _receiver) = pipe::builder().max_message(1000).simplex()?;
+    /// let error = sender.send("x".repeat(2000)).unwrap_err();
+    /// assert!(matches!(error.kind, SendErrorKind::TooLarge { limit: 1000, .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.len_max = bytes;
         self
@@ -221,6 +269,15 @@ impl Builder {
     ///
     /// [`PipeError::Option`] for a limit that makes no sense; [`PipeError::Memory`], [`PipeError::Socket`] when the system has
     /// none left or does not allow it.
+    ///
+    /// ```
+    /// use procession_channel::pipe;
+    ///
+    /// let (sender, receiver) = pipe::builder().capacity(1 << 20).simplex()?;
+    /// sender.send([1, 2])?;
+    /// assert_eq!(receiver.recv()?, [1, 2]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn simplex<T>(self) -> Result<(Sender<T>, Receiver<T>), PipeError> {
         let (capacity, len_max) = self.checked()?;
         let (ring, segment) = Ring::new(capacity)?;
@@ -242,6 +299,16 @@ impl Builder {
     /// # Errors
     ///
     /// As [`simplex`](Self::simplex).
+    ///
+    /// ```
+    /// use procession_channel::pipe;
+    ///
+    /// let (here, there) = pipe::builder().max_message(1000).duplex::<u64, u64>()?;
+    /// here.send(1)?;
+    /// there.send(2)?;
+    /// assert_eq!((there.recv()?, here.recv()?), (1, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[expect(clippy::type_complexity, reason = "two ends that mirror each other")]
     pub fn duplex<A, B>(self) -> Result<(Connection<A, B>, Connection<B, A>), PipeError> {
         let (there_to, there_from) = self.simplex()?;

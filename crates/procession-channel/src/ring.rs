@@ -74,6 +74,17 @@ const POSITION_MAX: u64 = 1 << 62;
 /// The other side broke the rules of the ring: a counter that cannot be.
 ///
 /// Nothing of it has been used. The ring is of no use any more and its peer cannot be trusted.
+///
+/// ```
+/// use procession_channel::pipe::{Corrupt, RecvError, Violation};
+///
+/// /// Whether the process at the other end has written a position that cannot be.
+/// fn is_position(error: &RecvError) -> bool {
+///     matches!(error, RecvError::Corrupt(Violation::Position(Corrupt { .. })))
+/// }
+///
+/// assert!(!is_position(&RecvError::Closed));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the peer wrote an impossible position ({published}, private position {private}) into a shared ring"

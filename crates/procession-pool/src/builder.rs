@@ -70,36 +70,91 @@ impl PoolBuilder {
     }
 
     /// How many workers; by default one for each core that this process may use.
+    ///
+    /// ```
+    /// use procession_pool::{Pool, PoolError};
+    ///
+    /// assert_eq!(Pool::builder().workers(3).build()?.workers(), 3);
+    /// assert!(matches!(Pool::builder().workers(0).build(), Err(PoolError::NoWorkers)));
+    /// # Ok::<(), PoolError>(())
+    /// ```
     pub fn workers(mut self, workers: usize) -> Self {
         self.config.workers = workers;
         self
     }
 
     /// The name of the workers, which `ps` shows with a number behind it (the kernel keeps 15 bytes of it in all).
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::builder().workers(1).name("decoder").build()?;
+    /// let name = std::fs::read_to_string(format!("/proc/{}/comm", pool.apply(|_: ()| std::process::id(), ())?))?;
+    /// assert!(name.starts_with("decoder"), "{name}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.config.name = name.into();
         self
     }
 
     /// The timeout of every item that has none from its job. See [`Job::timeout`](crate::Job::timeout).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// let pool = Pool::builder().workers(1).task_timeout(Duration::from_millis(20)).build()?;
+    /// let stuck = pool.apply(std::thread::sleep, Duration::MAX);
+    /// assert!(matches!(stuck, Err(TaskError::TimedOut { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn task_timeout(mut self, timeout: Duration) -> Self {
         self.config.options.timeout = Some(timeout);
         self
     }
 
     /// The retries of every item that has none from its job. See [`Job::retries`](crate::Job::retries).
+    ///
+    /// ```
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// let pool = Pool::builder().workers(1).retries(2).build()?;
+    /// let error = pool.apply(|_: ()| -> () { std::process::abort() }, ()).unwrap_err();
+    /// assert!(matches!(error, TaskError::Died { .. }));
+    /// assert_eq!(error.attempts().len(), 2);                // the tries before the last one
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn retries(mut self, retries: u32) -> Self {
         self.config.options.retries = retries;
         self
     }
 
     /// How many items may be unfinished before [`submit`](Pool::submit) is an `Err(Full)`; by default there is no limit.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_pool::{Pool, SubmitError};
+    ///
+    /// let pool = Pool::builder().workers(1).backlog(1).build()?;
+    /// let busy = pool.submit(std::thread::sleep, Duration::MAX)?;
+    /// assert!(matches!(pool.submit(std::thread::sleep, Duration::ZERO), Err(SubmitError::Full { limit: 1, .. })));
+    /// busy.cancel();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn backlog(mut self, items: usize) -> Self {
         self.config.backlog = Some(items);
         self
     }
 
     /// How many bytes a result may have, by default 1 GiB. A longer one is a [`TaskError::Encode`](crate::TaskError::Encode).
+    ///
+    /// ```
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// let pool = Pool::builder().workers(1).result_len_max(1 << 20).build()?;
+    /// assert_eq!(pool.apply(|len: usize| vec![1_u8; len], 1000)?.len(), 1000);
+    /// assert!(matches!(pool.apply(|len: usize| vec![1_u8; len], 2 << 20), Err(TaskError::Encode { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn result_len_max(mut self, bytes: usize) -> Self {
         self.config.result_len_max = bytes;
         self
@@ -110,6 +165,22 @@ impl PoolBuilder {
     /// [`TaskError::Untrusted`](crate::TaskError::Untrusted), and a buffer is copied unless it can be frozen.
     ///
     /// Arguments may hold trusting handles in any pool: to whom you give one, you trust with that memory.
+    ///
+    /// ```
+    /// use procession_pool::{Pool, TaskError};
+    /// use procession_shm::Shared;
+    /// use procession_sync::Mutex;
+    ///
+    /// fn make(value: u64) -> Result<Shared<Mutex<u64>>, procession_process::Failure> {
+    ///     Ok(Shared::new(Mutex::new(value))?)
+    /// }
+    ///
+    /// let strict = Pool::with_workers(1)?;
+    /// assert!(matches!(strict.apply(make, 7), Err(TaskError::Untrusted { .. })));
+    /// let trusting = Pool::builder().workers(1).trusting().build()?;
+    /// assert_eq!(*trusting.apply(make, 7)?.lock()?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn trusting(mut self) -> Self {
         self.config.trusting = true;
         self
@@ -259,6 +330,18 @@ impl PoolBuilder {
 
     /// For how long a worker may have nothing to do before it is let go. Another one is started in its place when there is
     /// something to do. By default workers stay.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = procession_pool::Pool::builder().workers(1).idle_timeout(Duration::from_millis(5)).build()?;
+    /// let first = pool.apply(|_: ()| std::process::id(), ())?;
+    /// while pool.worker_pids().contains(&first) {
+    ///     std::thread::sleep(Duration::from_millis(5));
+    /// }
+    /// assert_ne!(pool.apply(|_: ()| std::process::id(), ())?, first);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.config.policy.idle_timeout = Some(timeout);
         self.config.policy.lets_workers_go = true;
@@ -399,6 +482,21 @@ impl PoolBuilder {
     /// A function that a zygote runs once, before it forks the first worker. See
     /// [`ProcessBuilder::preload`](procession_process::ProcessBuilder::preload), which says what it must not do. Other start
     /// methods ignore it.
+    ///
+    /// ```
+    /// use std::sync::OnceLock;
+    /// use procession_pool::Pool;
+    /// use procession_process::StartMethod;
+    ///
+    /// static MODEL: OnceLock<Vec<u64>> = OnceLock::new();
+    ///
+    /// fn load() { MODEL.set((0..100).map(|n| n * n).collect()).unwrap(); }
+    ///
+    /// let pool = Pool::builder().workers(2).start_method(StartMethod::Zygote).preload(load).build()?;
+    /// assert_eq!(pool.apply(|n: usize| MODEL.get().unwrap()[n], 5)?, 25);
+    /// assert!(MODEL.get().is_none(), "it was loaded once, in the zygote");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn preload(mut self, preload: fn()) -> Self {
         self.config.preload = Some(preload);
         self
@@ -421,6 +519,12 @@ impl PoolBuilder {
     ///
     /// [`PoolError::NoWorkers`], [`PoolError::Spawn`], [`PoolError::Memory`], and [`PoolError::Argument`] when that of the
     /// initializer cannot be sent. No worker is left behind then.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::builder().workers(2).build()?;
+    /// assert_eq!(pool.apply(|n: u64| n + 1, 1)?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn build(self) -> Result<Pool, PoolError> {
         match self.refused {
             Some(error) => Err(error),

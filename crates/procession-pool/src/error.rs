@@ -131,6 +131,16 @@ pub enum TaskError {
 }
 
 /// A panic in another process.
+///
+/// ```
+/// use procession_pool::{Pool, TaskError};
+///
+/// let pool = Pool::with_workers(1)?;
+/// let Err(TaskError::Panicked { panic, .. }) = pool.apply(|n: u32| 1 / n, 0) else { panic!("it should have panicked") };
+/// assert_eq!(panic.message, "attempt to divide by zero");
+/// assert!(panic.location.contains(".rs:"), "{}", panic.location);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Panic {
@@ -147,6 +157,13 @@ pub type Attempts = Arc<[TaskError]>;
 
 impl TaskError {
     /// The index of the item in the input, unless the error is about the pool as a whole.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// let error = pool.map(|n: u32| 10 / n, [5, 2, 0]).unwrap_err();
+    /// assert_eq!(error.item(), Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn item(&self) -> Option<usize> {
         match self {
             Self::Failed { item, .. }
@@ -163,6 +180,15 @@ impl TaskError {
     }
 
     /// The errors of the earlier tries, oldest first; empty when there was only one.
+    ///
+    /// ```
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// let pool = Pool::with_workers(1)?;
+    /// let error = pool.job().retries(1).apply(|n: u32| 1 / n, 0).unwrap_err();
+    /// assert!(matches!(error.attempts(), [TaskError::Panicked { .. }]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn attempts(&self) -> &[Self] {
         match self {
             Self::Failed { attempts, .. }
@@ -249,6 +275,17 @@ impl fmt::Display for Panic {
 }
 
 /// Why a pool could not be made, or cannot go on.
+///
+/// ```
+/// use procession_pool::{Pool, PoolError, TaskError};
+///
+/// assert!(matches!(Pool::with_workers(0), Err(PoolError::NoWorkers)));
+///
+/// let pool = Pool::builder().workers(1).initializer(|| -> () { panic!("no model") }).build()?;
+/// let Err(TaskError::Broken(error)) = pool.apply(|n: u64| n, 1) else { panic!("it should be broken") };
+/// assert!(matches!(&*error, PoolError::Init(_)), "{error}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum PoolError {
@@ -318,6 +355,15 @@ fn cure_of_failed_start(exit: Exit) -> String {
 }
 
 /// Why a task was not submitted.
+///
+/// ```
+/// use procession_pool::{Pool, SubmitError};
+///
+/// let pool = Pool::with_workers(1)?;
+/// pool.close();
+/// assert!(matches!(pool.submit(|n: u64| n, 1), Err(SubmitError::Closed)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {

@@ -37,6 +37,14 @@ pub struct Insights {
 
 /// What one worker, or all of them, has done. All times are wall-clock times in sum, from when the parent
 /// noticed: a pool that nobody waits for notices late. (Those of the slowest items are by the clock of their workers.)
+///
+/// ```
+/// let pool = procession_pool::Pool::with_workers(2)?;
+/// pool.for_each(|n: u64| n + 1, 0..100)?;
+/// let of_each: u64 = pool.insights().workers.iter().map(|share| share.tasks).sum();
+/// assert_eq!(of_each, 100);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Share {
@@ -69,6 +77,16 @@ pub struct Share {
 }
 
 /// How a worker ended that was not let go.
+///
+/// ```
+/// use procession_pool::{Cause, Pool};
+/// use procession_process::Exit;
+///
+/// let pool = Pool::with_workers(1)?;
+/// let _ = pool.apply(|code: i32| -> () { std::process::exit(code) }, 3);
+/// assert_eq!(pool.insights().deaths, [(Cause::Exit(Exit::Code(3)), 1)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
@@ -88,6 +106,14 @@ pub enum Cause {
 
 impl Share {
     /// The part of the workers' time in which they were on items, from 0 to 1.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// pool.for_each(|n: u64| n + 1, 0..100)?;
+    /// let ratio = pool.insights().total.working_ratio();
+    /// assert!(0.0 < ratio && ratio <= 1.0, "{ratio}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn working_ratio(&self) -> f64 {
         let all = self.starting + self.initializing + self.working + self.waiting + self.exiting;
         if all.is_zero() { 0.0 } else { self.working.as_secs_f64() / all.as_secs_f64() }

@@ -44,6 +44,17 @@ impl<'p> Job<'p> {
 
     /// How long an item may take. One that takes longer is stopped by killing its worker, and is a
     /// [`TaskError::TimedOut`] or tried again. The time does not count before the item begins. Never stops an item early.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// let pool = Pool::with_workers(1)?;
+    /// let stuck = pool.job().timeout(Duration::from_millis(20)).apply(std::thread::sleep, Duration::MAX);
+    /// assert!(matches!(stuck, Err(TaskError::TimedOut { .. })));
+    /// assert_eq!(pool.apply(|n: u64| n, 1)?, 1);            // another worker is in its place
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
@@ -51,12 +62,46 @@ impl<'p> Job<'p> {
 
     /// How many times an item is tried again after its worker died, or it timed out, failed or panicked. An item that is
     /// tried again runs at least once: what it did before it failed is not undone. The default is 0.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// fn flaky(n: u64) -> Result<u64, procession_process::Failure> {
+    ///     static TRIES: AtomicU32 = AtomicU32::new(0);      // of this worker
+    ///     if TRIES.fetch_add(1, Ordering::Relaxed) < 2 { Err("not yet".into()) } else { Ok(n) }
+    /// }
+    ///
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// assert_eq!(pool.job().retries(2).apply(flaky, 7)?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn retries(mut self, retries: u32) -> Self {
         self.options.retries = retries;
         self
     }
 
     /// Items of a higher priority go first. The default is 0.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use procession_channel::pipe::{Receiver, simplex};
+    ///
+    /// fn turn(_: ()) -> u32 {
+    ///     static TURN: AtomicU32 = AtomicU32::new(0);       // of the only worker
+    ///     TURN.fetch_add(1, Ordering::Relaxed)
+    /// }
+    ///
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// let (go, start) = simplex()?;
+    /// let busy = pool.submit(|start: Receiver<()>| start.recv().unwrap(), start)?;
+    /// let low = (0..10).map(|_| pool.submit(turn, ())).collect::<Result<Vec<_>, _>>()?;
+    /// let high = pool.job().priority(1).submit(turn, ())?;
+    /// go.send(())?;
+    /// busy.get()?;
+    /// let last = low.into_iter().next_back().unwrap();
+    /// assert!(high.get()? < last.get()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn priority(mut self, priority: i32) -> Self {
         self.options.priority = priority;
         self
@@ -64,6 +109,19 @@ impl<'p> Job<'p> {
 
     /// How many items of a stream may be pulled from the input before their results are taken, at least 1. By default it
     /// follows the number of workers and the size of the chunks.
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let pulled = Cell::new(0);
+    /// let input = (0..1_000_000_u64).inspect(|_| pulled.set(pulled.get() + 1));
+    /// let mut results = pool.job().window(10).imap(|n: u64| n, input);
+    /// assert_eq!(results.next().unwrap()?, 0);
+    /// drop(results);
+    /// assert!((1..=20).contains(&pulled.get()), "{pulled:?}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn window(mut self, items: usize) -> Self {
         self.options.window = Some(items.max(1));
         self
@@ -74,6 +132,13 @@ impl<'p> Job<'p> {
     ///
     /// Messages of items that take microseconds are handed over several at a time, as many as are done in a tenth of a
     /// millisecond. What waits behind an item that takes longer than the others is given to another worker that has nothing to do.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let sum: u64 = pool.job().chunk(100).imap(|n: u64| n, 0..1000).sum::<Result<_, _>>()?;
+    /// assert_eq!(sum, 499_500);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "chunksize")]
     pub fn chunk(mut self, items: usize) -> Self {
         self.options.chunk = Some(items.max(1));
@@ -106,6 +171,13 @@ impl<'p> Job<'p> {
     ///
     /// It is for verbs that wait or stream (`map`, `for_each`, `imap` and their kin); submitted tasks have none. It counts items
     /// whose results were taken. A program that Ctrl-C ends has no more say: the bar stays as it was.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let lengths = pool.job().progress().map(|name: String| name.len(), ["Ada", "Grace"])?;
+    /// assert_eq!(lengths, [3, 5]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cfg(feature = "progress")]
     pub fn progress(mut self) -> Self {
         self.options.progress = true;
@@ -117,6 +189,12 @@ impl<'p> Job<'p> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// assert_eq!(pool.job().chunk(1).map(|n: u64| n * n, 0..4)?, [0, 1, 4, 9]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn map<T, R, I, K>(&self, function: fn(T) -> R, items: I) -> Result<Vec<R::Ok>, TaskError>
     where
         I: IntoIterator,
@@ -133,6 +211,12 @@ impl<'p> Job<'p> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// assert_eq!(pool.job().chunk(1).starmap(u64::pow, [(2, 3), (3, 2)])?, [8, 9]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn starmap<A, B, R, I, K>(
         &self,
         function: fn(A, B) -> R,
@@ -154,6 +238,14 @@ impl<'p> Job<'p> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let primes = vec![2, 3, 5, 7];
+    /// let is_prime = pool.job().retries(1).map_with(&primes, |primes: &Vec<u64>, n| primes.contains(&n), [4, 5])?;
+    /// assert_eq!(is_prime, [false, true]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn map_with<C, T, R, I, K>(
         &self,
         context: &C,
@@ -176,6 +268,13 @@ impl<'p> Job<'p> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let odd = pool.job().retries(1).for_each(|n: u64| assert!(n % 2 == 0), [2, 4, 5]);
+    /// assert_eq!(odd.unwrap_err().item(), Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn for_each<T, R, I, K>(&self, function: fn(T) -> R, items: I) -> Result<(), TaskError>
     where
         I: IntoIterator,
@@ -188,6 +287,17 @@ impl<'p> Job<'p> {
     }
 
     /// [`Pool::imap`], with these options.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// let job = pool.job().timeout(Duration::from_millis(20));
+    /// let mut naps = job.imap(std::thread::sleep, [Duration::MAX, Duration::ZERO]);
+    /// assert!(naps.next().unwrap().is_err());
+    /// assert_eq!(naps.len(), 1);                            // it goes on after an error
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn imap<T, R, I, K>(&self, function: fn(T) -> R, items: I) -> Imap<'p, I::IntoIter, R::Ok>
     where
         I: IntoIterator,
@@ -202,6 +312,13 @@ impl<'p> Job<'p> {
     }
 
     /// [`Pool::imap_unordered`], with these options.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let squares = pool.job().retries(1).imap_unordered(|n: u64| n * n, 0..4);
+    /// assert_eq!(squares.sum::<Result<u64, _>>()?, 14);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn imap_unordered<T, R, I, K>(
         &self,
         function: fn(T) -> R,
@@ -220,6 +337,14 @@ impl<'p> Job<'p> {
     }
 
     /// [`Pool::istarmap`], with these options.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let mut powers = pool.job().window(4).istarmap(u64::pow, (1..).map(|n| (n, 2)));
+    /// assert_eq!(powers.next().unwrap()?, 1);
+    /// assert_eq!(powers.next().unwrap()?, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn istarmap<A, B, R, I, K>(
         &self,
         function: fn(A, B) -> R,
@@ -239,6 +364,13 @@ impl<'p> Job<'p> {
     }
 
     /// [`Pool::istarmap_unordered`], with these options.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let powers = pool.job().retries(1).istarmap_unordered(u64::pow, [(2, 3), (3, 2), (10, 0)]);
+    /// assert_eq!(powers.sum::<Result<u64, _>>()?, 18);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn istarmap_unordered<A, B, R, I, K>(
         &self,
         function: fn(A, B) -> R,
@@ -258,6 +390,13 @@ impl<'p> Job<'p> {
     }
 
     /// [`Pool::imap_with`], with these options.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let mut scaled = pool.job().window(4).imap_with(&10, |factor: &u64, n| factor * n, 1..);
+    /// assert_eq!(scaled.next().unwrap()?, 10);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn imap_with<C, T, R, I, K>(
         &self,
         context: &C,
@@ -279,6 +418,13 @@ impl<'p> Job<'p> {
     }
 
     /// [`Pool::imap_unordered_with`], with these options.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let scaled = pool.job().retries(1).imap_unordered_with(&10, |factor: &u64, n| factor * n, 1..4);
+    /// assert_eq!(scaled.sum::<Result<u64, _>>()?, 60);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn imap_unordered_with<C, T, R, I, K>(
         &self,
         context: &C,
@@ -335,6 +481,15 @@ impl<'p> Job<'p> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// ```
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// let pool = Pool::with_workers(1)?;
+    /// let crashed = pool.job().retries(1).apply(|_: ()| -> () { std::process::abort() }, ());
+    /// assert!(matches!(crashed, Err(TaskError::Died { item: 0, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn apply<T, R, X, K>(&self, function: fn(T) -> R, argument: X) -> Result<R::Ok, TaskError>
     where
         X: IntoArg<T>,
@@ -351,6 +506,13 @@ impl<'p> Job<'p> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// let task = pool.job().priority(1).submit(|n: u64| n * n, 7)?;
+    /// assert_eq!(task.get()?, 49);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn submit<T, R, X, K>(
         &self,
         function: fn(T) -> R,
@@ -370,6 +532,13 @@ impl<'p> Job<'p> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let squares = pool.job().chunk(2).map_async(|n: u64| n * n, 0..4)?;
+    /// assert_eq!(squares.get()?, [0, 1, 4, 9]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn map_async<T, R, I, K>(
         &self,
         function: fn(T) -> R,

@@ -85,6 +85,14 @@ impl Pool {
     /// # Errors
     ///
     /// [`PoolError::Spawn`] and [`PoolError::Memory`] when a worker cannot be started. None is left behind then.
+    ///
+    /// ```
+    /// use procession_pool::Pool;
+    ///
+    /// let pool = Pool::new()?;
+    /// assert_eq!(pool.workers(), procession_process::cpu_count());
+    /// # Ok::<(), procession_pool::PoolError>(())
+    /// ```
     pub fn new() -> Result<Self, PoolError> {
         Self::builder().build()
     }
@@ -94,11 +102,25 @@ impl Pool {
     /// # Errors
     ///
     /// As [`new`](Self::new), and [`PoolError::NoWorkers`] for 0.
+    ///
+    /// ```
+    /// use procession_pool::{Pool, PoolError};
+    ///
+    /// assert_eq!(Pool::with_workers(2)?.workers(), 2);
+    /// assert!(matches!(Pool::with_workers(0), Err(PoolError::NoWorkers)));
+    /// # Ok::<(), PoolError>(())
+    /// ```
     pub fn with_workers(workers: usize) -> Result<Self, PoolError> {
         Self::builder().workers(workers).build()
     }
 
     /// A pool with options.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::builder().workers(2).retries(1).build()?;
+    /// assert_eq!(pool.map(|n: u64| n + 1, [1, 2])?, [2, 3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn builder() -> PoolBuilder {
         PoolBuilder::new()
     }
@@ -108,6 +130,14 @@ impl Pool {
     /// # Errors
     ///
     /// As [`new`](Self::new). A pool that could not be made is tried again at the next call.
+    ///
+    /// ```
+    /// use procession_pool::Pool;
+    ///
+    /// assert_eq!(Pool::global()?.map(|n: u64| n * n, 0..4)?, [0, 1, 4, 9]);
+    /// assert!(std::ptr::eq(Pool::global()?, Pool::global()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn global() -> Result<&'static Self, PoolError> {
         static GLOBAL: OnceLock<Pool> = OnceLock::new();
         if let Some(pool) = GLOBAL.get() {
@@ -127,16 +157,39 @@ impl Pool {
     }
 
     /// A call with options: `pool.job().timeout(t).retries(2).map(f, items)`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let job = pool.job().timeout(Duration::from_secs(60)).retries(2);
+    /// assert_eq!(job.map(|n: u64| n + 1, [1, 2])?, [2, 3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn job(&self) -> Job<'_> {
         Job::new(self)
     }
 
     /// How many workers the pool has. One that died counts: its place is filled at once. Does not block.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// assert!(pool.apply(|_: ()| -> () { std::process::abort() }, ()).is_err());
+    /// assert_eq!(pool.workers(), 2);                        // it was replaced
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn workers(&self) -> usize {
         self.core.config.workers
     }
 
     /// The process ids of the workers that live right now, in no particular order.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// let pid = pool.apply(|_: ()| std::process::id(), ())?;
+    /// assert_eq!(pool.worker_pids(), [pid]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn worker_pids(&self) -> Vec<u32> {
         if !self.core.is_ours() {
             return Vec::new();
@@ -310,6 +363,14 @@ impl Pool {
     }
 
     /// As [`imap`](Self::imap), for a function of two arguments and pairs of them.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let mut powers = pool.istarmap(u64::pow, (1..).map(|n| (n, 2))); // the input has no end
+    /// assert_eq!(powers.next().unwrap()?, 1);
+    /// assert_eq!(powers.next().unwrap()?, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn istarmap<A, B, R, I, K>(
         &self,
         function: fn(A, B) -> R,
@@ -327,6 +388,13 @@ impl Pool {
     }
 
     /// As [`imap_unordered`](Self::imap_unordered), for a function of two arguments and pairs of them.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let powers = pool.istarmap_unordered(u64::pow, [(2, 3), (3, 2), (10, 0)]);
+    /// assert_eq!(powers.sum::<Result<u64, _>>()?, 18);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn istarmap_unordered<A, B, R, I, K>(
         &self,
         function: fn(A, B) -> R,
@@ -344,6 +412,14 @@ impl Pool {
     }
 
     /// As [`map_with`](Self::map_with), results one by one in the order of the input.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let mut scaled = pool.imap_with(&10, |factor: &u64, n| factor * n, 1..);
+    /// assert_eq!(scaled.next().unwrap()?, 10);
+    /// assert_eq!(scaled.next().unwrap()?, 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn imap_with<C, T, R, I, K>(
         &self,
         context: &C,
@@ -362,6 +438,13 @@ impl Pool {
     }
 
     /// As [`map_with`](Self::map_with), results one by one as they arrive.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let scaled = pool.imap_unordered_with(&10, |factor: &u64, n| factor * n, 1..4);
+    /// assert_eq!(scaled.sum::<Result<u64, _>>()?, 60);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn imap_unordered_with<C, T, R, I, K>(
         &self,
         context: &C,
@@ -384,6 +467,16 @@ impl Pool {
     /// # Errors
     ///
     /// What went wrong with the task, which is item 0.
+    ///
+    /// ```
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// let pool = Pool::with_workers(1)?;
+    /// assert_eq!(pool.apply(|name: String| name.len(), "Ada")?, 3);
+    /// let crashed = pool.apply(|_: ()| -> () { std::process::abort() }, ());
+    /// assert!(matches!(crashed, Err(TaskError::Died { item: 0, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn apply<T, R, X, K>(&self, function: fn(T) -> R, argument: X) -> Result<R::Ok, TaskError>
     where
         X: IntoArg<T>,
@@ -459,6 +552,17 @@ impl Pool {
     /// # Panics
     ///
     /// When `R` is not what the hook returns.
+    ///
+    /// ```
+    /// use procession_pool::Pool;
+    ///
+    /// let pool = Pool::builder().workers(1).exit_hook(std::process::id).build()?;
+    /// let pid = pool.apply(|_: ()| std::process::id(), ())?;
+    /// pool.join();
+    /// assert_eq!(pool.exit_values::<u32>()[0].as_ref().ok(), Some(&pid));
+    /// assert!(pool.exit_values::<u32>().is_empty());        // each is given out once
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn exit_values<R: Message>(&self) -> Vec<Result<R, TaskError>> {
         let config = &self.core.config;
         let is_other = config.policy.exit_type.is_some_and(|hook| hook != TypeId::of::<R>());
@@ -473,6 +577,16 @@ impl Pool {
 
     /// What the pool has done so far and where the time went, for each worker and in all. May be called at any time; does not
     /// block.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// pool.for_each(|n: u64| n + 1, 0..100)?;
+    /// let insights = pool.insights();
+    /// assert_eq!(insights.total.tasks, 100);
+    /// assert!(insights.deaths.is_empty());
+    /// println!("{insights}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn insights(&self) -> Insights {
         if self.core.is_ours() {
             self.core.poll();
@@ -485,6 +599,17 @@ impl Pool {
 
     /// Takes no more tasks. Those that were submitted go on. A stream that is being read goes on as far as its input was handed to
     /// the pool; what it has pulled beyond that, if there is anything, is a [`TaskError::Closed`] for each item, and then it ends.
+    ///
+    /// ```
+    /// use procession_pool::{Pool, SubmitError};
+    ///
+    /// let pool = Pool::with_workers(1)?;
+    /// let task = pool.submit(|n: u64| n + 1, 1)?;
+    /// pool.close();
+    /// assert!(matches!(pool.submit(|n: u64| n, 1), Err(SubmitError::Closed)));
+    /// assert_eq!(task.get()?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(&self) {
         if self.core.is_ours() {
             self.core.close();
@@ -493,6 +618,15 @@ impl Pool {
 
     /// Closes the pool, blocks until all that was submitted is done, and lets the workers go. Results that nobody has taken can
     /// still be taken afterwards. A task that hangs is waited for: see [`shutdown`](Self::shutdown).
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// let task = pool.submit(|n: u64| n + 1, 1)?;
+    /// pool.join();
+    /// assert!(pool.worker_pids().is_empty());
+    /// assert_eq!(task.get()?, 2);                           // it was done before the workers left
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn join(&self) {
         if self.core.is_ours() {
             self.core.join();
@@ -506,6 +640,16 @@ impl Pool {
     /// the kernel holds on to it (a system call on a device that does not answer), or it is the thread of
     /// [`StartMethod::Inline`](procession_process::StartMethod::Inline), which finishes the item that it is on. For such a one this
     /// blocks up to 5 s, or 60 s with an exit hook ([`PoolBuilder::exit_hook`](crate::PoolBuilder::exit_hook)), and lets it be.
+    ///
+    /// ```
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// let pool = Pool::with_workers(1)?;
+    /// let task = pool.submit(std::thread::sleep, std::time::Duration::MAX)?;
+    /// pool.terminate();
+    /// assert!(matches!(task.get(), Err(TaskError::Cancelled { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn terminate(&self) {
         if self.core.is_ours() {
             self.core.terminate();
@@ -514,6 +658,17 @@ impl Pool {
 
     /// Closes the pool and blocks until all is done, but at most for `timeout`; what is not done then is cancelled, and its
     /// workers are killed. Says whether all was done.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// let pool = Pool::with_workers(1)?;
+    /// let task = pool.submit(std::thread::sleep, Duration::MAX)?;
+    /// assert!(!pool.shutdown(Duration::from_millis(10)));
+    /// assert!(matches!(task.get(), Err(TaskError::Cancelled { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shutdown(&self, timeout: Duration) -> bool {
         self.core.is_ours() && self.core.shutdown(&Deadline::after(timeout))
     }

@@ -65,6 +65,17 @@ pub struct Task<R> {
 }
 
 /// Cancels a task from anywhere. Made by [`Task::canceller`].
+///
+/// ```
+/// use procession_pool::{Pool, TaskError};
+///
+/// let pool = Pool::with_workers(1)?;
+/// let task = pool.submit(std::thread::sleep, std::time::Duration::MAX)?;
+/// let canceller = task.canceller();
+/// std::thread::spawn(move || canceller.cancel());       // from a signal handler's thread, a button...
+/// assert!(matches!(task.get(), Err(TaskError::Cancelled { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Canceller {
     core: Arc<Core>,
@@ -76,6 +87,16 @@ impl Canceller {
     ///
     /// A task that no worker has begun is not run. One that is running is stopped by killing its worker, which is replaced.
     /// [`Task::get`] then returns [`TaskError::Cancelled`]. Returns at once; never waits for the worker.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// let mut task = pool.submit(|n: u64| n, 1)?;
+    /// let canceller = task.canceller();
+    /// while !task.is_done() {}
+    /// assert!(!canceller.cancel(), "it was done already");
+    /// assert_eq!(task.try_get()?, Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancel(&self) -> bool {
         self.core.is_ours() && self.core.with(|state| state.cancel_items(self.call))
     }
@@ -120,6 +141,16 @@ impl<R> Task<R> {
     /// # Errors
     ///
     /// What went wrong with the task: see [`TaskError`]. A worker that dies on it wakes whoever waits.
+    ///
+    /// ```
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// let pool = Pool::with_workers(1)?;
+    /// assert_eq!(pool.submit(|n: u64| n * n, 7)?.get()?, 49);
+    /// let crashed = pool.submit(|_: ()| -> () { std::process::abort() }, ())?;
+    /// assert!(matches!(crashed.get(), Err(TaskError::Died { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "result")]
     pub fn get(mut self) -> Result<R, TaskError> {
         loop {
@@ -135,6 +166,22 @@ impl<R> Task<R> {
     /// # Errors
     ///
     /// What went wrong with the task: see [`TaskError`].
+    ///
+    /// ```
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// let pool = Pool::with_workers(1)?;
+    /// let mut task = pool.submit(|n: u64| n * n, 7)?;
+    /// let square = loop {
+    ///     match task.try_get()? {
+    ///         Some(square) => break square,
+    ///         None => std::thread::yield_now(),             // something else to do
+    ///     }
+    /// };
+    /// assert_eq!(square, 49);
+    /// assert!(matches!(task.try_get(), Err(TaskError::Taken)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_get(&mut self) -> Result<Option<R>, TaskError> {
         self.wait(&Deadline::after(Duration::ZERO))
     }
@@ -144,6 +191,16 @@ impl<R> Task<R> {
     /// # Errors
     ///
     /// What went wrong with the task: see [`TaskError`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// let mut task = pool.submit(std::thread::sleep, Duration::MAX)?;
+    /// assert_eq!(task.get_timeout(Duration::from_millis(10))?, None); // it goes on
+    /// task.cancel();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_timeout(&mut self, timeout: Duration) -> Result<Option<R>, TaskError> {
         self.wait(&Deadline::after(timeout))
     }
@@ -187,6 +244,17 @@ impl<R> Task<R> {
     }
 
     /// Whether the task is done, failed or cancelled, so that [`get`](Self::get) would not block.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// let task = pool.submit(std::thread::sleep, std::time::Duration::MAX)?;
+    /// assert!(!task.is_done());
+    /// task.cancel();
+    /// while !task.is_done() {
+    ///     std::thread::yield_now();                         // until its worker is dead
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_done(&self) -> bool {
         let core = self.core();
         core.poll();
@@ -196,12 +264,34 @@ impl<R> Task<R> {
     }
 
     /// Whether a worker is on it right now.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// let task = pool.submit(std::thread::sleep, std::time::Duration::MAX)?;
+    /// while !task.is_running() {
+    ///     std::thread::yield_now();
+    /// }
+    /// let other = pool.submit(|n: u64| n, 1)?;
+    /// assert!(!other.is_running());                         // the only worker is on the first one
+    /// task.cancel();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_running(&self) -> bool {
         self.core().poll();
         self.core().with(|state| state.is_running(self.canceller.call))
     }
 
     /// Cancels the task. See [`Canceller::cancel`].
+    ///
+    /// ```
+    /// use procession_pool::{Pool, TaskError};
+    ///
+    /// let pool = Pool::with_workers(1)?;
+    /// let task = pool.submit(std::thread::sleep, std::time::Duration::MAX)?;
+    /// assert!(task.cancel());
+    /// assert!(matches!(task.get(), Err(TaskError::Cancelled { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancel(&self) -> bool {
         self.canceller.cancel()
     }

@@ -48,11 +48,33 @@ thread_local! {
 
 /// From now on a value of a function that this thread runs, and whose encoding is longer than `len` bytes, is answered by
 /// [`ENCODE`].
+///
+/// ```
+/// use procession_process::answer::{ENCODE, finish, set_len_max};
+/// use procession_process::function::Reply;
+///
+/// set_len_max(10);
+/// let mut bytes = Vec::new();
+/// let tag = finish(&mut Reply { bytes: &mut bytes, handles: None }, || "longer than that".to_owned());
+/// assert_eq!(tag, ENCODE);
+/// ```
 pub fn set_len_max(len: usize) {
     LEN_MAX.set(len);
 }
 
 /// An answer that is not a value, as its receiver reads it.
+///
+/// ```
+/// use procession_process::Failure;
+/// use procession_process::answer::{FAILED, Trouble, finish};
+/// use procession_process::function::Reply;
+///
+/// let mut bytes = Vec::new();
+/// let tag = finish(&mut Reply { bytes: &mut bytes, handles: None }, || Err::<u64, _>(Failure::msg("no")));
+/// assert_eq!(tag, FAILED);
+/// let Some(Trouble::Failed(report)) = Trouble::read(tag, &bytes) else { panic!("it should have failed") };
+/// assert_eq!(report.to_string(), "no");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// The function returned a failure.
@@ -67,6 +89,13 @@ pub enum Trouble {
 
 impl Trouble {
     /// `None` if it makes no sense: an honest process does not write it.
+    ///
+    /// ```
+    /// use procession_process::answer::{OK, PANICKED, Trouble};
+    ///
+    /// assert_eq!(Trouble::read(PANICKED, &[255; 3]), None);
+    /// assert_eq!(Trouble::read(OK, &[]), None);             // that is no trouble
+    /// ```
     pub fn read(tag: u8, bytes: &[u8]) -> Option<Self> {
         let limits = Limits::DEFAULT;
         match tag {
@@ -80,6 +109,18 @@ impl Trouble {
 }
 
 /// Runs a function of one argument, or of none.
+///
+/// ```
+/// use procession_process::Plain;
+/// use procession_process::answer::One;
+/// use procession_process::function::Function;
+///
+/// // `One` is what lets another process decode the argument, call the function and encode its value.
+/// let square = Function::unary::<One<Plain>, u64, u64>(|n| n * n)?;
+/// let cube = Function::unary::<One<Plain>, u64, u64>(|n| n * n * n)?;
+/// assert_ne!(square, cube);
+/// # Ok::<(), procession_process::SpawnError>(())
+/// ```
 #[derive(Debug)]
 pub struct One<K>(PhantomData<K>);
 
@@ -105,6 +146,17 @@ impl<A: Message, R: Outcome<K>, K: 'static> Task<fn(A) -> R> for One<K> {
 }
 
 /// Calls the function and writes down what came of it; the tag.
+///
+/// ```
+/// use procession_channel::codec::{Limits, decode};
+/// use procession_process::answer::{OK, finish};
+/// use procession_process::function::Reply;
+///
+/// let mut bytes = Vec::new();
+/// let tag = finish(&mut Reply { bytes: &mut bytes, handles: None }, || 7_u64);
+/// assert_eq!((tag, decode::<u64>(&bytes, &Limits::DEFAULT)?), (OK, 7));
+/// # Ok::<(), procession_channel::codec::DecodeError>(())
+/// ```
 pub fn finish<R: Outcome<K>, K>(reply: &mut Reply<'_>, call: impl FnOnce() -> R) -> u8 {
     let done = panics::catch(|| match call().into_result() {
         Ok(value) => match write(value, reply) {
@@ -148,6 +200,14 @@ fn too_long(reply: &mut Reply<'_>) -> u8 {
 }
 
 /// Replaces the output by why it could not be made; returns `tag`.
+///
+/// ```
+/// use procession_process::answer::{DECODE, Trouble, reason};
+///
+/// let mut output = b"half a value".to_vec();
+/// let tag = reason(&mut output, DECODE, "it is too short");
+/// assert_eq!(Trouble::read(tag, &output), Some(Trouble::Decode("it is too short".to_owned())));
+/// ```
 pub fn reason(output: &mut Vec<u8>, tag: u8, text: &str) -> u8 {
     let mut text = text.to_owned();
     shorten(&mut text, TEXT_LEN_MAX);

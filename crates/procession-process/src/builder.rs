@@ -86,6 +86,15 @@ impl ProcessBuilder {
     /// The name of the process, in ps(1) (the first 15 bytes of it), in front of panic messages and for
     /// [`ProcessHandle::name`]. NUL bytes are left out and what exceeds 128 bytes is cut. Default: `Process-N`, where N counts
     /// the processes that this one has started; of the process `Process-2`, the children are `Process-2:N`.
+    ///
+    /// ```
+    /// use procession_process::Process;
+    ///
+    /// let process = Process::builder().name("decoder").spawn(|()| procession_process::current().name().to_owned(), ())?;
+    /// assert_eq!(process.name(), "decoder");
+    /// assert_eq!(process.join()?, "decoder");
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -120,6 +129,16 @@ impl ProcessBuilder {
     }
 
     /// The arguments of the other [`program`](Self::program), without its name; does nothing if none was named. Default: none.
+    ///
+    /// ```
+    /// use procession_process::Process;
+    ///
+    /// // Another file of the same build: this one.
+    /// let builder = Process::builder().program("/proc/self/exe").program_args(["--as-child"]);
+    /// let arguments = builder.spawn(|()| std::env::args().skip(1).collect::<Vec<_>>(), ())?.join()?;
+    /// assert_eq!(arguments, ["--as-child"]);
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn program_args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         if let Some(program) = &mut self.program {
             program.set_arguments(args.into_iter().map(Into::into).collect());
@@ -129,12 +148,31 @@ impl ProcessBuilder {
 
     /// Whether this process, when it ends by itself, kills the process instead of waiting for it. Unlike in Python, a daemon
     /// may have children (they end with it), and a daemon's children are no daemons unless they are told to be. Default: no.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_process::Process;
+    ///
+    /// let builder = Process::builder().daemon(true);
+    /// let heartbeat = builder.spawn(|()| -> () { loop { std::thread::sleep(Duration::from_secs(5)) } }, ())?;
+    /// assert!(heartbeat.is_alive());
+    /// // `main` returns here, and does not wait for it.
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn daemon(mut self, daemon: bool) -> Self {
         self.is_daemon = daemon;
         self
     }
 
     /// Sets an environment variable, from the process's very start: its loader and C library see it too.
+    ///
+    /// ```
+    /// use procession_process::Process;
+    ///
+    /// let process = Process::builder().env("GREETING", "hello").spawn(|()| std::env::var("GREETING").ok(), ())?;
+    /// assert_eq!(process.join()?.as_deref(), Some("hello"));
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.environment.set(name.as_ref(), value.as_ref());
         self
@@ -143,12 +181,29 @@ impl ProcessBuilder {
     /// Takes an environment variable away. It is in no memory of the process, but for variables of the dynamic linker
     /// (`LD_...`), which the loading of this program may need: the process removes them before its own code runs, and their
     /// old values stay visible in `/proc/<pid>/environ`.
+    ///
+    /// ```
+    /// use procession_process::Process;
+    ///
+    /// let builder = Process::builder().env("TOKEN", "secret").env_remove("TOKEN");
+    /// assert_eq!(builder.spawn(|()| std::env::var("TOKEN").ok(), ())?.join()?, None);
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.environment.remove(name.as_ref());
         self
     }
 
     /// Takes all environment variables away, as [`env_remove`](Self::env_remove) does, and forgets those set so far.
+    ///
+    /// ```
+    /// use procession_process::Process;
+    ///
+    /// let builder = Process::builder().env_clear().env("LANG", "C");
+    /// let variables = builder.spawn(|()| std::env::vars().collect::<Vec<_>>(), ())?.join()?;
+    /// assert_eq!(variables, [("LANG".to_owned(), "C".to_owned())]);
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn env_clear(mut self) -> Self {
         self.environment.clear();
         self
@@ -156,6 +211,17 @@ impl ProcessBuilder {
 
     /// The working directory. It is opened by [`spawn`](Self::spawn), relative to that of this process. Default: that of this
     /// process.
+    ///
+    /// ```
+    /// use std::path::{Path, PathBuf};
+    /// use procession_process::Process;
+    ///
+    /// fn place(_: ()) -> PathBuf { std::env::current_dir().unwrap() }
+    ///
+    /// let builder = Process::builder().current_dir("/usr");
+    /// assert_eq!(builder.spawn(place, ())?.join()?, Path::new("/usr"));
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     #[doc(alias = "cwd")]
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
         self.current_dir = Some(directory.as_ref().to_owned());
@@ -163,18 +229,51 @@ impl ProcessBuilder {
     }
 
     /// Where standard input comes from. Default: inherited.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use procession_process::{Failure, Process, Stdio};
+    ///
+    /// fn first_line(_: ()) -> Result<String, Failure> {
+    ///     let mut line = String::new();
+    ///     std::io::stdin().read_line(&mut line)?;
+    ///     Ok(line)
+    /// }
+    ///
+    /// let mut process = Process::builder().stdin(Stdio::piped()).spawn(first_line, ())?;
+    /// process.take_stdin().unwrap().write_all(b"hello\n")?;
+    /// assert_eq!(process.join()?, "hello\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
         self.stdin = stdin.into();
         self
     }
 
     /// Where standard output goes. Default: inherited.
+    ///
+    /// ```
+    /// use procession_process::{Process, Stdio};
+    ///
+    /// let mut process = Process::builder().stdout(Stdio::piped()).spawn(|()| println!("hello"), ())?;
+    /// assert_eq!(std::io::read_to_string(process.take_stdout().unwrap())?, "hello\n");
+    /// process.join()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
         self.stdout = stdout.into();
         self
     }
 
     /// Where standard error goes. Default: inherited.
+    ///
+    /// ```
+    /// use procession_process::{Process, Stdio};
+    ///
+    /// let process = Process::builder().stderr(Stdio::null()).spawn(|()| -> () { panic!("quietly") }, ())?;
+    /// assert!(process.join().is_err());                     // the message is in the error, not on the terminal
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         self.stderr = stderr.into();
         self
@@ -182,6 +281,18 @@ impl ProcessBuilder {
 
     /// The nice value, from -20 (first) to 19 (last). A lower one than this process's needs a privilege: without it, the
     /// process ends with [`refusal::SYSTEM`](crate::refusal::SYSTEM).
+    ///
+    /// ```
+    /// use procession_process::Process;
+    ///
+    /// fn nice(_: ()) -> String {
+    ///     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    ///     stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().to_owned()
+    /// }
+    ///
+    /// assert_eq!(Process::builder().nice(19).spawn(nice, ())?.join()?, "19");
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn nice(mut self, nice: i32) -> Self {
         self.settings.nice = Some(nice);
         self
@@ -189,12 +300,33 @@ impl ProcessBuilder {
 
     /// The numbers of the processors that the process may run on; none for those of this process. If none of them exists or
     /// is allowed, the process ends with [`refusal::SYSTEM`](crate::refusal::SYSTEM).
+    ///
+    /// ```
+    /// use procession_process::{Process, cpu_count};
+    ///
+    /// # let allowed = rustix::thread::sched_getaffinity(None)?;
+    /// # let first = (0..).find(|cpu| allowed.is_set(*cpu)).unwrap();
+    /// let builder = Process::builder().affinity(&[first]);  // the number of a processor, say 0
+    /// assert_eq!(builder.spawn(|()| cpu_count(), ())?.join()?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn affinity(mut self, processors: &[usize]) -> Self {
         self.settings.affinity = processors.to_vec();
         self
     }
 
     /// What the process may use of the machine. Default: as much as this one.
+    ///
+    /// ```
+    /// use procession_process::{Limits, Process, ProcessError};
+    ///
+    /// fn decode(size: usize) -> usize { std::hint::black_box(vec![1_u8; size]).len() }
+    ///
+    /// let builder = Process::builder().limits(Limits::new().memory_bytes(256 << 20));
+    /// assert_eq!(builder.spawn(decode, 1 << 20)?.join()?, 1 << 20);
+    /// assert!(matches!(builder.spawn(decode, 1 << 30)?.join(), Err(ProcessError::Died { .. })));
+    /// # Ok::<(), ProcessError>(())
+    /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
         self
@@ -239,6 +371,16 @@ impl ProcessBuilder {
     /// ([`StartMethod::Inline`]), [`spawn`](Self::spawn) is [`SandboxUnavailable`](SpawnError::SandboxUnavailable).
     /// [`best_effort`](crate::Sandbox::best_effort) allows both. Paths of it that do not exist end the process with
     /// [`refusal::SANDBOX`](crate::refusal::SANDBOX).
+    ///
+    /// ```
+    /// use procession_process::{Process, Sandbox};
+    ///
+    /// let sandbox = Sandbox::new().compute_only();
+    /// # if !sandbox.is_available() { return Ok(()) }
+    /// let builder = Process::builder().sandbox(sandbox);
+    /// assert!(builder.spawn(|()| std::fs::read("/etc/passwd").is_err(), ())?.join()?);
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     #[cfg(feature = "sandbox")]
     pub fn sandbox(mut self, sandbox: crate::Sandbox) -> Self {
         self.settings.sandbox = Some(sandbox);
@@ -246,6 +388,22 @@ impl ProcessBuilder {
     }
 
     /// Whether a crash may write a core file, which delays the notice of its death by the time that takes. Default: no.
+    ///
+    /// ```
+    /// use procession_process::Process;
+    ///
+    /// fn core_len_max(_: ()) -> String {
+    ///     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    ///     let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    ///     line.split_whitespace().nth(4).unwrap().to_owned()
+    /// }
+    ///
+    /// let none = Process::builder().core_dumps(false).spawn(core_len_max, ())?.join()?;
+    /// assert_eq!(none, "1");                                // a byte: too little for a file, and for who collects cores
+    /// let inherited = Process::builder().core_dumps(true).spawn(core_len_max, ())?.join()?;
+    /// assert_eq!(inherited, core_len_max(()));
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn core_dumps(mut self, allowed: bool) -> Self {
         self.core_dumps = allowed;
         self
@@ -253,6 +411,15 @@ impl ProcessBuilder {
 
     /// How many bytes the encoded result may have. This process takes that much memory at most for it, whatever the process
     /// does. Under an RLIMIT_FSIZE of this process, no more than that. Default: 1 GiB.
+    ///
+    /// ```
+    /// use procession_process::{Process, ProcessError};
+    ///
+    /// let builder = Process::builder().result_len_max(1 << 20);
+    /// assert_eq!(builder.spawn(|len: usize| vec![1_u8; len], 1000)?.join()?.len(), 1000);
+    /// assert!(matches!(builder.spawn(|len: usize| vec![1_u8; len], 2 << 20)?.join(), Err(ProcessError::Encode { .. })));
+    /// # Ok::<(), ProcessError>(())
+    /// ```
     pub fn result_len_max(mut self, bytes: usize) -> Self {
         self.result_len_max = bytes;
         self
@@ -260,6 +427,14 @@ impl ProcessBuilder {
 
     /// How the process comes into being. Default: what the environment variable `PROCESSION_START_METHOD` names, otherwise
     /// [`StartMethod::Spawn`].
+    ///
+    /// ```
+    /// use procession_process::{Process, StartMethod};
+    ///
+    /// let inline = Process::builder().start_method(StartMethod::Inline); // for a debugger
+    /// assert_eq!(inline.spawn(|()| std::process::id(), ())?.join()?, std::process::id());
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn start_method(mut self, start_method: StartMethod) -> Self {
         self.start_method = Some(start_method);
         self
@@ -310,6 +485,16 @@ impl ProcessBuilder {
     /// [`SpawnError::System`]. What only the process itself finds out (a nice value or an affinity that is not allowed)
     /// ends it with [`refusal::SYSTEM`](crate::refusal::SYSTEM) and a line on its standard error, and is a
     /// [`Died`](ProcessError::Died) for whoever joins it.
+    ///
+    /// ```
+    /// use procession_process::{Process, ProcessError};
+    ///
+    /// let builder = Process::builder().name("worker").result_len_max(1 << 20);
+    /// let processes: Vec<_> = (1..4).map(|n: u64| builder.spawn(|n: u64| n * n, n)).collect::<Result<_, _>>()?;
+    /// let squares: Vec<u64> = processes.into_iter().map(Process::join).collect::<Result<_, _>>()?;
+    /// assert_eq!(squares, [1, 4, 9]);
+    /// # Ok::<(), ProcessError>(())
+    /// ```
     pub fn spawn<A, X, O, K>(
         &self,
         function: fn(A) -> O,

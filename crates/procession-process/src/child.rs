@@ -26,6 +26,16 @@ use procession_shm::{KeptWord, Spin, Waitable, Watch, fork};
 /// can tell that the process has ended but not how ([`Exit::Unknown`]), and signals are refused. Where pidfds are forbidden it looks
 /// into `/proc` for that, again and again while it waits, at the latest every 100 ms; without `/proc` a process has not ended
 /// before it was reaped and its number is free.
+///
+/// ```
+/// use procession_process::{Child, Exit, Launcher};
+///
+/// let child: Child = Launcher::new(|_| std::thread::sleep(std::time::Duration::MAX)).launch()?;
+/// assert!(child.is_alive());
+/// child.kill()?;
+/// assert_eq!(child.wait(), Exit::Signal(9));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Child {
     record: Arc<Record>,
 }
@@ -61,12 +71,29 @@ impl Child {
     }
 
     /// The process id. Once the process has ended it may belong to another one.
+    ///
+    /// ```
+    /// use procession_process::Launcher;
+    ///
+    /// let child = Launcher::new(|_| std::thread::sleep(std::time::Duration::MAX)).launch()?;
+    /// assert!(std::fs::exists(format!("/proc/{}", child.pid()))?);
+    /// child.kill()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.record.pid
     }
 
     /// Whether it is a thread of this process ([`StartMethod::Inline`](crate::StartMethod::Inline)), which cannot be killed.
+    ///
+    /// ```
+    /// use procession_process::{Launcher, StartMethod};
+    ///
+    /// assert!(Launcher::new(|_| ()).start_method(StartMethod::Inline).launch()?.is_inline());
+    /// assert!(!Launcher::new(|_| ()).launch()?.is_inline());
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     #[must_use]
     pub fn is_inline(&self) -> bool {
         matches!(self.record.grip, Grip::Thread)
@@ -74,6 +101,15 @@ impl Child {
 
     /// How the process ended, `None` if it runs or its end has not been noticed yet. Does not
     /// block.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher};
+    ///
+    /// let child = Launcher::new(|_| std::process::exit(3)).launch()?;
+    /// child.wait();
+    /// assert_eq!(child.exit(), Some(Exit::Code(3)));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     #[must_use]
     pub fn exit(&self) -> Option<Exit> {
         self.record.exit.get()
@@ -81,6 +117,16 @@ impl Child {
 
     /// What the process has used of the machine, once its end has been noticed. `None` before that, and where only its
     /// parent knows, which may be a zygote or a host program that reaps all children. Does not block.
+    ///
+    /// ```
+    /// use procession_process::Launcher;
+    ///
+    /// let child = Launcher::new(|_| drop(std::hint::black_box(vec![1_u8; 32 << 20]))).launch()?;
+    /// child.wait();
+    /// let usage = child.usage().unwrap();
+    /// assert!(usage.peak_memory_bytes > 32 << 20, "{usage:?}");
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.record.usage.get().copied()
@@ -90,18 +136,45 @@ impl Child {
     ///
     /// This asks the kernel, so that `false` may come a moment before [`exit`](Self::exit) tells
     /// more.
+    ///
+    /// ```
+    /// use procession_process::Launcher;
+    ///
+    /// let child = Launcher::new(|_| ()).launch()?;
+    /// child.wait();
+    /// assert!(!child.is_alive());
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.exit().is_none() && !self.has_ended(Some(Duration::ZERO))
     }
 
     /// Blocks until the process has ended and its `on_exit` was called, which this thread may do.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher};
+    ///
+    /// let child = Launcher::new(|_| std::process::abort()).launch()?;
+    /// assert_eq!(child.wait(), Exit::Signal(6));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     pub fn wait(&self) -> Exit {
         // Without a deadline there is no way to leave but with an answer.
         self.wait_until(None).unwrap_or(Exit::Unknown)
     }
 
     /// Blocks like [`wait`](Self::wait), but no longer than `timeout`; `None` if it passed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_process::Launcher;
+    ///
+    /// let child = Launcher::new(|_| std::thread::sleep(Duration::MAX)).launch()?;
+    /// assert_eq!(child.wait_timeout(Duration::from_millis(10)), None);
+    /// child.kill()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn wait_timeout(&self, timeout: Duration) -> Option<Exit> {
         // A deadline beyond the reach of the clock is none.
@@ -113,6 +186,16 @@ impl Child {
     /// # Errors
     ///
     /// As for [`signal`](Self::signal).
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher};
+    ///
+    /// let child = Launcher::new(|_| loop {}).launch()?;
+    /// child.kill()?;
+    /// assert_eq!(child.wait(), Exit::Signal(9));
+    /// child.kill()?;                                        // it has ended, and nobody else is hit
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn kill(&self) -> io::Result<()> {
         self.signal(libc::SIGKILL)
     }
@@ -125,6 +208,15 @@ impl Child {
     /// - `PermissionDenied`: the process has changed its user, or this process was forked from the
     ///   one that started it
     /// - `Unsupported`: it is a thread of this process, see [`StartMethod::Inline`](crate::StartMethod::Inline)
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher};
+    ///
+    /// let child = Launcher::new(|_| std::thread::sleep(std::time::Duration::MAX)).launch()?;
+    /// child.signal(libc::SIGUSR1)?;
+    /// assert_eq!(child.wait(), Exit::Signal(libc::SIGUSR1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         if !self.is_ours() {
             let why = "this process was forked from the one that started the child and has no \

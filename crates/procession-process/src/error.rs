@@ -10,6 +10,18 @@ use crate::exit::Exit;
 /// Why [`Launcher::launch`](crate::Launcher::launch) did not start a process.
 ///
 /// Whatever the variant, no process is left behind and nothing of the launch happened.
+///
+/// ```
+/// use procession_process::{Process, ProcessError, SpawnError};
+///
+/// let started = Process::builder().current_dir("/no/such/directory").spawn(|n: u64| n, 1);
+/// match started {
+///     Err(ProcessError::Spawn(SpawnError::System { source, .. })) => {
+///         assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpawnError {

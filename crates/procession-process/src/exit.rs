@@ -31,6 +31,13 @@ pub enum Exit {
 
 impl Exit {
     /// Whether the process exited by itself with code 0.
+    ///
+    /// ```
+    /// use procession_process::Exit;
+    ///
+    /// assert!(Exit::Code(0).is_success());
+    /// assert!(!Exit::Code(1).is_success() && !Exit::Signal(9).is_success());
+    /// ```
     #[must_use]
     pub fn is_success(self) -> bool {
         self == Self::Code(0)

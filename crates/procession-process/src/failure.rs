@@ -33,6 +33,16 @@ pub struct Failure(Report);
 /// The text of an error and of its causes: the form in which it can be sent, stored and shown.
 ///
 /// `{}` shows the error alone, `{:#}` with its causes on one line. [`source`](Error::source) walks the causes.
+///
+/// ```
+/// use std::error::Error;
+/// use procession_process::{Failure, Report};
+///
+/// let report: Report = Failure::msg("no such file").context("reading the configuration").into_report();
+/// assert_eq!(report.to_string(), "reading the configuration");
+/// assert_eq!(format!("{report:#}"), "reading the configuration: no such file");
+/// assert_eq!(report.source().unwrap().to_string(), "no such file");
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<String>", into = "Vec<String>")]
 pub struct Report {
@@ -73,22 +83,50 @@ impl Drop for Report {
 
 impl Failure {
     /// A failure with this text and no cause.
+    ///
+    /// ```
+    /// use procession_process::Failure;
+    ///
+    /// assert_eq!(Failure::msg("the disk is full").to_string(), "the disk is full");
+    /// ```
     pub fn msg(message: impl fmt::Display) -> Self {
         Self(Report { message: message.to_string(), cause: None })
     }
 
     /// This failure as the cause of one with the text `context`.
+    ///
+    /// ```
+    /// use procession_process::Failure;
+    ///
+    /// let failure = Failure::msg("invalid digit").context("reading the port");
+    /// assert_eq!(format!("{:#}", failure.report()), "reading the port: invalid digit");
+    /// ```
     #[must_use]
     pub fn context(self, context: impl fmt::Display) -> Self {
         Self(Report { message: context.to_string(), cause: Some(Box::new(self.0)) })
     }
 
     /// The report.
+    ///
+    /// ```
+    /// use procession_process::Failure;
+    ///
+    /// let failure = Failure::from("x".parse::<u64>().unwrap_err());
+    /// assert_eq!(failure.report().to_string(), "invalid digit found in string");
+    /// ```
     pub fn report(&self) -> &Report {
         &self.0
     }
 
     /// The report, which can be serialized and is an [`Error`].
+    ///
+    /// ```
+    /// use procession_process::{Failure, Report};
+    ///
+    /// // A report can be sent on, where a failure cannot.
+    /// let told: Result<u64, Report> = Err(Failure::msg("no")).map_err(Failure::into_report);
+    /// assert_eq!(told.unwrap_err().to_string(), "no");
+    /// ```
     pub fn into_report(self) -> Report {
         self.0
     }
@@ -124,6 +162,12 @@ impl Report {
     }
 
     /// A report that has only a text.
+    ///
+    /// ```
+    /// use procession_process::Report;
+    ///
+    /// assert_eq!(Report::msg("the disk is full").to_string(), "the disk is full");
+    /// ```
     pub fn msg(message: impl fmt::Display) -> Self {
         Failure::msg(message).0
     }

@@ -27,6 +27,18 @@ use procession_shm::transfer::{Outgoing, Trust, receive_scope};
 use crate::{SpawnError, image};
 
 /// What an item's function gets to work with.
+///
+/// ```
+/// use procession_channel::codec::encode;
+/// use procession_process::function::{Context, Reply, Work};
+///
+/// let (mut input, mut bytes) = (Vec::new(), Vec::new());
+/// encode(&20_u64, &mut input)?;
+/// let reply = Reply { bytes: &mut bytes, handles: None };
+/// let mut work = Work { input: &input, reply, context: &mut Context::default(), handles: None };
+/// assert_eq!(work.argument::<u64>()?, 20);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Work<'a> {
     /// The encoded argument.
@@ -40,6 +52,15 @@ pub struct Work<'a> {
 }
 
 /// Where a result goes.
+///
+/// ```
+/// use procession_process::answer::{OK, finish};
+/// use procession_process::function::Reply;
+///
+/// let mut bytes = Vec::new();
+/// assert_eq!(finish(&mut Reply { bytes: &mut bytes, handles: None }, || 'a'), OK);
+/// assert!(!bytes.is_empty());
+/// ```
 #[derive(Debug)]
 pub struct Reply<'a> {
     /// Its encoded bytes; empty at first.
@@ -54,11 +75,29 @@ impl Work<'_> {
     /// # Errors
     ///
     /// What the codec finds wrong with it.
+    ///
+    /// ```
+    /// use procession_process::function::{Context, Reply, Work};
+    ///
+    /// let mut bytes = Vec::new();
+    /// let reply = Reply { bytes: &mut bytes, handles: None };
+    /// let mut work = Work { input: &[], reply, context: &mut Context::default(), handles: None };
+    /// assert!(work.argument::<u64>().is_err());             // there are no bytes
+    /// ```
     pub fn argument<A: Message>(&mut self) -> Result<A, DecodeError> {
         self.decode_with(|input| decode(input, &Limits::DEFAULT))
     }
 
     /// Decodes the input in a way of the caller's own, with the handles in it.
+    ///
+    /// ```
+    /// use procession_process::function::{Context, Reply, Work};
+    ///
+    /// let mut bytes = Vec::new();
+    /// let reply = Reply { bytes: &mut bytes, handles: None };
+    /// let mut work = Work { input: b"abc", reply, context: &mut Context::default(), handles: None };
+    /// assert_eq!(work.decode_with(<[u8]>::len), 3);
+    /// ```
     pub fn decode_with<T>(&mut self, decoder: impl FnOnce(&[u8]) -> T) -> T {
         let input = self.input;
         with_handles(self.handles.take(), || decoder(input))
@@ -75,6 +114,17 @@ fn with_handles<T>(handles: Option<Vec<OwnedFd>>, decoder: impl FnOnce() -> T) -
 }
 
 /// What all items of a call share: sent once to each worker, decoded by the first item that wants it.
+///
+/// ```
+/// use procession_channel::codec::encode;
+/// use procession_process::function::Context;
+///
+/// let mut context = Context::default();
+/// encode(&7_u64, &mut context.encoded)?;
+/// assert_eq!(context.get::<u64>()?, &7);                // decoded by the first item that wants it
+/// assert!(context.decoded.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Default)]
 pub struct Context {
     /// The encoded value, until it is decoded.
@@ -91,6 +141,17 @@ impl Context {
     /// # Errors
     ///
     /// What the codec finds wrong with it; then, and for every item after it, that it cannot be decoded.
+    ///
+    /// ```
+    /// use procession_channel::codec::encode;
+    /// use procession_process::function::Context;
+    ///
+    /// let mut context = Context::default();
+    /// encode(&7_u64, &mut context.encoded)?;
+    /// assert_eq!(context.get::<u64>()?, &7);
+    /// assert!(context.get::<String>().is_err());            // it has another type
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get<C: Message>(&mut self) -> Result<&C, DecodeError> {
         if self.decoded.is_none() {
             let (encoded, handles) = (&self.encoded, self.handles.take());
@@ -115,8 +176,37 @@ impl fmt::Debug for Context {
 /// How to run a function of type `F` on encoded bytes: decode, call, encode.
 ///
 /// The number it returns goes back to the parent with the output and says what the output is.
+///
+/// ```
+/// use procession_process::function::{Function, Task, Work};
+///
+/// /// Runs functions of bytes, which need no codec.
+/// struct Raw;
+///
+/// impl Task<fn(&[u8]) -> u8> for Raw {
+///     fn run(function: fn(&[u8]) -> u8, work: &mut Work<'_>) -> u8 { work.decode_with(function) }
+/// }
+///
+/// # use procession_process::function::{Context, Reply};
+/// # let (mut bytes, mut context) = (Vec::new(), Context::default());
+/// # let reply = Reply { bytes: &mut bytes, handles: None };
+/// # let mut work = Work { input: b"abc", reply, context: &mut context, handles: None };
+/// assert_eq!(Raw::run(|bytes| bytes[0], &mut work), b'a');
+/// ```
 pub trait Task<F>: 'static {
     /// Runs `function` once. It must not panic.
+    ///
+    /// ```
+    /// use procession_process::Plain;
+    /// use procession_process::answer::{One, PANICKED};
+    /// use procession_process::function::{Context, Reply, Task, Work};
+    ///
+    /// let (mut bytes, mut context) = (Vec::new(), Context::default());
+    /// let reply = Reply { bytes: &mut bytes, handles: None };
+    /// let mut work = Work { input: &[], reply, context: &mut context, handles: None };
+    /// let careless: fn() -> u64 = || panic!("no");
+    /// assert_eq!(<One<Plain> as Task<fn() -> u64>>::run(careless, &mut work), PANICKED);
+    /// ```
     fn run(function: F, work: &mut Work<'_>) -> u8;
 }
 
@@ -124,6 +214,16 @@ pub trait Task<F>: 'static {
 type Entry = fn(usize, &mut Work<'_>) -> u8;
 
 /// A function of this program, in a form that another process of the same program understands.
+///
+/// ```
+/// use procession_process::Plain;
+/// use procession_process::answer::One;
+/// use procession_process::function::Function;
+///
+/// let square: Function = Function::unary::<One<Plain>, u64, u64>(|n| n * n)?;
+/// assert_eq!(square, square.clone());
+/// # Ok::<(), procession_process::SpawnError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Function {
     entry: u64,
@@ -136,6 +236,16 @@ impl Function {
     /// # Errors
     ///
     /// [`SpawnError::NotRestartable`] when the function is not part of the main program.
+    ///
+    /// ```
+    /// use procession_process::answer::One;
+    /// use procession_process::function::Function;
+    /// use procession_process::{Failure, Fallible};
+    ///
+    /// fn parse(text: String) -> Result<u64, Failure> { Ok(text.parse()?) }
+    ///
+    /// assert!(Function::unary::<One<Fallible>, _, _>(parse).is_ok());
+    /// ```
     pub fn unary<T, A, R>(function: fn(A) -> R) -> Result<Self, SpawnError>
     where
         T: Task<fn(A) -> R>,
@@ -156,6 +266,14 @@ impl Function {
     /// # Errors
     ///
     /// [`SpawnError::NotRestartable`] when the function is not part of the main program.
+    ///
+    /// ```
+    /// use procession_process::Plain;
+    /// use procession_process::answer::One;
+    /// use procession_process::function::Function;
+    ///
+    /// assert!(Function::nullary::<One<Plain>, u32>(std::process::id).is_ok());
+    /// ```
     pub fn nullary<T, R>(function: fn() -> R) -> Result<Self, SpawnError>
     where
         T: Task<fn() -> R>,

@@ -68,6 +68,15 @@ impl ProcessHandle {
     }
 
     /// The process id. Once the process has ended it may belong to another one.
+    ///
+    /// ```
+    /// use procession_process::Process;
+    ///
+    /// let process = Process::spawn(|()| std::process::id(), ())?;
+    /// let pid = process.pid();
+    /// assert_eq!(process.join()?, pid);
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     #[must_use]
     pub fn pid(&self) -> u32 {
         match &self.0.who {
@@ -77,12 +86,31 @@ impl ProcessHandle {
     }
 
     /// The name it was started with. ps(1) shows the first 15 bytes of it.
+    ///
+    /// ```
+    /// use procession_process::Process;
+    ///
+    /// let process = Process::builder().name("decoder").spawn(|n: u64| n, 1)?;
+    /// assert_eq!(process.name(), "decoder");
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
     /// Whether the process still runs. Does not block.
+    ///
+    /// ```
+    /// use procession_process::Process;
+    ///
+    /// let process = Process::spawn(std::thread::sleep, std::time::Duration::MAX)?;
+    /// assert!(process.is_alive());
+    /// process.kill()?;
+    /// process.wait();
+    /// assert!(!process.is_alive());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_alive(&self) -> bool {
         match &self.0.who {
@@ -94,6 +122,15 @@ impl ProcessHandle {
     /// How the process ended, `None` if it runs. Does not block.
     ///
     /// Of a process that is no child of this one, only Linux 6.15 and later can tell; before, it is [`Exit::Unknown`].
+    ///
+    /// ```
+    /// use procession_process::{Exit, Process};
+    ///
+    /// let process = Process::spawn(|code: i32| -> () { std::process::exit(code) }, 3)?;
+    /// process.wait();
+    /// assert_eq!(process.exit_status(), Some(Exit::Code(3)));
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     #[must_use]
     #[doc(alias = "exitcode")]
     pub fn exit_status(&self) -> Option<Exit> {
@@ -106,6 +143,15 @@ impl ProcessHandle {
     /// Blocks until the process has ended. It is woken by nothing else.
     ///
     /// A process that was started with piped output may be waiting for somebody who reads it.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Process};
+    ///
+    /// let process = Process::spawn(|()| -> () { std::process::abort() }, ())?;
+    /// assert_eq!(process.wait(), Exit::Signal(6));
+    /// assert_eq!(process.wait().to_string(), "SIGABRT (aborted)"); // any number of times
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn wait(&self) -> Exit {
         match &self.0.who {
             Who::Child(child) => child.wait(),
@@ -114,6 +160,16 @@ impl ProcessHandle {
     }
 
     /// Blocks like [`wait`](Self::wait), but no longer than `timeout`; `None` if it passed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_process::Process;
+    ///
+    /// let process = Process::spawn(std::thread::sleep, Duration::MAX)?;
+    /// assert_eq!(process.wait_timeout(Duration::from_millis(10)), None);
+    /// process.kill()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn wait_timeout(&self, timeout: Duration) -> Option<Exit> {
         match &self.0.who {
@@ -127,6 +183,15 @@ impl ProcessHandle {
     /// # Errors
     ///
     /// As for [`signal`](Self::signal).
+    ///
+    /// ```
+    /// use procession_process::{Exit, Process};
+    ///
+    /// let process = Process::spawn(std::thread::sleep, std::time::Duration::MAX)?;
+    /// process.terminate()?;
+    /// assert_eq!(process.wait(), Exit::Signal(15));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn terminate(&self) -> io::Result<()> {
         self.signal(libc::SIGTERM)
     }
@@ -136,6 +201,16 @@ impl ProcessHandle {
     /// # Errors
     ///
     /// As for [`signal`](Self::signal).
+    ///
+    /// ```
+    /// use procession_process::{Exit, Process};
+    ///
+    /// let process = Process::spawn(|()| -> () { loop {} }, ())?;
+    /// process.kill()?;
+    /// assert_eq!(process.wait(), Exit::Signal(9));
+    /// process.kill()?;                                      // it has ended, and nobody else is hit
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn kill(&self) -> io::Result<()> {
         self.signal(libc::SIGKILL)
     }
@@ -145,6 +220,15 @@ impl ProcessHandle {
     /// # Errors
     ///
     /// As for [`signal`](Self::signal).
+    ///
+    /// ```
+    /// use procession_process::{Exit, Process};
+    ///
+    /// let process = Process::spawn(std::thread::sleep, std::time::Duration::MAX)?;
+    /// process.interrupt()?;
+    /// assert_eq!(process.wait(), Exit::Signal(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn interrupt(&self) -> io::Result<()> {
         self.signal(libc::SIGINT)
     }
@@ -157,6 +241,16 @@ impl ProcessHandle {
     /// - `PermissionDenied`: the process has changed its user; or it is in another pid namespace; or this process was forked
     ///   from the one that started it
     /// - `Unsupported`: it is a thread of this process, see [`StartMethod::Inline`](crate::StartMethod::Inline)
+    ///
+    /// ```
+    /// use procession_process::{Exit, Process};
+    ///
+    /// let process = Process::spawn(std::thread::sleep, std::time::Duration::MAX)?;
+    /// process.signal(libc::SIGUSR1)?;
+    /// assert_eq!(process.wait(), Exit::Signal(libc::SIGUSR1));
+    /// assert_eq!(process.signal(12345).unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         match &self.0.who {
             Who::Child(child) => child.signal(signal),

@@ -86,6 +86,14 @@ pub fn depth() -> u32 {
 }
 
 /// Whether this process was started by this crate.
+///
+/// ```
+/// use procession_process::{Process, is_child};
+///
+/// assert!(!is_child());
+/// assert!(Process::spawn(|()| is_child(), ())?.join()?);
+/// # Ok::<(), procession_process::ProcessError>(())
+/// ```
 #[must_use]
 pub fn is_child() -> bool {
     depth() > 0

@@ -33,6 +33,13 @@ static IMAGE: FirstWins<Image> = FirstWins::new();
 
 /// Which build of which image this is: its build-id, or a hash of its program headers and code
 /// where the linker wrote none.
+///
+/// ```
+/// use procession_process::image::{Identity, identity};
+///
+/// let of_the_parent: Identity = identity().clone();     // as it travels with a child's first message
+/// assert_eq!(&of_the_parent, identity());
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     kind: IdentityKind,
@@ -47,6 +54,11 @@ enum IdentityKind {
 
 impl Identity {
     /// The identity as bytes: two processes run the same build if their kinds and bytes agree.
+    ///
+    /// ```
+    /// let identity = procession_process::image::identity();
+    /// assert!(identity.as_bytes().len() >= 8, "{identity:?}");
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -67,6 +79,17 @@ impl fmt::Debug for Identity {
 ///
 /// [`SpawnError::NotRestartable`] if `address` is not in the code of this image, but for
 /// instance in another shared library.
+///
+/// ```
+/// use procession_process::image::{address_of, offset_of};
+///
+/// fn work() {}
+///
+/// let offset = offset_of(work as fn() as usize)?;
+/// assert_eq!(address_of(offset), Some(work as fn() as usize));
+/// assert!(offset_of(libc::getpid as usize).is_err());   // that is in the C library
+/// # Ok::<(), procession_process::SpawnError>(())
+/// ```
 pub fn offset_of(address: usize) -> Result<u64, SpawnError> {
     let image = Image::get();
     let offset = address.wrapping_sub(image.base);
@@ -86,6 +109,12 @@ pub fn offset_of(address: usize) -> Result<u64, SpawnError> {
 ///
 /// That the offset was the one of a function is only known if it comes from a process with the
 /// same [`identity`].
+///
+/// ```
+/// use procession_process::image::address_of;
+///
+/// assert_eq!(address_of(u64::MAX), None);               // there is no code
+/// ```
 #[must_use]
 pub fn address_of(offset: u64) -> Option<usize> {
     let image = Image::get();
@@ -94,6 +123,14 @@ pub fn address_of(offset: u64) -> Option<usize> {
 }
 
 /// Which build of the image this process has.
+///
+/// ```
+/// use procession_process::image::identity;
+///
+/// let mut other = identity().as_bytes().to_vec();
+/// other[0] ^= 1;
+/// assert_ne!(identity().as_bytes(), other);
+/// ```
 #[must_use]
 pub fn identity() -> &'static Identity {
     &Image::get().identity

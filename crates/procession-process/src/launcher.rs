@@ -37,6 +37,19 @@ use crate::{command, image, inline, lineage, restart};
 pub(crate) const NAME_BYTES_MAX: usize = 128;
 
 /// What the function of a child process gets.
+///
+/// ```
+/// use procession_process::{Launcher, Start};
+///
+/// fn main_of_the_child(start: Start) {
+///     let code = if start.payload == b"three" { 3 } else { 1 };
+///     std::process::exit(code);
+/// }
+///
+/// let child = Launcher::new(main_of_the_child).payload(b"three".to_vec()).launch()?;
+/// assert_eq!(child.wait(), procession_process::Exit::Code(3));
+/// # Ok::<(), procession_process::SpawnError>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Start {
@@ -104,6 +117,13 @@ impl fmt::Debug for Launcher {
 impl Launcher {
     /// A child that calls `main` on its main thread, and exits with code 0 when it returns, 101 when it panics. `main` must be a function of the program or shared library that this crate
     /// is linked into.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher};
+    ///
+    /// assert_eq!(Launcher::new(|_| ()).launch()?.wait(), Exit::Code(0));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     pub fn new(main: fn(Start)) -> Self {
         Self {
             main,
@@ -128,6 +148,15 @@ impl Launcher {
 
     /// The name of the process in ps(1) and in front of panic messages. NUL bytes are left
     /// out and what exceeds 128 bytes is cut; ps(1) shows the first 15. Default: "procession".
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher, Start};
+    ///
+    /// fn check(start: Start) { assert_eq!(start.name, "greeter") }
+    ///
+    /// assert_eq!(Launcher::new(check).name("greeter").launch()?.wait(), Exit::Code(0));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     pub fn name(mut self, name: &str) -> Self {
         self.name = name.replace('\0', "");
         while self.name.len() > NAME_BYTES_MAX {
@@ -137,6 +166,14 @@ impl Launcher {
     }
 
     /// The bytes that the child's function gets, of any number. Default: none.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher};
+    ///
+    /// let child = Launcher::new(|start| assert_eq!(start.payload.len(), 1000)).payload(vec![7; 1000]).launch()?;
+    /// assert_eq!(child.wait(), Exit::Code(0));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     pub fn payload(mut self, payload: Vec<u8>) -> Self {
         self.payload = payload;
         self
@@ -144,12 +181,37 @@ impl Launcher {
 
     /// The descriptors that the child's function gets, at most 251. They are closed in this
     /// process by [`launch`](Self::launch). Default: none.
+    ///
+    /// ```
+    /// use std::io::{PipeWriter, Write, pipe, read_to_string};
+    /// use procession_process::{Launcher, Start};
+    ///
+    /// fn greet(mut start: Start) {
+    ///     PipeWriter::from(start.fds.remove(0)).write_all(b"hello").unwrap();
+    /// }
+    ///
+    /// let (reader, writer) = pipe()?;
+    /// Launcher::new(greet).fds(vec![writer.into()]).launch()?;
+    /// assert_eq!(read_to_string(reader)?, "hello");         // the child has left: it is at its end
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn fds(mut self, fds: Vec<OwnedFd>) -> Self {
         self.fds = fds;
         self
     }
 
     /// Whether the child's standard input is /dev/null instead of this process's. Default: no.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher};
+    ///
+    /// fn check(_: procession_process::Start) {
+    ///     assert_eq!(std::fs::read_link("/proc/self/fd/0").unwrap(), std::path::Path::new("/dev/null"));
+    /// }
+    ///
+    /// assert_eq!(Launcher::new(check).stdin_null(true).launch()?.wait(), Exit::Code(0));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     pub fn stdin_null(mut self, null: bool) -> Self {
         self.standard.stdin_null = null;
         self
@@ -157,6 +219,15 @@ impl Launcher {
 
     /// Whether a crash of the child may write a core file, which delays the notice of its death
     /// by the time that takes. Default: no.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher};
+    ///
+    /// // A crash is told of at once, and no file is written.
+    /// let child = Launcher::new(|_| std::process::abort()).core_dumps(false).launch()?;
+    /// assert_eq!(child.wait(), Exit::Signal(6));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     pub fn core_dumps(mut self, allowed: bool) -> Self {
         self.core_dumps = allowed;
         self
@@ -165,6 +236,18 @@ impl Launcher {
     /// Whether SIGINT (Ctrl-C, which a terminal sends to parent and children alike) does nothing
     /// in the child. It is caught by an empty handler, so programs that the child runs are
     /// interrupted as usual. Default: no.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher, Start};
+    ///
+    /// fn interrupt_itself(_: Start) {
+    ///     // SAFETY: the handler is this crate's, and does nothing.
+    ///     unsafe { libc::raise(libc::SIGINT) };
+    /// }
+    ///
+    /// assert_eq!(Launcher::new(interrupt_itself).ignore_interrupt(true).launch()?.wait(), Exit::Code(0));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     pub fn ignore_interrupt(mut self, ignored: bool) -> Self {
         self.ignore_interrupt = ignored;
         self
@@ -175,6 +258,16 @@ impl Launcher {
     /// It runs on the thread that reaps all children of this process, or on one that waits for this child: it must be short and
     /// must not wait for a child. If it panics the process aborts. It is not called if this process
     /// forks and the child ends in the life of the forked process only, nor if `launch` fails.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher};
+    ///
+    /// let (sender, ends) = std::sync::mpsc::channel();
+    /// let child = Launcher::new(|_| std::process::exit(3)).on_exit(move |exit| sender.send(exit).unwrap()).launch()?;
+    /// drop(child);                                          // nobody waits for it
+    /// assert_eq!(ends.recv()?, Exit::Code(3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_exit(mut self, on_exit: impl FnOnce(Exit) + Send + 'static) -> Self {
         self.on_exit = Some(Box::new(on_exit));
         self
@@ -182,12 +275,30 @@ impl Launcher {
 
     /// Executes another program than this one. See [`ProcessBuilder::program`](crate::ProcessBuilder::program), which says
     /// what such a program must be; one that never serves is [ended](Child::kill) by nobody but you.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher};
+    ///
+    /// // Another file of the same build: this one.
+    /// assert_eq!(Launcher::new(|_| ()).program("/proc/self/exe").launch()?.wait(), Exit::Code(0));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     pub fn program(mut self, path: impl AsRef<Path>) -> Self {
         self.program = Some(Program::new(path.as_ref()));
         self
     }
 
     /// The arguments of the other program, without its name. Default: none.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher};
+    ///
+    /// fn check(_: procession_process::Start) { assert_eq!(std::env::args().nth(1).as_deref(), Some("--child")) }
+    ///
+    /// let child = Launcher::new(check).program("/proc/self/exe").program_args(["--child"]).launch()?;
+    /// assert_eq!(child.wait(), Exit::Code(0));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     pub fn program_args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         if let Some(program) = &mut self.program {
             program.set_arguments(args.into_iter().map(Into::into).collect());
@@ -204,6 +315,14 @@ impl Launcher {
     /// How the child comes into being. Default: [`StartMethod::Spawn`].
     ///
     /// By [`StartMethod::Inline`] it is a thread, for which only name, payload, descriptors and `on_exit` mean anything.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher, StartMethod};
+    ///
+    /// let child = Launcher::new(|start| assert!(start.is_inline)).start_method(StartMethod::Inline).launch()?;
+    /// assert_eq!(child.wait(), Exit::Code(0));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     pub fn start_method(mut self, start_method: StartMethod) -> Self {
         self.start_method = start_method;
         self
@@ -211,6 +330,20 @@ impl Launcher {
 
     /// The function that the zygote runs before it forks, see [`ProcessBuilder::preload`](crate::ProcessBuilder::preload).
     /// Default: none.
+    ///
+    /// ```
+    /// use std::sync::OnceLock;
+    /// use procession_process::{Exit, Launcher, StartMethod};
+    ///
+    /// static WORDS: OnceLock<Vec<&str>> = OnceLock::new();
+    ///
+    /// fn load() { WORDS.set(vec!["a", "long", "list"]).unwrap() }
+    ///
+    /// let launcher = Launcher::new(|_| assert_eq!(WORDS.get().unwrap().len(), 3));
+    /// let child = launcher.start_method(StartMethod::Zygote).preload(load).launch()?;
+    /// assert_eq!(child.wait(), Exit::Code(0));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     pub fn preload(mut self, preload: fn()) -> Self {
         self.preload = Some(preload);
         self
@@ -261,6 +394,15 @@ impl Launcher {
     }
 
     /// What the child may use of the machine. Default: as much as this process.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher, Limits};
+    ///
+    /// let limits = Limits::new().cpu_seconds(1);
+    /// let child = Launcher::new(|_| assert!(std::fs::read_to_string("/proc/self/limits").unwrap().contains("1                    2                    seconds")));
+    /// assert_eq!(child.limits(limits).launch()?.wait(), Exit::Code(0));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     pub fn limits(mut self, limits: crate::Limits) -> Self {
         self.settings.limits = limits;
         self
@@ -274,6 +416,16 @@ impl Launcher {
     }
 
     /// The sandbox that the child puts around itself before it calls its function. Default: none.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher, Sandbox};
+    ///
+    /// let sandbox = Sandbox::new().no_network();
+    /// # if !sandbox.is_available() { return Ok(()) }
+    /// let child = Launcher::new(|_| assert!(std::net::UdpSocket::bind("127.0.0.1:0").is_err()));
+    /// assert_eq!(child.sandbox(sandbox).launch()?.wait(), Exit::Code(0));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     #[cfg(feature = "sandbox")]
     pub fn sandbox(mut self, sandbox: crate::Sandbox) -> Self {
         self.settings.sandbox = Some(sandbox);
@@ -306,6 +458,14 @@ impl Launcher {
     /// - [`ZygoteThreads`](SpawnError::ZygoteThreads), [`Preload`](SpawnError::Preload),
     ///   [`ZygoteEnded`](SpawnError::ZygoteEnded): what the preload function did
     /// - [`System`](SpawnError::System): the operating system refused a step; no process is left
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher};
+    ///
+    /// let child = Launcher::new(|_| panic!("the child's own affair")).launch()?;
+    /// assert_eq!(child.wait(), Exit::Code(101));
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     pub fn launch(self) -> Result<Child, SpawnError> {
         hook::check()?;
         self.settings.check(self.start_method)?;

@@ -29,6 +29,14 @@ pub struct Limits {
 
 impl Limits {
     /// No limits.
+    ///
+    /// ```
+    /// use procession_process::{Limits, Process};
+    ///
+    /// let builder = Process::builder().limits(Limits::new()); // as much as this process
+    /// assert_eq!(builder.spawn(|n: u64| n + 1, 1)?.join()?, 2);
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub const fn new() -> Self {
         Self {
             memory_bytes: None,
@@ -50,6 +58,15 @@ impl Limits {
     ///
     /// All that is otherwise where the process has a [cgroup](crate::ProcessBuilder::cgroup) of its own: the limit is one of what it
     /// and those below it use together, beyond which the kernel kills them, and says so.
+    ///
+    /// ```
+    /// use procession_process::{Limits, Process, ProcessError};
+    ///
+    /// let builder = Process::builder().limits(Limits::new().memory_bytes(256 << 20));
+    /// let greedy = builder.spawn(|size: usize| std::hint::black_box(vec![1_u8; size]).len(), 1 << 30)?;
+    /// assert!(matches!(greedy.join(), Err(ProcessError::Died { .. })));
+    /// # Ok::<(), ProcessError>(())
+    /// ```
     pub const fn memory_bytes(mut self, bytes: u64) -> Self {
         self.memory_bytes = Some(bytes);
         self
@@ -57,6 +74,19 @@ impl Limits {
 
     /// How much processor time all threads of the process may take together, in seconds (RLIMIT_CPU). Beyond it the process
     /// gets SIGXCPU, of which it dies; if it catches that, SIGKILL one second later. Time asleep does not count.
+    ///
+    /// ```
+    /// use procession_process::{Limits, Process};
+    ///
+    /// fn limit(_: ()) -> String {
+    ///     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    ///     limits.lines().find(|line| line.starts_with("Max cpu time")).unwrap().to_owned()
+    /// }
+    ///
+    /// let builder = Process::builder().limits(Limits::new().cpu_seconds(60)); // then SIGXCPU
+    /// assert_eq!(builder.spawn(limit, ())?.join()?.split_whitespace().nth(3), Some("60"));
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub const fn cpu_seconds(mut self, seconds: u64) -> Self {
         self.cpu_seconds = Some(seconds);
         self
@@ -64,6 +94,20 @@ impl Limits {
 
     /// How many descriptors the process may have open (RLIMIT_NOFILE). Beyond it opening fails with EMFILE. Below about 10
     /// a process cannot start.
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use procession_process::{Limits, Process};
+    ///
+    /// fn open(count: usize) -> bool {
+    ///     (0..count).map(|_| File::open("/dev/null")).collect::<Result<Vec<_>, _>>().is_ok()
+    /// }
+    ///
+    /// let builder = Process::builder().limits(Limits::new().open_files(50));
+    /// assert!(builder.spawn(open, 10)?.join()?);
+    /// assert!(!builder.spawn(open, 100)?.join()?);
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub const fn open_files(mut self, count: u64) -> Self {
         self.open_files = Some(count);
         self
@@ -72,6 +116,23 @@ impl Limits {
     /// How large the process may make a file, in bytes (RLIMIT_FSIZE); 0 is no writing to files at all. Beyond it the
     /// process gets SIGXFSZ, of which it dies. Pipes, sockets and the result of the function are not limited; but what the process
     /// needs to start others is: a limit below some MiB bounds their results and arguments, and with 0 it cannot start any.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use procession_process::{Exit, Limits, Process};
+    ///
+    /// fn write(size: usize) {
+    ///     let name = std::env::temp_dir().join(format!("file-size-{}", std::process::id()));
+    ///     let mut file = std::fs::File::create_new(&name).unwrap();
+    ///     std::fs::remove_file(name).unwrap();
+    ///     file.write_all(&vec![1; size]).unwrap();
+    /// }
+    ///
+    /// let builder = Process::builder().limits(Limits::new().file_size_bytes(1 << 20));
+    /// assert_eq!(builder.spawn(write, 1000)?.wait(), Exit::Code(0));
+    /// assert_eq!(builder.spawn(write, 2 << 20)?.wait().to_string(), "SIGXFSZ (file size limit exceeded)");
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub const fn file_size_bytes(mut self, bytes: u64) -> Self {
         self.file_size_bytes = Some(bytes);
         self
@@ -79,6 +140,19 @@ impl Limits {
 
     /// How many processes and threads the *user* may have for the process to start another (RLIMIT_NPROC). All of the user's
     /// count, not only those below this process. It does not bind root.
+    ///
+    /// ```
+    /// use procession_process::{Limits, Process};
+    ///
+    /// fn limit(_: ()) -> String {
+    ///     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    ///     limits.lines().find(|line| line.starts_with("Max processes")).unwrap().to_owned()
+    /// }
+    ///
+    /// let builder = Process::builder().limits(Limits::new().processes(100));
+    /// assert_eq!(builder.spawn(limit, ())?.join()?.split_whitespace().nth(2), Some("100"));
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub const fn processes(mut self, count: u64) -> Self {
         self.processes = Some(count);
         self

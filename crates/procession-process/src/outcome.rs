@@ -10,6 +10,20 @@ use crate::failure::Failure;
 /// other type, a `Result` with an error type of your own included, is a plain value and arrives as it is.
 ///
 /// `K` only tells the two apart and is always inferred.
+///
+/// ```
+/// use procession_process::{Failure, Outcome};
+///
+/// /// Takes functions of both kinds; `K` is inferred.
+/// fn call<R: Outcome<K>, K>(function: fn() -> R) -> Result<R::Ok, Failure> { function().into_result() }
+///
+/// fn plain() -> u64 { 7 }
+/// fn fallible() -> Result<u64, Failure> { Err("no".into()) }
+///
+/// assert_eq!(call(plain)?, 7);
+/// assert_eq!(call(fallible).unwrap_err().to_string(), "no");
+/// # Ok::<(), Failure>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned from a function that runs in another process",
     label = "this result cannot be sent back",
@@ -25,14 +39,38 @@ pub trait Outcome<K>: 'static {
     /// # Errors
     ///
     /// The function's own failure.
+    ///
+    /// ```
+    /// use procession_process::{Failure, Fallible, Outcome, Plain};
+    ///
+    /// assert_eq!(Outcome::<Plain>::into_result(7_u64)?, 7);
+    /// assert!(Outcome::<Fallible>::into_result(Err::<u64, _>(Failure::msg("no"))).is_err());
+    /// # Ok::<(), Failure>(())
+    /// ```
     fn into_result(self) -> Result<Self::Ok, Failure>;
 }
 
 /// Marks an [`Outcome`] that is a plain value.
+///
+/// ```
+/// use procession_process::{Outcome, Plain};
+///
+/// fn is_plain<T: Outcome<Plain>>() -> bool { true }
+///
+/// assert!(is_plain::<Vec<u64>>() && is_plain::<Result<u64, String>>());
+/// ```
 #[derive(Debug)]
 pub struct Plain;
 
 /// Marks an [`Outcome`] that is a `Result` with a [`Failure`].
+///
+/// ```
+/// use procession_process::{Failure, Fallible, Outcome};
+///
+/// fn may_fail<T: Outcome<Fallible, Ok = u64>>() -> bool { true }
+///
+/// assert!(may_fail::<Result<u64, Failure>>());
+/// ```
 #[derive(Debug)]
 pub struct Fallible;
 

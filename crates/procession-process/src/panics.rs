@@ -6,9 +6,23 @@ use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 
 /// Message, location and backtrace of a panic, as it travels.
+///
+/// ```
+/// use procession_process::panics::{Told, catch};
+///
+/// let (message, _location, _backtrace): Told = catch(|| panic!("no")).unwrap_err();
+/// assert_eq!(message, "no");
+/// ```
 pub type Told = (String, String, String);
 
 /// What becomes of a remembered panic on standard error.
+///
+/// ```
+/// use procession_process::panics::{Printing, capture, catch};
+///
+/// capture(Printing::Suppressed);                        // nothing on standard error
+/// assert_eq!(catch(|| panic!("no")).unwrap_err().0, "no");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Printing {
     /// The panic hook that was there before runs too, as for a thread.
@@ -28,6 +42,15 @@ thread_local! {
 }
 
 /// From now on panics in calls made by [`catch`] are remembered. All others go to the hook that was there before.
+///
+/// ```
+/// use procession_process::panics::{Printing, capture, catch};
+///
+/// capture(Printing::Suppressed);
+/// let (message, location, _) = catch(|| panic!("no")).unwrap_err();
+/// assert_eq!(message, "no");
+/// assert!(location.contains(".rs:"), "{location}");
+/// ```
 pub fn capture(printing: Printing) {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -61,6 +84,13 @@ pub(crate) fn name_process(name: &str) {
 /// # Errors
 ///
 /// If it panics, what was panicked. Location and backtrace are empty unless [`capture`] was called before.
+///
+/// ```
+/// use procession_process::panics::catch;
+///
+/// assert_eq!(catch(|| 7), Ok(7));
+/// assert_eq!(catch(|| panic!("no")).unwrap_err().0, "no");
+/// ```
 pub fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Told> {
     IN_CALL.set(true);
     let caught = panic::catch_unwind(AssertUnwindSafe(call));
@@ -73,6 +103,14 @@ pub fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Told> {
 
 /// Runs something that catches panics itself and tells of them, as decoding does: they are printed or not as those of the
 /// function would be.
+///
+/// ```
+/// use procession_process::panics::{Printing, capture, quietly};
+///
+/// capture(Printing::Suppressed);
+/// let caught = quietly(|| std::panic::catch_unwind(|| panic!("it is told of by whoever catches it")));
+/// assert!(caught.is_err());
+/// ```
 pub fn quietly<T>(call: impl FnOnce() -> T) -> T {
     IN_CALL.set(true);
     let done = call();

@@ -98,6 +98,14 @@ impl<R> Deref for Process<R> {
 
 impl Process<()> {
     /// A process in the making: options first, then [`spawn`](ProcessBuilder::spawn).
+    ///
+    /// ```
+    /// use procession_process::Process;
+    ///
+    /// let builder = Process::builder().name("adder").nice(5);
+    /// assert_eq!(builder.spawn(|n: u64| n + 1, 1)?.join()?, 2);
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn builder() -> ProcessBuilder {
         ProcessBuilder::new()
     }
@@ -112,6 +120,14 @@ impl<R: 'static> Process<R> {
     ///
     /// [`Spawn`](ProcessError::Spawn) as for [`Launcher::launch`](crate::Launcher::launch), and
     /// [`Encode`](ProcessError::Encode) if the argument cannot be sent. No process was started then.
+    ///
+    /// ```
+    /// use procession_process::Process;
+    ///
+    /// let process = Process::spawn(|name: String| format!("hello {name}"), "bob")?; // a reference stands for a clone
+    /// assert_eq!(process.join()?, "hello bob");
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn spawn<A, X, O, K>(function: fn(A) -> O, argument: X) -> Result<Self, ProcessError>
     where
         X: IntoArg<A>,
@@ -144,6 +160,14 @@ impl<R: 'static> Process<R> {
     /// - [`NotServed`](ProcessError::NotServed): the process exited before the function was called
     /// - [`Encode`](ProcessError::Encode), [`Decode`](ProcessError::Decode): the value cannot travel
     /// - [`AlreadyJoined`](ProcessError::AlreadyJoined): [`join_timeout`](Self::join_timeout) had the value
+    ///
+    /// ```
+    /// use procession_process::{Exit, Process, ProcessError};
+    ///
+    /// let crashed = Process::spawn(|()| -> u64 { std::process::abort() }, ())?.join();
+    /// assert!(matches!(crashed, Err(ProcessError::Died { exit: Exit::Signal(6), .. })));
+    /// # Ok::<(), ProcessError>(())
+    /// ```
     pub fn join(mut self) -> Result<R, ProcessError> {
         self.check_not_joined()?;
         self.pipes.stdin = None;
@@ -156,6 +180,16 @@ impl<R: 'static> Process<R> {
     /// # Errors
     ///
     /// As for [`join`](Self::join).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_process::Process;
+    ///
+    /// let mut process = Process::spawn(std::thread::sleep, Duration::MAX)?;
+    /// assert_eq!(process.join_timeout(Duration::from_millis(10))?, None);
+    /// process.kill()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn join_timeout(&mut self, timeout: Duration) -> Result<Option<R>, ProcessError> {
         self.check_not_joined()?;
         match self.wait_timeout(timeout) {
@@ -167,19 +201,62 @@ impl<R: 'static> Process<R> {
     /// Lets the process go on by itself, and its result be lost. This is what dropping the handle does, said on purpose.
     ///
     /// The process still does not outlive this one: see [the end](Self#the-end).
+    ///
+    /// ```
+    /// use procession_channel::pipe::{Sender, simplex};
+    /// use procession_process::Process;
+    ///
+    /// let (sender, receiver) = simplex()?;
+    /// Process::spawn(|sender: Sender<u64>| sender.send(42).unwrap(), sender)?.detach();
+    /// assert_eq!(receiver.recv()?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn detach(self) {}
 
     /// The pipe to its standard input, if that was [piped](crate::Stdio::piped) and not taken before.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use procession_process::{Failure, Process, Stdio};
+    ///
+    /// fn count(_: ()) -> Result<usize, Failure> { Ok(std::io::read_to_string(std::io::stdin())?.lines().count()) }
+    ///
+    /// let mut process = Process::builder().stdin(Stdio::piped()).spawn(count, ())?;
+    /// let mut stdin = process.take_stdin().unwrap();
+    /// stdin.write_all(b"a\nb\n")?;
+    /// drop(stdin);                                          // the end of its input
+    /// assert_eq!(process.join()?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take_stdin(&mut self) -> Option<PipeWriter> {
         self.pipes.stdin.take()
     }
 
     /// The pipe from its standard output, if that was [piped](crate::Stdio::piped) and not taken before.
+    ///
+    /// ```
+    /// use procession_process::{Process, Stdio};
+    ///
+    /// let mut process = Process::builder().stdout(Stdio::piped()).spawn(|()| print!("hello"), ())?;
+    /// let stdout = process.take_stdout().unwrap();
+    /// assert_eq!(std::io::read_to_string(stdout)?, "hello");
+    /// assert!(process.take_stdout().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take_stdout(&mut self) -> Option<PipeReader> {
         self.pipes.stdout.take()
     }
 
     /// The pipe from its standard error, if that was [piped](crate::Stdio::piped) and not taken before.
+    ///
+    /// ```
+    /// use procession_process::{Process, Stdio};
+    ///
+    /// let mut process = Process::builder().stderr(Stdio::piped()).spawn(|()| -> () { panic!("oh no") }, ())?;
+    /// let said = std::io::read_to_string(process.take_stderr().unwrap())?;
+    /// assert!(said.contains("oh no"), "{said}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take_stderr(&mut self) -> Option<PipeReader> {
         self.pipes.stderr.take()
     }

@@ -8,6 +8,25 @@ use crate::failure::Report;
 use crate::refusal;
 
 /// Why a process was not started, or gave no value.
+///
+/// ```
+/// use procession_process::{Process, ProcessError};
+///
+/// fn careless(n: u32) -> u32 {
+///     if n == 2 { std::process::abort() }
+///     10 / n
+/// }
+///
+/// for n in [0, 2, 5] {
+///     match Process::spawn(careless, n)?.join() {
+///         Ok(value) => assert_eq!((n, value), (5, 2)),
+///         Err(ProcessError::Panicked { message, .. }) => assert_eq!(message, "attempt to divide by zero"),
+///         Err(ProcessError::Died { exit, .. }) => assert_eq!(exit.to_string(), "SIGABRT (aborted)"),
+///         Err(other) => return Err(other),
+///     }
+/// }
+/// # Ok::<(), ProcessError>(())
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProcessError {

@@ -31,6 +31,13 @@ pub const HAS_THREADS: i32 = 117;
 pub const SANDBOX: i32 = 118;
 
 /// What a code of this module means, in the words of somebody who waits for the process; `None` for any other code.
+///
+/// ```
+/// use procession_process::refusal::{SANDBOX, meaning};
+///
+/// assert_eq!(meaning(SANDBOX), Some("it could not be put into its sandbox"));
+/// assert_eq!(meaning(1), None);
+/// ```
 #[must_use]
 pub fn meaning(code: i32) -> Option<&'static str> {
     Some(match code {

@@ -65,6 +65,16 @@ impl StartMethod {
     /// # Errors
     ///
     /// [`SpawnError::System`] when `PROCESSION_START_METHOD` names none.
+    ///
+    /// ```
+    /// use procession_process::StartMethod;
+    ///
+    /// // `PROCESSION_START_METHOD=inline cargo test` runs everything in one process.
+    /// # if std::env::var_os("PROCESSION_START_METHOD").is_none() {
+    /// assert_eq!(StartMethod::from_environment()?, StartMethod::Spawn);
+    /// # }
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
     pub fn from_environment() -> Result<Self, SpawnError> {
         std::env::var_os(VARIABLE).map_or(Ok(Self::default()), |name| Self::named(&name))
     }

@@ -35,12 +35,29 @@ enum Kind {
 
 impl Stdio {
     /// Where this process's own leads. The default.
+    ///
+    /// ```
+    /// use procession_process::{Process, Stdio};
+    ///
+    /// let process = Process::builder().stdout(Stdio::inherit()).spawn(|()| println!("hello"), ())?;
+    /// process.join()?;
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     #[must_use]
     pub const fn inherit() -> Self {
         Self(Kind::Inherit)
     }
 
     /// To /dev/null.
+    ///
+    /// ```
+    /// use procession_process::{Failure, Process, Stdio};
+    ///
+    /// fn read(_: ()) -> Result<String, Failure> { Ok(std::io::read_to_string(std::io::stdin())?) }
+    ///
+    /// assert_eq!(Process::builder().stdin(Stdio::null()).spawn(read, ())?.join()?, "");
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     #[must_use]
     pub const fn null() -> Self {
         Self(Kind::Null)
@@ -48,12 +65,33 @@ impl Stdio {
 
     /// To a new pipe, whose other end the [`Process`](crate::Process) has. A process whose output nobody reads stops once
     /// the pipe is full (64 KiB): read it before you join.
+    ///
+    /// ```
+    /// use procession_process::{Process, Stdio};
+    ///
+    /// let mut process = Process::builder().stdout(Stdio::piped()).spawn(|n: u64| println!("{n}"), 7)?;
+    /// assert_eq!(std::io::read_to_string(process.take_stdout().unwrap())?, "7\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn piped() -> Self {
         Self(Kind::Piped)
     }
 
     /// To an open file, pipe, socket or terminal. All processes of a builder share it, with its position.
+    ///
+    /// ```
+    /// use std::io::{pipe, read_to_string};
+    /// use procession_process::{Process, Stdio};
+    ///
+    /// let (reader, writer) = pipe()?;
+    /// let builder = Process::builder().stdout(Stdio::file(writer));
+    /// builder.spawn(|()| print!("one "), ())?.join()?;
+    /// builder.spawn(|()| print!("two"), ())?.join()?;
+    /// drop(builder);                                        // the last writer
+    /// assert_eq!(read_to_string(reader)?, "one two");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn file(file: impl Into<OwnedFd>) -> Self {
         Self(Kind::File(Arc::new(file.into())))

@@ -10,6 +10,16 @@ use rustix::process::WaitId;
 use crate::exit::Exit;
 
 /// What a process has used of the machine, that of its own children that it has waited for included.
+///
+/// ```
+/// use procession_process::{Launcher, Usage};
+///
+/// let child = Launcher::new(|_| ()).launch()?;
+/// child.wait();
+/// let usage: Usage = child.usage().unwrap();
+/// assert!(usage.peak_memory_bytes > 0, "{usage:?}");
+/// # Ok::<(), procession_process::SpawnError>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {

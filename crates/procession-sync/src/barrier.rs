@@ -64,6 +64,16 @@ const OUTCOMES: u32 = 64;
 const GATE: Claim = Claim { dirty: false, repair: false };
 
 /// Why a wait at a [`Barrier`] did not end with all of them there.
+///
+/// ```
+/// use std::time::Duration;
+/// use procession_sync::{Barrier, BarrierError};
+///
+/// let barrier = Barrier::new(2);
+/// let alone = barrier.wait_timeout(Duration::from_millis(1));
+/// assert!(matches!(alone, Err(BarrierError::TimedOut)));
+/// assert!(matches!(barrier.wait(), Err(BarrierError::Broken)));
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BarrierError {
@@ -84,6 +94,14 @@ pub enum BarrierError {
 }
 
 /// Who was who at a [`Barrier`].
+///
+/// ```
+/// use procession_sync::{Barrier, BarrierWaitResult};
+///
+/// let result: BarrierWaitResult = Barrier::new(1).wait()?;
+/// assert!(result.index() == 0 && result.is_leader());
+/// # Ok::<(), procession_sync::BarrierError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BarrierWaitResult {
     index: u32,
@@ -92,11 +110,33 @@ pub struct BarrierWaitResult {
 
 impl BarrierWaitResult {
     /// When the caller arrived: 0 for the first, `parties - 1` for the last. No two in a round have the same.
+    ///
+    /// ```
+    /// use procession_sync::Barrier;
+    ///
+    /// static BARRIER: Barrier = Barrier::new(2);
+    ///
+    /// let other = std::thread::spawn(|| BARRIER.wait());
+    /// let indices = [BARRIER.wait()?.index(), other.join().unwrap()?.index()];
+    /// assert!(indices == [0, 1] || indices == [1, 0]);
+    /// # Ok::<(), procession_sync::BarrierError>(())
+    /// ```
     pub fn index(self) -> u32 {
         self.index
     }
 
     /// Whether the caller arrived last, and so is the one of them to do what has to be done once.
+    ///
+    /// ```
+    /// use procession_sync::Barrier;
+    ///
+    /// static BARRIER: Barrier = Barrier::new(2);
+    ///
+    /// let other = std::thread::spawn(|| BARRIER.wait());
+    /// let leads = BARRIER.wait()?.is_leader();
+    /// assert_ne!(leads, other.join().unwrap()?.is_leader());
+    /// # Ok::<(), procession_sync::BarrierError>(())
+    /// ```
     pub fn is_leader(self) -> bool {
         self.is_leader
     }
@@ -153,6 +193,13 @@ impl Barrier {
         /// # Panics
         ///
         /// If `parties` is over 2,097,088, which is more than 64 processes can ever count.
+        ///
+        /// ```
+        /// use procession_sync::Barrier;
+        ///
+        /// assert_eq!(Barrier::new(3).parties(), 3);
+        /// assert_eq!(Barrier::new(0).parties(), 1);
+        /// ```
         pub fn new(parties: u32) -> Self {
             Self::with_holders(parties)
         }
@@ -196,6 +243,17 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
     /// [`Broken`](BarrierError::Broken) when the barrier is broken or breaks, or is reset meanwhile;
     /// [`Lock`](BarrierError::Lock) with [`TooManyHolders`](LockError::TooManyHolders) when the table is full, with which the
     /// barrier is broken for the others, or with [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family.
+    ///
+    /// ```
+    /// use procession_sync::Barrier;
+    ///
+    /// static BARRIER: Barrier = Barrier::new(2);
+    ///
+    /// let other = std::thread::spawn(|| BARRIER.wait());
+    /// BARRIER.wait()?;                                      // both are here
+    /// assert!(other.join().unwrap().is_ok());
+    /// # Ok::<(), procession_sync::BarrierError>(())
+    /// ```
     pub fn wait(&self) -> Result<BarrierWaitResult, BarrierError> {
         self.wait_within(Limit::NEVER)
     }
@@ -206,6 +264,15 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
     /// # Errors
     ///
     /// Those of [`wait`](Self::wait), and [`TimedOut`](BarrierError::TimedOut) for the caller whose time was over.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_sync::{Barrier, BarrierError};
+    ///
+    /// let barrier = Barrier::new(2);
+    /// let alone = barrier.wait_timeout(Duration::from_millis(1));
+    /// assert!(matches!(alone, Err(BarrierError::TimedOut)) && barrier.is_broken());
+    /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> Result<BarrierWaitResult, BarrierError> {
         self.wait_within(Limit::Until(Deadline::after(timeout)))
     }
@@ -215,6 +282,15 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
     /// # Errors
     ///
     /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family.
+    ///
+    /// ```
+    /// use procession_sync::{Barrier, BarrierError};
+    ///
+    /// let barrier = Barrier::new(2);
+    /// barrier.abort()?;
+    /// assert!(matches!(barrier.wait(), Err(BarrierError::Broken)));
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn abort(&self) -> Result<(), LockError> {
         self.behind_gate(me()?, || self.break_round(self.round.load(Ordering::Relaxed)));
         Ok(())
@@ -225,17 +301,46 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
     /// # Errors
     ///
     /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family.
+    ///
+    /// ```
+    /// use procession_sync::Barrier;
+    ///
+    /// let barrier = Barrier::new(1);
+    /// barrier.abort()?;
+    /// barrier.reset()?;
+    /// assert!(barrier.wait().is_ok());
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn reset(&self) -> Result<(), LockError> {
         self.behind_gate(me()?, || self.end_round(self.round.load(Ordering::Relaxed), BROKEN));
         Ok(())
     }
 
     /// How many must arrive.
+    ///
+    /// ```
+    /// assert_eq!(procession_sync::Barrier::new(4).parties(), 4);
+    /// ```
     pub fn parties(&self) -> u32 {
         self.parties
     }
 
     /// How many have arrived and wait; it may have changed by the time it is returned.
+    ///
+    /// ```
+    /// use procession_sync::Barrier;
+    ///
+    /// static BARRIER: Barrier = Barrier::new(2);
+    ///
+    /// assert_eq!(BARRIER.waiting(), 0);
+    /// let other = std::thread::spawn(|| BARRIER.wait());
+    /// while BARRIER.waiting() == 0 {
+    ///     std::thread::yield_now();
+    /// }
+    /// BARRIER.wait()?;
+    /// # other.join().unwrap()?;
+    /// # Ok::<(), procession_sync::BarrierError>(())
+    /// ```
     pub fn waiting(&self) -> u32 {
         let round = self.round.load(Ordering::Acquire);
         let arrived = if is_broken(round) { 0 } else { self.arrivals.total(side_of(round)) };
@@ -243,6 +348,14 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
     }
 
     /// Whether the barrier is broken, as far as anybody has noticed.
+    ///
+    /// ```
+    /// let barrier = procession_sync::Barrier::new(2);
+    /// assert!(!barrier.is_broken());
+    /// barrier.abort()?;
+    /// assert!(barrier.is_broken());
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn is_broken(&self) -> bool {
         is_broken(self.round.load(Ordering::Acquire))
     }

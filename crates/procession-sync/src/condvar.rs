@@ -67,11 +67,32 @@ pub struct Condvar {
 unsafe impl Shareable for Condvar {}
 
 /// Whether a wait on a [`Condvar`] ended because time was over.
+///
+/// ```
+/// use std::time::Duration;
+/// use procession_sync::{Condvar, Mutex, WaitTimeoutResult};
+///
+/// let (mutex, condvar) = (Mutex::new(0), Condvar::new());
+/// let (_guard, result) = condvar.wait_timeout_while(mutex.lock()?, Duration::from_millis(1), |n| *n == 0)?;
+/// let result: WaitTimeoutResult = result;
+/// assert!(result.timed_out());
+/// # Ok::<(), procession_sync::LockError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitTimeoutResult(bool);
 
 impl WaitTimeoutResult {
     /// Whether time was over.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_sync::{Condvar, Mutex};
+    ///
+    /// let (mutex, condvar) = (Mutex::new(1), Condvar::new());
+    /// let (guard, result) = condvar.wait_timeout_while(mutex.lock()?, Duration::from_millis(1), |n| *n == 0)?;
+    /// assert!(!result.timed_out() && *guard == 1);          // there was nothing to wait for
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn timed_out(self) -> bool {
         self.0
     }
@@ -80,6 +101,16 @@ impl WaitTimeoutResult {
 impl Condvar {
     const_fn! {
         /// A condition variable on which nobody waits.
+        ///
+        /// ```
+        /// use procession_sync::{Condvar, Mutex};
+        ///
+        /// static STATE: (Mutex<u64>, Condvar) = (Mutex::new(0), Condvar::new());
+        ///
+        /// let (mutex, condvar) = &STATE;
+        /// assert_eq!(*condvar.wait_while(mutex.lock()?, |n| *n > 0)?, 0);
+        /// # Ok::<(), procession_sync::LockError>(())
+        /// ```
         pub fn new() -> Self {
             Self { news: Turn::new() }
         }
@@ -94,6 +125,24 @@ impl Condvar {
     ///
     /// Those of [`Mutex::lock`](crate::Mutex::lock), when the mutex is locked again: somebody may have died or panicked
     /// inside meanwhile. The mutex is not held then.
+    ///
+    /// ```
+    /// use procession_sync::{Condvar, Mutex};
+    ///
+    /// static READY: Mutex<bool> = Mutex::new(false);
+    /// static CHANGED: Condvar = Condvar::new();
+    ///
+    /// let other = std::thread::spawn(|| {
+    ///     *READY.lock().unwrap() = true;
+    ///     CHANGED.notify_one();
+    /// });
+    /// let mut ready = READY.lock()?;
+    /// while !*ready {
+    ///     ready = CHANGED.wait(ready)?;
+    /// }
+    /// # other.join().unwrap();
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> Result<MutexGuard<'a, T>, LockError> {
         Ok(self.wait_within(guard, Limit::NEVER)?.0)
     }
@@ -104,6 +153,16 @@ impl Condvar {
     /// # Errors
     ///
     /// Those of [`wait`](Self::wait).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_sync::{Condvar, Mutex};
+    ///
+    /// let (mutex, condvar) = (Mutex::new(0), Condvar::new());
+    /// let (guard, _result) = condvar.wait_timeout(mutex.lock()?, Duration::from_millis(1))?;
+    /// assert_eq!(*guard, 0);                                // it is locked again
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn wait_timeout<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -117,6 +176,21 @@ impl Condvar {
     /// # Errors
     ///
     /// Those of [`wait`](Self::wait).
+    ///
+    /// ```
+    /// use procession_sync::{Condvar, Mutex};
+    ///
+    /// static JOBS: Mutex<u64> = Mutex::new(0);
+    /// static CHANGED: Condvar = Condvar::new();
+    ///
+    /// let other = std::thread::spawn(|| {
+    ///     *JOBS.lock().unwrap() += 1;
+    ///     CHANGED.notify_one();
+    /// });
+    /// assert_eq!(*CHANGED.wait_while(JOBS.lock()?, |jobs| *jobs == 0)?, 1);
+    /// # other.join().unwrap();
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn wait_while<'a, T>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -134,6 +208,16 @@ impl Condvar {
     /// # Errors
     ///
     /// Those of [`wait`](Self::wait).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_sync::{Condvar, Mutex};
+    ///
+    /// let (jobs, changed) = (Mutex::new(0), Condvar::new());
+    /// let (jobs, result) = changed.wait_timeout_while(jobs.lock()?, Duration::from_millis(1), |jobs| *jobs == 0)?;
+    /// assert!(result.timed_out() && *jobs == 0);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn wait_timeout_while<'a, T>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -153,11 +237,38 @@ impl Condvar {
     /// Wakes one of those who wait. It never blocks.
     ///
     /// To wake n, call it n times.
+    ///
+    /// ```
+    /// use procession_sync::{Condvar, Mutex};
+    ///
+    /// static READY: Mutex<bool> = Mutex::new(false);
+    /// static CHANGED: Condvar = Condvar::new();
+    ///
+    /// let waiter = std::thread::spawn(|| CHANGED.wait_while(READY.lock()?, |ready| !*ready).map(drop));
+    /// *READY.lock()? = true;
+    /// CHANGED.notify_one();
+    /// waiter.join().unwrap()?;
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn notify_one(&self) {
         self.news.wake_one();
     }
 
     /// Wakes all who wait. It never blocks.
+    ///
+    /// ```
+    /// use procession_sync::{Condvar, Mutex};
+    ///
+    /// static READY: Mutex<bool> = Mutex::new(false);
+    /// static CHANGED: Condvar = Condvar::new();
+    ///
+    /// let wait = || CHANGED.wait_while(READY.lock()?, |ready| !*ready).map(drop);
+    /// let waiters = [std::thread::spawn(wait), std::thread::spawn(wait)];
+    /// *READY.lock()? = true;
+    /// CHANGED.notify_all();
+    /// waiters.into_iter().try_for_each(|waiter| waiter.join().unwrap())?;
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn notify_all(&self) {
         self.news.wake_all();
     }

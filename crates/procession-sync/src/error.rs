@@ -3,6 +3,23 @@
 use procession_shm::family::{self, FamilyError, Member};
 
 /// Why a lock was not given, or a wait not done. It never holds a guard, so `?` takes it anywhere.
+///
+/// ```
+/// use procession_sync::{LockError, Mutex};
+///
+/// let mutex = Mutex::new(1);
+/// std::thread::scope(|scope| {
+///     let careless = || {
+///         let _guard = mutex.lock().unwrap();
+///         std::panic::resume_unwind(Box::new("while it is locked"));
+///     };
+///     scope.spawn(careless).join().unwrap_err();
+/// });
+/// assert!(matches!(mutex.lock(), Err(LockError::Poisoned)));
+/// assert_eq!(*mutex.lock_or_reset(|| 0), 0);            // repairs what a panic or a death has left
+/// assert_eq!(*mutex.lock()?, 0);
+/// # Ok::<(), LockError>(())
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {

@@ -81,6 +81,12 @@ unsafe impl Shareable for Event {}
 impl Event {
     const_fn! {
         /// An event that is not set.
+        ///
+        /// ```
+        /// static STOP: procession_sync::Event = procession_sync::Event::new();
+        ///
+        /// assert!(!STOP.is_set());
+        /// ```
         pub fn new() -> Self {
             Self { word: AtomicU32::new(0) }
         }
@@ -88,6 +94,17 @@ impl Event {
 
     /// Sets the event and wakes all who wait for it. It does nothing if the event is set already. It never blocks, and
     /// needs no family.
+    ///
+    /// ```
+    /// use procession_sync::Event;
+    ///
+    /// static STOP: Event = Event::new();
+    ///
+    /// let worker = std::thread::spawn(|| STOP.wait());
+    /// STOP.set();
+    /// worker.join().unwrap()?;
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn set(&self) {
         let set = |seen: u32| (seen & !SLEEPERS | SET).wrapping_add(ONE_SET);
         let was = self.change(|seen| if seen & SET == 0 { Some(set(seen)) } else { None });
@@ -97,11 +114,25 @@ impl Event {
     }
 
     /// Takes the event back. Who waited when it was set is woken all the same. It never blocks, and needs no family.
+    ///
+    /// ```
+    /// let event = procession_sync::Event::new();
+    /// event.set();
+    /// event.clear();
+    /// assert!(!event.is_set());
+    /// ```
     pub fn clear(&self) {
         self.word.fetch_and(!SET, Ordering::AcqRel);
     }
 
     /// Whether the event is set.
+    ///
+    /// ```
+    /// let event = procession_sync::Event::new();
+    /// assert!(!event.is_set());
+    /// event.set();
+    /// assert!(event.is_set());
+    /// ```
     pub fn is_set(&self) -> bool {
         self.word.load(Ordering::Acquire) & SET != 0 // E9
     }
@@ -114,6 +145,18 @@ impl Event {
     /// # Errors
     ///
     /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family.
+    ///
+    /// ```
+    /// use procession_sync::Event;
+    ///
+    /// static STARTED: Event = Event::new();
+    ///
+    /// let worker = std::thread::spawn(|| STARTED.set());
+    /// STARTED.wait()?;
+    /// assert!(STARTED.is_set());
+    /// # worker.join().unwrap();
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn wait(&self) -> Result<(), LockError> {
         while !self.wait_within(Limit::NEVER)? {}
         Ok(())
@@ -124,6 +167,16 @@ impl Event {
     /// # Errors
     ///
     /// Those of [`wait`](Self::wait).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let event = procession_sync::Event::new();
+    /// assert!(!event.wait_timeout(Duration::from_millis(1))?);
+    /// event.set();
+    /// assert!(event.wait_timeout(Duration::ZERO)?);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> Result<bool, LockError> {
         self.wait_within(Limit::Until(Deadline::after(timeout)))
     }

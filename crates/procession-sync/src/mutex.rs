@@ -83,6 +83,16 @@ impl<T> RefUnwindSafe for Mutex<T> {}
 impl<T> Mutex<T> {
     const_fn! {
         /// A mutex that nobody holds.
+        ///
+        /// ```
+        /// use procession_sync::Mutex;
+        ///
+        /// static TOTAL: Mutex<u64> = Mutex::new(0);
+        ///
+        /// *TOTAL.lock()? += 1;
+        /// assert_eq!(*TOTAL.lock()?, 1);
+        /// # Ok::<(), procession_sync::LockError>(())
+        /// ```
         pub fn new(value: T) -> Self {
             Self { lock: Lock::new(), value: UnsafeCell::new(value) }
         }
@@ -97,6 +107,16 @@ impl<T> Mutex<T> {
     /// [`OwnerDied`](LockError::OwnerDied) when a holder has died inside and nobody has repaired the value,
     /// [`Poisoned`](LockError::Poisoned) when a thread has panicked inside, [`NotAMember`](LockError::NotAMember) in a
     /// process that a bare `fork` made or that has left the family.
+    ///
+    /// ```
+    /// use procession_shm::Shared;
+    /// use procession_sync::Mutex;
+    ///
+    /// let counter = Shared::new(Mutex::new(0_u64))?;        // to be given to other processes
+    /// *counter.lock()? += 1;
+    /// assert_eq!(*counter.lock()?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn lock(&self) -> Result<MutexGuard<'_, T>, LockError> {
         loop {
@@ -111,6 +131,15 @@ impl<T> Mutex<T> {
     /// # Errors
     ///
     /// Those of [`lock`](Self::lock).
+    ///
+    /// ```
+    /// let mutex = procession_sync::Mutex::new(1);
+    /// let guard = mutex.lock()?;
+    /// assert!(mutex.try_lock()?.is_none());                 // not yet
+    /// drop(guard);
+    /// assert!(mutex.try_lock()?.is_some());
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     #[inline]
     pub fn try_lock(&self) -> Result<Option<MutexGuard<'_, T>>, LockError> {
         self.lock_within(Limit::Try)
@@ -122,6 +151,16 @@ impl<T> Mutex<T> {
     /// # Errors
     ///
     /// Those of [`lock`](Self::lock).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let mutex = procession_sync::Mutex::new(1);
+    /// let guard = mutex.lock()?;
+    /// assert!(mutex.lock_timeout(Duration::from_millis(1))?.is_none());
+    /// # drop(guard);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn lock_timeout(&self, timeout: Duration) -> Result<Option<MutexGuard<'_, T>>, LockError> {
         self.lock_within(Limit::Until(Deadline::after(timeout)))
     }
@@ -178,6 +217,23 @@ impl<T> Mutex<T> {
     /// # Panics
     ///
     /// In a process that is no member of the family: one that a bare `fork` made, or that has left.
+    ///
+    /// ```
+    /// use procession_sync::{LockError, Mutex};
+    ///
+    /// let balance = Mutex::new(1);
+    /// std::thread::scope(|scope| {
+    ///     let careless = || {
+    ///         *balance.lock().unwrap() = 2;
+    ///         let _guard = balance.lock().unwrap();
+    ///         std::panic::resume_unwind(Box::new("while it is locked"));
+    ///     };
+    ///     scope.spawn(careless).join().unwrap_err();
+    /// });
+    /// assert!(matches!(balance.lock(), Err(LockError::Poisoned)));
+    /// assert_eq!(*balance.lock_or_keep(), 2);
+    /// assert!(balance.lock().is_ok());
+    /// ```
     pub fn lock_or_keep(&self) -> MutexGuard<'_, T>
     where
         T: AnyBitPattern,
@@ -186,11 +242,40 @@ impl<T> Mutex<T> {
     }
 
     /// Whether a thread has panicked inside, and nobody has repaired the value since.
+    ///
+    /// ```
+    /// let mutex = procession_sync::Mutex::new(1);
+    /// std::thread::scope(|scope| {
+    ///     let careless = || {
+    ///         let _guard = mutex.lock().unwrap();
+    ///         std::panic::resume_unwind(Box::new("while it is locked"));
+    ///     };
+    ///     scope.spawn(careless).join().unwrap_err();
+    /// });
+    /// assert!(mutex.is_poisoned());
+    /// mutex.clear_poison();
+    /// assert!(!mutex.is_poisoned());
+    /// ```
     pub fn is_poisoned(&self) -> bool {
         self.lock.mark().is_some_and(Mark::is_poisoned)
     }
 
     /// Forgets that a thread has panicked inside. It does nothing about a death inside.
+    ///
+    /// ```
+    /// let mutex = procession_sync::Mutex::new(1);
+    /// std::thread::scope(|scope| {
+    ///     let careless = || {
+    ///         let _guard = mutex.lock().unwrap();
+    ///         std::panic::resume_unwind(Box::new("while it is locked"));
+    ///     };
+    ///     scope.spawn(careless).join().unwrap_err();
+    /// });
+    /// assert!(mutex.lock().is_err());
+    /// mutex.clear_poison();
+    /// assert_eq!(*mutex.lock()?, 1);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn clear_poison(&self) {
         self.lock.clear_poison();
     }
@@ -201,6 +286,13 @@ impl<T> Mutex<T> {
     ///
     /// [`OwnerDied`](LockError::OwnerDied) and [`Poisoned`](LockError::Poisoned), as for [`lock`](Self::lock). A guard that was
     /// forgotten is no hindrance.
+    ///
+    /// ```
+    /// let mut mutex = procession_sync::Mutex::new(1);
+    /// *mutex.get_mut()? += 1;
+    /// assert_eq!(*mutex.lock()?, 2);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn get_mut(&mut self) -> Result<&mut T, LockError> {
         self.soundness()?;
         Ok(self.value.get_mut())
@@ -211,6 +303,13 @@ impl<T> Mutex<T> {
     /// # Errors
     ///
     /// Those of [`get_mut`](Self::get_mut). The value is dropped then.
+    ///
+    /// ```
+    /// let mutex = procession_sync::Mutex::new(vec![1]);
+    /// mutex.lock()?.push(2);
+    /// assert_eq!(mutex.into_inner()?, [1, 2]);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn into_inner(self) -> Result<T, LockError> {
         self.soundness()?;
         Ok(self.value.into_inner())
@@ -285,6 +384,17 @@ impl<T: fmt::Debug> fmt::Debug for Mutex<T> {
 ///
 /// Dropping it unlocks; dropping it in a panic that began after it was made poisons the mutex. The copy of it in a process
 /// that a bare `fork` made does nothing when it is dropped.
+///
+/// ```
+/// use procession_sync::{Mutex, MutexGuard};
+///
+/// fn add(mut total: MutexGuard<'_, u64>) { *total += 1 }
+///
+/// let total = Mutex::new(1);
+/// add(total.lock()?);
+/// assert_eq!(*total.lock()?, 2);
+/// # Ok::<(), procession_sync::LockError>(())
+/// ```
 #[must_use = "the mutex is unlocked at once if the guard is not kept"]
 pub struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,

@@ -66,6 +66,12 @@ unsafe impl Shareable for Once {}
 impl Once {
     const_fn! {
         /// Nothing is done yet.
+        ///
+        /// ```
+        /// static START: procession_sync::Once = procession_sync::Once::new();
+        ///
+        /// assert!(!START.is_completed());
+        /// ```
         pub fn new() -> Self {
             Self { lock: Lock::new() }
         }
@@ -81,6 +87,16 @@ impl Once {
     ///
     /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family, unless it is
     /// done already.
+    ///
+    /// ```
+    /// use procession_sync::Once;
+    ///
+    /// let (once, mut runs) = (Once::new(), 0);
+    /// once.call_once(|| runs += 1)?;
+    /// once.call_once(|| runs += 1)?;
+    /// assert_eq!(runs, 1);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn call_once(&self, work: impl FnOnce()) -> Result<(), LockError> {
         if self.is_completed() {
             return Ok(());
@@ -96,6 +112,14 @@ impl Once {
     }
 
     /// Whether it is done. It never blocks.
+    ///
+    /// ```
+    /// let once = procession_sync::Once::new();
+    /// assert!(!once.is_completed());
+    /// once.call_once(|| ())?;
+    /// assert!(once.is_completed());
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     #[inline]
     pub fn is_completed(&self) -> bool {
         self.lock.mark().is_some_and(Mark::is_done)
@@ -189,6 +213,17 @@ unsafe impl<T: Shareable> Shareable for OnceLock<T> {}
 impl<T: UnwindSafe + RefUnwindSafe> RefUnwindSafe for OnceLock<T> {}
 
 /// Why a value was not put into a [`OnceLock`]. The value comes back.
+///
+/// ```
+/// use procession_sync::{OnceLock, SetOnceError};
+///
+/// let cell = OnceLock::new();
+/// cell.set(1).unwrap();
+/// match cell.set(2) {
+///     Err(SetOnceError::AlreadySet { value }) => assert_eq!(value, 2),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SetOnceError<T> {
@@ -221,12 +256,27 @@ impl<T> fmt::Debug for SetOnceError<T> {
 impl<T> OnceLock<T> {
     const_fn! {
         /// An empty cell.
+        ///
+        /// ```
+        /// use procession_sync::OnceLock;
+        ///
+        /// static LIMIT: OnceLock<u64> = OnceLock::new();
+        ///
+        /// assert_eq!(LIMIT.get(), None);
+        /// ```
         pub fn new() -> Self {
             Self { once: Once::new(), value: UnsafeCell::new(None) }
         }
     }
 
     /// The value, if there is one. It never blocks, not even while somebody initializes the cell.
+    ///
+    /// ```
+    /// let cell = procession_sync::OnceLock::new();
+    /// assert_eq!(cell.get(), None);
+    /// cell.set(7).unwrap();
+    /// assert_eq!(cell.get(), Some(&7));
+    /// ```
     #[inline]
     pub fn get(&self) -> Option<&T> {
         if !self.once.is_completed() {
@@ -245,6 +295,13 @@ impl<T> OnceLock<T> {
     ///
     /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family, unless there is
     /// a value already.
+    ///
+    /// ```
+    /// let cell = procession_sync::OnceLock::new();
+    /// assert_eq!(cell.get_or_init(|| 7)?, &7);
+    /// assert_eq!(cell.get_or_init(|| 8)?, &7);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn get_or_init(&self, value: impl FnOnce() -> T) -> Result<&T, LockError> {
         self.get_or_try_init(|| Ok(value()))
     }
@@ -254,6 +311,16 @@ impl<T> OnceLock<T> {
     /// # Errors
     ///
     /// That of `value`, and those of [`get_or_init`](Self::get_or_init).
+    ///
+    /// ```
+    /// use procession_sync::{LockError, OnceLock};
+    ///
+    /// let cell = OnceLock::new();
+    /// let parse = |text: &str| -> Result<u64, Box<dyn std::error::Error>> { Ok(text.parse()?) };
+    /// assert!(cell.get_or_try_init(|| parse("x")).is_err());
+    /// assert_eq!(cell.get_or_try_init(|| parse("7"))?, &7); // it had stayed empty
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_or_try_init<E: From<LockError>>(
         &self,
         value: impl FnOnce() -> Result<T, E>,
@@ -273,6 +340,13 @@ impl<T> OnceLock<T> {
     ///
     /// [`AlreadySet`](SetOnceError::AlreadySet) when there is one, [`Lock`](SetOnceError::Lock) when this process is no member
     /// of the family. The value comes back.
+    ///
+    /// ```
+    /// let cell = procession_sync::OnceLock::new();
+    /// assert!(cell.set(1).is_ok());
+    /// assert!(cell.set(2).is_err());
+    /// assert_eq!(cell.get(), Some(&1));
+    /// ```
     pub fn set(&self, value: T) -> Result<(), SetOnceError<T>> {
         if self.once.is_completed() {
             return Err(SetOnceError::AlreadySet { value });
@@ -288,11 +362,28 @@ impl<T> OnceLock<T> {
     }
 
     /// The value, which nobody else can reach.
+    ///
+    /// ```
+    /// let mut cell = procession_sync::OnceLock::new();
+    /// assert!(cell.get_mut().is_none());
+    /// cell.set(1).unwrap();
+    /// *cell.get_mut().unwrap() += 1;
+    /// assert_eq!(cell.get(), Some(&2));
+    /// ```
     pub fn get_mut(&mut self) -> Option<&mut T> {
         if self.once.is_completed() { self.value.get_mut().as_mut() } else { None }
     }
 
     /// Takes the value out.
+    ///
+    /// ```
+    /// use procession_sync::OnceLock;
+    ///
+    /// assert_eq!(OnceLock::<u64>::new().into_inner(), None);
+    /// let cell = OnceLock::new();
+    /// cell.set(7).unwrap();
+    /// assert_eq!(cell.into_inner(), Some(7));
+    /// ```
     pub fn into_inner(self) -> Option<T> {
         if self.once.is_completed() { self.value.into_inner() } else { None }
     }

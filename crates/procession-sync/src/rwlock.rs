@@ -78,6 +78,15 @@ impl<T, const HOLDERS: usize> RefUnwindSafe for RwLock<T, HOLDERS> {}
 impl<T> RwLock<T> {
     const_fn! {
         /// A lock that nobody holds, with places for 64 processes that read.
+        ///
+        /// ```
+        /// use procession_sync::RwLock;
+        ///
+        /// static SETTINGS: RwLock<[u64; 2]> = RwLock::new([1, 2]);
+        ///
+        /// assert_eq!(SETTINGS.read()?[1], 2);
+        /// # Ok::<(), procession_sync::LockError>(())
+        /// ```
         pub fn new(value: T) -> Self {
             Self::with_holders(value)
         }
@@ -87,6 +96,14 @@ impl<T> RwLock<T> {
 impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     const_fn! {
         /// A lock that nobody holds, with places for `HOLDERS` processes that read.
+        ///
+        /// ```
+        /// use procession_sync::RwLock;
+        ///
+        /// let settings: RwLock<u64, 256> = RwLock::with_holders(7); // 256 processes can read at once
+        /// assert_eq!(*settings.read()?, 7);
+        /// # Ok::<(), procession_sync::LockError>(())
+        /// ```
         pub fn with_holders(value: T) -> Self {
             Self { raw: RawRwLock::new(), value: UnsafeCell::new(value) }
         }
@@ -101,6 +118,13 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     /// [`OwnerDied`](LockError::OwnerDied) and [`Poisoned`](LockError::Poisoned) when that happened to a writer and nobody has
     /// repaired the value, [`TooManyHolders`](LockError::TooManyHolders) when the table is full,
     /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family.
+    ///
+    /// ```
+    /// let settings = procession_sync::RwLock::new(7);
+    /// let (one, two) = (settings.read()?, settings.try_read()?);
+    /// assert_eq!((*one, *two.unwrap()), (7, 7));            // both at once
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn read(&self) -> Result<RwLockReadGuard<'_, T, HOLDERS>, LockError> {
         loop {
             if let Some(guard) = self.read_within(Limit::NEVER)? {
@@ -114,6 +138,15 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     /// # Errors
     ///
     /// Those of [`read`](Self::read).
+    ///
+    /// ```
+    /// let settings = procession_sync::RwLock::new(7);
+    /// let writer = settings.write()?;
+    /// assert!(settings.try_read()?.is_none());
+    /// drop(writer);
+    /// assert!(settings.try_read()?.is_some());
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn try_read(&self) -> Result<Option<RwLockReadGuard<'_, T, HOLDERS>>, LockError> {
         self.read_within(Limit::Try)
     }
@@ -123,6 +156,16 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     /// # Errors
     ///
     /// Those of [`read`](Self::read).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let settings = procession_sync::RwLock::new(7);
+    /// let writer = settings.write()?;
+    /// assert!(settings.read_timeout(Duration::from_millis(1))?.is_none());
+    /// # drop(writer);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn read_timeout(
         &self,
         timeout: Duration,
@@ -138,6 +181,13 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     ///
     /// [`OwnerDied`](LockError::OwnerDied), [`Poisoned`](LockError::Poisoned) and [`NotAMember`](LockError::NotAMember), as for
     /// [`read`](Self::read).
+    ///
+    /// ```
+    /// let settings = procession_sync::RwLock::new(7);
+    /// *settings.write()? = 8;
+    /// assert_eq!(*settings.read()?, 8);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn write(&self) -> Result<RwLockWriteGuard<'_, T, HOLDERS>, LockError> {
         loop {
             if let Some(guard) = self.write_within(Limit::NEVER)? {
@@ -151,6 +201,15 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     /// # Errors
     ///
     /// Those of [`write`](Self::write).
+    ///
+    /// ```
+    /// let settings = procession_sync::RwLock::new(7);
+    /// let reader = settings.read()?;
+    /// assert!(settings.try_write()?.is_none());
+    /// drop(reader);
+    /// assert!(settings.try_write()?.is_some());
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn try_write(&self) -> Result<Option<RwLockWriteGuard<'_, T, HOLDERS>>, LockError> {
         self.write_within(Limit::Try)
     }
@@ -160,6 +219,16 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     /// # Errors
     ///
     /// Those of [`write`](Self::write).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let settings = procession_sync::RwLock::new(7);
+    /// let reader = settings.read()?;
+    /// assert!(settings.write_timeout(Duration::from_millis(1))?.is_none());
+    /// # drop(reader);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn write_timeout(
         &self,
         timeout: Duration,
@@ -173,6 +242,21 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     /// # Panics
     ///
     /// In a process that is no member of the family: one that a bare `fork` made, or that has left.
+    ///
+    /// ```
+    /// let settings = procession_sync::RwLock::new(7);
+    /// std::thread::scope(|scope| {
+    ///     let careless = || {
+    ///         let _guard = settings.write().unwrap();
+    ///         std::panic::resume_unwind(Box::new("while it is locked"));
+    ///     };
+    ///     scope.spawn(careless).join().unwrap_err();
+    /// });
+    /// assert!(settings.read().is_err());
+    /// assert_eq!(*settings.write_or_reset(|| 0), 0);
+    /// assert_eq!(*settings.read()?, 0);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn write_or_reset(&self, value: impl FnOnce() -> T) -> RwLockWriteGuard<'_, T, HOLDERS> {
         let (guard, mark) = self.write_for_repair();
         if mark.is_clean() {
@@ -196,6 +280,20 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     /// # Panics
     ///
     /// In a process that is no member of the family: one that a bare `fork` made, or that has left.
+    ///
+    /// ```
+    /// let settings = procession_sync::RwLock::new(7);
+    /// std::thread::scope(|scope| {
+    ///     let careless = || {
+    ///         let _guard = settings.write().unwrap();
+    ///         std::panic::resume_unwind(Box::new("while it is locked"));
+    ///     };
+    ///     scope.spawn(careless).join().unwrap_err();
+    /// });
+    /// assert!(settings.read().is_err());
+    /// assert_eq!(*settings.write_or_keep(), 7);
+    /// assert!(settings.read().is_ok());
+    /// ```
     pub fn write_or_keep(&self) -> RwLockWriteGuard<'_, T, HOLDERS>
     where
         T: AnyBitPattern,
@@ -204,11 +302,39 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     }
 
     /// Whether a writer has panicked, and nobody has repaired the value since.
+    ///
+    /// ```
+    /// let settings = procession_sync::RwLock::new(7);
+    /// std::thread::scope(|scope| {
+    ///     let careless = || {
+    ///         let _guard = settings.write().unwrap();
+    ///         std::panic::resume_unwind(Box::new("while it is locked"));
+    ///     };
+    ///     scope.spawn(careless).join().unwrap_err();
+    /// });
+    /// assert!(settings.is_poisoned());
+    /// settings.clear_poison();
+    /// assert!(!settings.is_poisoned());
+    /// ```
     pub fn is_poisoned(&self) -> bool {
         self.raw.writer.mark().is_some_and(Mark::is_poisoned)
     }
 
     /// Forgets that a writer has panicked. It does nothing about a death.
+    ///
+    /// ```
+    /// let settings = procession_sync::RwLock::new(7);
+    /// std::thread::scope(|scope| {
+    ///     let careless = || {
+    ///         let _guard = settings.write().unwrap();
+    ///         std::panic::resume_unwind(Box::new("while it is locked"));
+    ///     };
+    ///     scope.spawn(careless).join().unwrap_err();
+    /// });
+    /// settings.clear_poison();
+    /// assert_eq!(*settings.read()?, 7);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn clear_poison(&self) {
         self.raw.writer.clear_poison();
     }
@@ -218,6 +344,13 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     /// # Errors
     ///
     /// [`OwnerDied`](LockError::OwnerDied) and [`Poisoned`](LockError::Poisoned), as for [`read`](Self::read).
+    ///
+    /// ```
+    /// let mut settings = procession_sync::RwLock::new(7);
+    /// *settings.get_mut()? += 1;
+    /// assert_eq!(*settings.read()?, 8);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn get_mut(&mut self) -> Result<&mut T, LockError> {
         self.soundness()?;
         Ok(self.value.get_mut())
@@ -228,6 +361,13 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     /// # Errors
     ///
     /// Those of [`get_mut`](Self::get_mut). The value is dropped then.
+    ///
+    /// ```
+    /// let settings = procession_sync::RwLock::new(7);
+    /// *settings.write()? += 1;
+    /// assert_eq!(settings.into_inner()?, 8);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn into_inner(self) -> Result<T, LockError> {
         self.soundness()?;
         Ok(self.value.into_inner())
@@ -303,6 +443,17 @@ impl<T: fmt::Debug, const HOLDERS: usize> fmt::Debug for RwLock<T, HOLDERS> {
 }
 
 /// The lock is held to read while this lives.
+///
+/// ```
+/// use procession_sync::{RwLock, RwLockReadGuard};
+///
+/// fn double(n: RwLockReadGuard<'_, u64>) -> u64 { *n * 2 }
+///
+/// let settings = RwLock::new(7);
+/// assert_eq!(double(settings.read()?), 14);
+/// assert!(settings.try_write()?.is_some());             // nobody reads any more
+/// # Ok::<(), procession_sync::LockError>(())
+/// ```
 #[must_use = "the lock is given back at once if the guard is not kept"]
 pub struct RwLockReadGuard<'a, T, const HOLDERS: usize = 64> {
     lock: &'a RwLock<T, HOLDERS>,
@@ -338,6 +489,17 @@ impl<T: fmt::Debug, const HOLDERS: usize> fmt::Debug for RwLockReadGuard<'_, T, 
 }
 
 /// The lock is held to write while this lives. Dropping it in a panic that began after it was made poisons the lock.
+///
+/// ```
+/// use procession_sync::{RwLock, RwLockWriteGuard};
+///
+/// fn double(mut n: RwLockWriteGuard<'_, u64>) { *n *= 2 }
+///
+/// let settings = RwLock::new(7);
+/// double(settings.write()?);
+/// assert_eq!(*settings.read()?, 14);
+/// # Ok::<(), procession_sync::LockError>(())
+/// ```
 #[must_use = "the lock is given back at once if the guard is not kept"]
 pub struct RwLockWriteGuard<'a, T, const HOLDERS: usize = 64> {
     lock: &'a RwLock<T, HOLDERS>,

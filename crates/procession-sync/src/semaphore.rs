@@ -63,11 +63,24 @@ use crate::patience::{Limit, Nap, Patience};
 use crate::turn::Turn;
 
 /// The most permits that a semaphore can have.
+///
+/// ```
+/// use procession_sync::{PERMITS_MAX, Semaphore};
+///
+/// assert_eq!(Semaphore::new(u32::MAX).available_permits(), PERMITS_MAX);
+/// ```
 pub const PERMITS_MAX: u32 = i32::MAX.cast_unsigned();
 
 const GATE: Claim = Claim { dirty: false, repair: false };
 
 /// A semaphore would have more than [`PERMITS_MAX`] permits.
+///
+/// ```
+/// use procession_sync::{PERMITS_MAX, Semaphore, TooManyPermits};
+///
+/// let full = Semaphore::new(PERMITS_MAX);
+/// assert_eq!(full.add_permits(1), Err(TooManyPermits { permits: PERMITS_MAX, added: 1 }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a semaphore with {permits} permits cannot get {added} more, the most is {PERMITS_MAX}: is something given back that was never taken?"
@@ -232,6 +245,16 @@ impl Semaphore {
     const_fn! {
         /// A semaphore with this many permits, all of them free, and places for 64 processes that have some. More than
         /// [`PERMITS_MAX`] are as many as that.
+        ///
+        /// ```
+        /// use procession_sync::Semaphore;
+        ///
+        /// static SEATS: Semaphore = Semaphore::new(2);
+        ///
+        /// let _permit = SEATS.acquire()?;
+        /// assert_eq!(SEATS.available_permits(), 1);
+        /// # Ok::<(), procession_sync::LockError>(())
+        /// ```
         pub fn new(permits: u32) -> Self {
             Self::with_holders(permits)
         }
@@ -242,6 +265,13 @@ impl<const HOLDERS: usize> Semaphore<HOLDERS> {
     const_fn! {
         /// A semaphore with this many permits, all of them free, and places for `HOLDERS` processes that have some. More than
         /// [`PERMITS_MAX`] are as many as that.
+        ///
+        /// ```
+        /// use procession_sync::Semaphore;
+        ///
+        /// let seats: Semaphore<256> = Semaphore::with_holders(200); // 256 processes can have permits at once
+        /// assert_eq!(seats.available_permits(), 200);
+        /// ```
         pub fn with_holders(permits: u32) -> Self {
             let permits = if permits > PERMITS_MAX { PERMITS_MAX } else { permits };
             Self { raw: RawSemaphore::new(permits) }
@@ -256,6 +286,15 @@ impl<const HOLDERS: usize> Semaphore<HOLDERS> {
     ///
     /// [`TooManyHolders`](LockError::TooManyHolders) when a permit is free but the table is full,
     /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family.
+    ///
+    /// ```
+    /// let seats = procession_sync::Semaphore::new(1);
+    /// let permit = seats.acquire()?;
+    /// assert_eq!(seats.available_permits(), 0);
+    /// drop(permit);
+    /// assert_eq!(seats.available_permits(), 1);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn acquire(&self) -> Result<Permit<'_, HOLDERS>, LockError> {
         loop {
             if let Some(permit) = self.acquire_within(Limit::NEVER)? {
@@ -269,6 +308,14 @@ impl<const HOLDERS: usize> Semaphore<HOLDERS> {
     /// # Errors
     ///
     /// Those of [`acquire`](Self::acquire).
+    ///
+    /// ```
+    /// let seats = procession_sync::Semaphore::new(1);
+    /// let permit = seats.try_acquire()?;
+    /// assert!(permit.is_some());
+    /// assert!(seats.try_acquire()?.is_none());              // not yet
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn try_acquire(&self) -> Result<Option<Permit<'_, HOLDERS>>, LockError> {
         self.acquire_within(Limit::Try)
     }
@@ -279,6 +326,14 @@ impl<const HOLDERS: usize> Semaphore<HOLDERS> {
     /// # Errors
     ///
     /// Those of [`acquire`](Self::acquire).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let seats = procession_sync::Semaphore::new(0);
+    /// assert!(seats.acquire_timeout(Duration::from_millis(1))?.is_none());
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn acquire_timeout(
         &self,
         timeout: Duration,
@@ -291,11 +346,26 @@ impl<const HOLDERS: usize> Semaphore<HOLDERS> {
     /// # Errors
     ///
     /// [`TooManyPermits`] when there would be more than [`PERMITS_MAX`]. None are added then.
+    ///
+    /// ```
+    /// let jobs = procession_sync::Semaphore::new(0);
+    /// jobs.add_permits(2)?;                                 // to signal: two jobs are there
+    /// jobs.acquire()?.forget();
+    /// assert_eq!(jobs.available_permits(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn add_permits(&self, added: u32) -> Result<(), TooManyPermits> {
         self.raw.add(added)
     }
 
     /// How many permits are free; it may have changed by the time it is returned.
+    ///
+    /// ```
+    /// let seats = procession_sync::Semaphore::new(2);
+    /// let _permit = seats.acquire()?;
+    /// assert_eq!(seats.available_permits(), 1);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn available_permits(&self) -> u32 {
         self.raw.available()
     }
@@ -341,6 +411,17 @@ impl<const HOLDERS: usize> fmt::Debug for Semaphore<HOLDERS> {
 }
 
 /// A permit of a semaphore, which is given back when this is dropped or its process dies.
+///
+/// ```
+/// use procession_sync::{Permit, Semaphore};
+///
+/// fn work(_permit: Permit<'_>) {}
+///
+/// let seats = Semaphore::new(1);
+/// work(seats.acquire()?);
+/// assert_eq!(seats.available_permits(), 1);             // it was given back
+/// # Ok::<(), procession_sync::LockError>(())
+/// ```
 #[must_use = "the permit is given back at once if it is not kept"]
 pub struct Permit<'a, const HOLDERS: usize = 64> {
     semaphore: &'a Semaphore<HOLDERS>,
@@ -354,6 +435,13 @@ impl<const HOLDERS: usize> Permit<'_, HOLDERS> {
     /// Uses the permit up: the semaphore has one less from now on, whatever becomes of this process.
     ///
     /// [`Semaphore::add_permits`] is the counterpart.
+    ///
+    /// ```
+    /// let seats = procession_sync::Semaphore::new(2);
+    /// seats.acquire()?.forget();
+    /// assert_eq!(seats.available_permits(), 1);
+    /// # Ok::<(), procession_sync::LockError>(())
+    /// ```
     pub fn forget(self) {
         let this = ManuallyDrop::new(self);
         if is_me(this.owner) {

@@ -5,6 +5,19 @@ use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
 
 /// A value that cannot be sent. Nothing was written.
+///
+/// ```
+/// use procession_channel::codec::{EncodeError, encode};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Sparse {
+///     #[serde(skip_serializing_if = "Option::is_none")]
+///     note: Option<String>,
+/// }
+///
+/// let refused = encode(&Sparse { note: None }, &mut Vec::new());
+/// assert_eq!(refused, Err(EncodeError::FieldSkipped { field: "note" }));
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
@@ -52,6 +65,14 @@ pub enum EncodeError {
 }
 
 /// Bytes that are not the value they should be.
+///
+/// ```
+/// use procession_channel::codec::{DecodeError, Limits, decode};
+///
+/// assert_eq!(decode::<(u8, u8)>(&[1, 2], &Limits::DEFAULT), Ok((1, 2)));
+/// assert!(matches!(decode::<(u8, u8)>(&[1], &Limits::DEFAULT), Err(DecodeError::Truncated)));
+/// assert!(matches!(decode::<(u8, u8)>(&[1, 2, 3], &Limits::DEFAULT), Err(DecodeError::TrailingBytes { count: 1 })));
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -126,6 +147,13 @@ pub enum DecodeError {
 
 impl DecodeError {
     /// The longest text of an error, in bytes. A text may quote the message, and a message may be large.
+    ///
+    /// ```
+    /// use procession_channel::codec::DecodeError;
+    ///
+    /// let panicked = DecodeError::Panicked { message: "no".to_owned() };
+    /// assert!(panicked.to_string().len() < DecodeError::REASON_BYTES_MAX);
+    /// ```
     pub const REASON_BYTES_MAX: usize = 512;
 
     pub(super) const fn invalid(reason: &'static str) -> Self {

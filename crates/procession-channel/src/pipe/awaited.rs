@@ -55,6 +55,18 @@ fn poll<T>(
 }
 
 /// A receive that is awaited: see [`Receiver::recv_async`].
+///
+/// ```
+/// use procession_channel::pipe;
+///
+/// # backstage::executor::block_on(async {
+/// let (sender, mut receiver) = pipe::simplex()?;
+/// let waiting: pipe::RecvAsync<'_, u64> = receiver.recv_async();
+/// sender.send(7)?;
+/// assert_eq!(waiting.await?, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct RecvAsync<'r, T: Message> {
     receiver: &'r mut Receiver<T>,
@@ -66,6 +78,18 @@ impl<T: Message> Receiver<T> {
     ///
     /// While it waits it uses no processor: one thread of the process, started at the first wait, sleeps for all futures.
     /// What wakes `recv` wakes it; a dead peer is noticed as there.
+    ///
+    /// ```
+    /// use procession_channel::pipe;
+    ///
+    /// # backstage::executor::block_on(async {
+    /// let (sender, mut receiver) = pipe::simplex()?;
+    /// std::thread::spawn(move || sender.send(7));
+    /// assert_eq!(receiver.recv_async().await?, 7);
+    /// assert!(matches!(receiver.recv_async().await, Err(pipe::RecvError::Closed)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_async(&mut self) -> RecvAsync<'_, T> {
         RecvAsync { receiver: self, registration: Registration::default() }
     }
@@ -73,6 +97,17 @@ impl<T: Message> Receiver<T> {
 
 impl<S, R: Message> Connection<S, R> {
     /// [`Receiver::recv_async`].
+    ///
+    /// ```
+    /// use procession_channel::pipe;
+    ///
+    /// # backstage::executor::block_on(async {
+    /// let (mut here, there) = pipe::duplex::<u64, u64>()?;
+    /// std::thread::spawn(move || there.send(7).unwrap());
+    /// assert_eq!(here.recv_async().await?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_async(&mut self) -> RecvAsync<'_, R> {
         self.receiver_mut().recv_async()
     }
@@ -80,6 +115,17 @@ impl<S, R: Message> Connection<S, R> {
 
 impl<S: Message, R> Connection<S, R> {
     /// [`Sender::send_async`].
+    ///
+    /// ```
+    /// use procession_channel::pipe;
+    ///
+    /// # backstage::executor::block_on(async {
+    /// let (mut here, there) = pipe::duplex::<u64, u64>()?;
+    /// here.send_async(7).await?;
+    /// assert_eq!(there.recv()?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_async(&mut self, value: S) -> SendAsync<'_, S> {
         self.sender_mut().send_async(value)
     }
@@ -111,6 +157,16 @@ impl<T: Message> fmt::Debug for RecvAsync<'_, T> {
 }
 
 /// A send that is awaited: see [`Sender::send_async`].
+///
+/// ```
+/// use procession_channel::pipe;
+///
+/// let (mut sender, receiver) = pipe::simplex::<u64>()?;
+/// let sending: pipe::SendAsync<'_, u64> = sender.send_async(7);
+/// drop(sending);                                        // it was never polled: nothing was sent
+/// assert_eq!(receiver.try_recv()?, None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct SendAsync<'s, T: Message> {
     sender: &'s mut Sender<T>,
@@ -135,6 +191,17 @@ impl<T: Message> Sender<T> {
     /// # Panics
     ///
     /// The future does, when it is polled after it has ended.
+    ///
+    /// ```
+    /// use procession_channel::pipe;
+    ///
+    /// # backstage::executor::block_on(async {
+    /// let (mut sender, receiver) = pipe::simplex()?;
+    /// sender.send_async("hello".to_owned()).await?;
+    /// assert_eq!(receiver.recv()?, "hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_async(&mut self, value: T) -> SendAsync<'_, T> {
         let registration = Registration::default();
         SendAsync { sender: self, registration, value: Some(value), letter: None }

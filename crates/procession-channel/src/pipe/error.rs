@@ -10,6 +10,17 @@ use crate::codec::{DecodeError, EncodeError};
 use crate::ring;
 
 /// What the process at the other end did that no process does which keeps to the rules.
+///
+/// ```
+/// use procession_channel::pipe::{RecvError, Violation};
+///
+/// fn is_hostile(error: &RecvError) -> bool {
+///     matches!(error, RecvError::Corrupt(Violation::Position(_) | Violation::Frame(_)))
+/// }
+///
+/// assert!(is_hostile(&RecvError::Corrupt(Violation::Frame("a length of zero"))));
+/// assert!(!is_hostile(&RecvError::Closed));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
@@ -36,6 +47,17 @@ pub enum Violation {
 }
 
 /// A value that was not sent, and why. Nothing of it reached the other end; handles in it are usable as before.
+///
+/// ```
+/// use procession_channel::pipe::{self, SendError};
+///
+/// let (sender, receiver) = pipe::builder().max_message(10).simplex()?;
+/// let SendError { kind, value, .. } = sender.send("far too long".to_owned()).unwrap_err();
+/// eprintln!("{kind}");
+/// sender.send(value[..3].to_owned())?;                  // the value is back
+/// assert_eq!(receiver.recv()?, "far");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(thiserror::Error)]
 #[error("{kind}")]
 pub struct SendError<T> {
@@ -54,6 +76,17 @@ impl<T> fmt::Debug for SendError<T> {
 }
 
 /// Why a message was not sent.
+///
+/// ```
+/// use procession_channel::pipe::{self, SendErrorKind};
+///
+/// let (sender, _receiver) = pipe::builder().max_message(10).simplex()?;
+/// match sender.send("far too long".to_owned()).unwrap_err().kind {
+///     SendErrorKind::TooLarge { len, limit } => assert!(len > limit),
+///     other => return Err(other.into()),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendErrorKind {
@@ -110,6 +143,17 @@ pub enum SendErrorKind {
 }
 
 /// Why a message was not received.
+///
+/// ```
+/// use procession_channel::pipe::{self, RecvError};
+///
+/// let (sender, receiver) = pipe::simplex::<String>()?;
+/// sender.send_bytes(b"no text")?;
+/// drop(sender);
+/// assert!(matches!(receiver.recv(), Err(RecvError::Decode(_))));
+/// assert!(matches!(receiver.recv(), Err(RecvError::Closed)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -163,6 +207,15 @@ impl From<ring::Corrupt> for SendErrorKind {
 }
 
 /// Why a pipe could not be made.
+///
+/// ```
+/// use procession_channel::pipe::{self, PipeError};
+///
+/// match pipe::builder().max_message(0).simplex::<u64>() {
+///     Err(PipeError::Option { value, min, .. }) => assert_eq!((value, min), (0, 1)),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PipeError {

@@ -4,6 +4,16 @@ use super::{Connection, Receiver, RecvError};
 use crate::Message;
 
 /// The messages of a [`Receiver`] that it owns. See there.
+///
+/// ```
+/// use procession_channel::pipe;
+///
+/// let (sender, receiver) = pipe::simplex()?;
+/// std::thread::spawn(move || (1..4).try_for_each(|n| sender.send(n)));
+/// let messages: pipe::IntoIter<u64> = receiver.into_iter();
+/// assert_eq!(messages.sum::<Result<u64, _>>()?, 6);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct IntoIter<T> {
     receiver: Receiver<T>,
@@ -11,6 +21,18 @@ pub struct IntoIter<T> {
 }
 
 /// The messages of a [`Receiver`] or [`Connection`] that it borrows.
+///
+/// ```
+/// use procession_channel::pipe;
+///
+/// let (sender, receiver) = pipe::simplex()?;
+/// sender.send(1)?;
+/// sender.send(2)?;
+/// let mut messages: pipe::Iter<'_, u64> = (&receiver).into_iter();
+/// assert_eq!(messages.next().unwrap()?, 1);
+/// assert_eq!(receiver.recv()?, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     receiver: &'a Receiver<T>,

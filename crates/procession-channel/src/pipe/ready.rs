@@ -54,6 +54,20 @@ impl<S, R> Waitable for Connection<S, R> {
 }
 
 /// A [`Sender`] to wait for until it has room: see [`Sender::room`].
+///
+/// ```
+/// use std::time::Duration;
+/// use procession_channel::pipe;
+/// use procession_shm::{Waitable, wait_any};
+///
+/// let (sender, receiver) = pipe::simplex::<Vec<u8>>()?;
+/// let room: pipe::Room<'_, Vec<u8>> = sender.room();
+/// assert!(room.is_ready());
+/// while sender.try_send(vec![0; 10_000]).is_ok() {}
+/// assert!(wait_any(&[&room], Duration::ZERO)?.is_empty());
+/// # drop(receiver);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Room<'s, T> {
     sender: &'s Sender<T>,
 }

@@ -53,6 +53,13 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// As [`recv`](Self::recv); [`Decode`](RecvError::Decode) when the message is a value and not bytes.
+    ///
+    /// ```
+    /// let (sender, receiver) = procession_channel::pipe::simplex::<()>()?;
+    /// sender.send_bytes(b"abc")?;
+    /// assert_eq!(receiver.recv_bytes()?, b"abc");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_bytes(&self) -> Result<Vec<u8>, RecvError> {
         self.bytes_within(Patience::Until(Deadline::NEVER))?.ok_or(RecvError::Closed)
     }
@@ -62,6 +69,14 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// As [`recv_bytes`](Self::recv_bytes).
+    ///
+    /// ```
+    /// let (sender, receiver) = procession_channel::pipe::simplex::<()>()?;
+    /// assert_eq!(receiver.try_recv_bytes()?, None);
+    /// sender.send_bytes(b"abc")?;
+    /// assert_eq!(receiver.try_recv_bytes()?.unwrap(), b"abc");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_recv_bytes(&self) -> Result<Option<Vec<u8>>, RecvError> {
         self.bytes_within(Patience::None)
     }
@@ -71,6 +86,14 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// As [`recv_bytes`](Self::recv_bytes).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let (_sender, receiver) = procession_channel::pipe::simplex::<()>()?;
+    /// assert_eq!(receiver.recv_bytes_timeout(Duration::from_millis(1))?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_bytes_timeout(
         &self,
         timeout: impl Into<Option<Duration>>,
@@ -85,6 +108,19 @@ impl<T> Receiver<T> {
     ///
     /// As [`recv_bytes`](Self::recv_bytes), and [`BufferTooShort`](RecvError::BufferTooShort): the message is still there, for a
     /// larger buffer or for `recv_bytes`.
+    ///
+    /// ```
+    /// use procession_channel::pipe::{self, RecvError};
+    ///
+    /// let (sender, receiver) = pipe::simplex::<()>()?;
+    /// sender.send_bytes(b"abc")?;
+    /// let short = receiver.recv_bytes_into(&mut [0; 2]);
+    /// assert!(matches!(short, Err(RecvError::BufferTooShort { len: 3, room: 2 })));
+    /// let mut buffer = [0; 8];
+    /// assert_eq!(receiver.recv_bytes_into(&mut buffer)?, 3); // it was still there
+    /// assert_eq!(&buffer[..3], b"abc");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_bytes_into(&self, buffer: &mut [u8]) -> Result<usize, RecvError> {
         self.use_inlet(|inlet| {
             let whole = inlet.await_message(Patience::Until(Deadline::NEVER))?;
@@ -102,6 +138,16 @@ impl<T> Receiver<T> {
 
     /// Waits up to `timeout` (`None`: for ever) for something to receive: whether a receive would now return at once, be it with
     /// a message, an error or the end of the stream.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let (sender, receiver) = procession_channel::pipe::simplex::<u64>()?;
+    /// assert!(!receiver.poll(Duration::from_millis(1)));
+    /// drop(sender);
+    /// assert!(receiver.poll(None));                         // the end of the stream is news, too
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn poll(&self, timeout: impl Into<Option<Duration>>) -> bool {
         let patience = match timeout.into() {
             Some(Duration::ZERO) => Patience::None,
@@ -117,6 +163,16 @@ impl<T> Receiver<T> {
 
     /// Closes the end: the sender's next sends are `Closed`, and what was not received is lost. Does nothing if the end is closed
     /// already or not here.
+    ///
+    /// ```
+    /// use procession_channel::pipe::{self, RecvError};
+    ///
+    /// let (sender, receiver) = pipe::simplex()?;
+    /// sender.send(7)?;
+    /// receiver.close();
+    /// assert!(matches!(receiver.recv(), Err(RecvError::Closed))); // what was not received is lost
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(&self) {
         self.end.close();
     }
@@ -155,6 +211,17 @@ impl<T: Message> Receiver<T> {
     /// * [`Corrupt`](RecvError::Corrupt): the sender broke the rules; the pipe is closed.
     /// * [`Moved`](RecvError::Moved): this end was sent away.
     /// * [`Io`](RecvError::Io): a system call failed.
+    ///
+    /// ```
+    /// use procession_channel::pipe::{self, RecvError};
+    ///
+    /// let (sender, receiver) = pipe::simplex()?;
+    /// sender.send(7)?;
+    /// drop(sender);
+    /// assert_eq!(receiver.recv()?, 7);
+    /// assert!(matches!(receiver.recv(), Err(RecvError::Closed)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.recv_within(Patience::Until(Deadline::NEVER))?.ok_or(RecvError::Closed)
@@ -165,6 +232,14 @@ impl<T: Message> Receiver<T> {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    ///
+    /// ```
+    /// let (sender, receiver) = procession_channel::pipe::simplex()?;
+    /// assert_eq!(receiver.try_recv()?, None);
+    /// sender.send(7)?;
+    /// assert_eq!(receiver.try_recv()?, Some(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn try_recv(&self) -> Result<Option<T>, RecvError> {
         self.recv_within(Patience::None)
@@ -176,6 +251,16 @@ impl<T: Message> Receiver<T> {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let (sender, receiver) = procession_channel::pipe::simplex()?;
+    /// assert_eq!(receiver.recv_timeout(Duration::from_millis(1))?, None);
+    /// sender.send(7)?;
+    /// assert_eq!(receiver.recv_timeout(None)?, Some(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_timeout(
         &self,
         timeout: impl Into<Option<Duration>>,

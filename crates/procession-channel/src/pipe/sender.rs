@@ -52,6 +52,13 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// As [`send`](Self::send), without `Encode`.
+    ///
+    /// ```
+    /// let (sender, receiver) = procession_channel::pipe::simplex::<()>()?;
+    /// sender.send_bytes(&[0; 100_000])?;
+    /// assert_eq!(receiver.recv_bytes()?.len(), 100_000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_bytes(&self, bytes: &[u8]) -> Result<(), SendErrorKind> {
         self.deliver_bytes(bytes, Patience::Until(Deadline::NEVER))
     }
@@ -61,6 +68,17 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// As [`try_send`](Self::try_send), without `Encode`.
+    ///
+    /// ```
+    /// use procession_channel::pipe::{self, SendErrorKind};
+    ///
+    /// let (sender, _receiver) = pipe::simplex::<()>()?;
+    /// let full = loop {
+    ///     if let Err(kind) = sender.try_send_bytes(&[0; 10_000]) { break kind }
+    /// };
+    /// assert!(matches!(full, SendErrorKind::Full));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_send_bytes(&self, bytes: &[u8]) -> Result<(), SendErrorKind> {
         self.deliver_bytes(bytes, Patience::None)
     }
@@ -70,6 +88,16 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// As [`send_timeout`](Self::send_timeout), without `Encode`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_channel::pipe::{self, SendErrorKind};
+    ///
+    /// let (sender, _receiver) = pipe::simplex::<()>()?;
+    /// let late = sender.send_bytes_timeout(&[0; 1 << 20], Duration::from_millis(1)); // nobody makes room
+    /// assert!(matches!(late, Err(SendErrorKind::TimedOut)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_bytes_timeout(
         &self,
         bytes: &[u8],
@@ -79,6 +107,18 @@ impl<T> Sender<T> {
     }
 
     /// Ends the stream: what was sent can still be received. Does nothing if the end is closed already or not here.
+    ///
+    /// ```
+    /// use procession_channel::pipe::{self, RecvError};
+    ///
+    /// let (sender, receiver) = pipe::simplex()?;
+    /// sender.send(7)?;
+    /// sender.close();
+    /// assert!(sender.send(8).is_err());
+    /// assert_eq!(receiver.recv()?, 7);
+    /// assert!(matches!(receiver.recv(), Err(RecvError::Closed)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(&self) {
         self.end.close();
     }
@@ -136,6 +176,15 @@ impl<T: Message> Sender<T> {
     /// * [`Moved`](SendErrorKind::Moved): this end was sent away.
     /// * [`Corrupt`](SendErrorKind::Corrupt): the other end broke the rules; the pipe is closed.
     /// * [`Io`](SendErrorKind::Io): another system call failed.
+    ///
+    /// ```
+    /// use procession_channel::pipe;
+    ///
+    /// let (sender, receiver) = pipe::simplex()?;
+    /// sender.send(vec!["one".to_owned(), "two".to_owned()])?;
+    /// assert_eq!(receiver.recv()?, ["one", "two"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         self.send_within(value, Patience::Until(Deadline::NEVER))
@@ -147,6 +196,17 @@ impl<T: Message> Sender<T> {
     ///
     /// As [`send`](Self::send), and [`Full`](SendErrorKind::Full) when there is no room now, or 64 messages with handles are
     /// under way. A message that has no place in the whole ring is [`TooLarge`](SendErrorKind::TooLarge).
+    ///
+    /// ```
+    /// use procession_channel::pipe::{self, SendErrorKind};
+    ///
+    /// let (sender, _receiver) = pipe::simplex::<u64>()?;
+    /// let full = loop {
+    ///     if let Err(error) = sender.try_send(7) { break error }
+    /// };
+    /// assert!(matches!(full.kind, SendErrorKind::Full) && full.value == 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn try_send(&self, value: T) -> Result<(), SendError<T>> {
         self.send_within(value, Patience::None)
@@ -158,6 +218,17 @@ impl<T: Message> Sender<T> {
     ///
     /// As [`send`](Self::send), and [`TimedOut`](SendErrorKind::TimedOut): nothing was sent, also if a part of the message had
     /// already gone.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_channel::pipe::{self, SendErrorKind};
+    ///
+    /// let (sender, receiver) = pipe::simplex()?;
+    /// let late = sender.send_timeout(vec![0_u8; 1 << 20], Duration::from_millis(1)).unwrap_err();
+    /// assert!(matches!(late.kind, SendErrorKind::TimedOut)); // it did not fit, and nobody made room
+    /// assert_eq!(receiver.try_recv()?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_timeout(
         &self,
         value: T,

@@ -89,6 +89,16 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// As [`recv_with`](Self::recv_with).
+    ///
+    /// ```
+    /// use procession_channel::pipe;
+    ///
+    /// let (sender, receiver) = pipe::builder().trusting().simplex::<()>()?;
+    /// assert_eq!(receiver.try_recv_with(<[u8]>::len)?, None);
+    /// sender.send_bytes(b"abc")?;
+    /// assert_eq!(receiver.try_recv_with(<[u8]>::len)?, Some(3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_recv_with<R>(&self, look: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, RecvError> {
         self.look_within(Patience::None, look)
     }
@@ -98,6 +108,15 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// As [`recv_with`](Self::recv_with).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_channel::pipe;
+    ///
+    /// let (_sender, receiver) = pipe::builder().trusting().simplex::<()>()?;
+    /// assert_eq!(receiver.recv_with_timeout(Duration::from_millis(1), <[u8]>::len)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_with_timeout<R>(
         &self,
         timeout: impl Into<Option<Duration>>,
@@ -131,6 +150,15 @@ impl<S, R> Connection<S, R> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// ```
+    /// use procession_channel::pipe;
+    ///
+    /// let (here, there) = pipe::builder().trusting().duplex::<(), ()>()?;
+    /// here.send_bytes(b"abc")?;
+    /// assert!(there.recv_with(|bytes| bytes.starts_with(b"ab"))?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_with<U>(&self, look: impl FnOnce(&[u8]) -> U) -> Result<U, RecvError> {
         self.receiver().recv_with(look)
     }

@@ -96,6 +96,18 @@ impl Place {
 }
 
 /// A get that is awaited: see [`Queue::get_async`].
+///
+/// ```
+/// use procession_channel::queue::{GetAsync, Queue};
+///
+/// # backstage::executor::block_on(async {
+/// let queue = Queue::new()?;
+/// let waiting: GetAsync<'_, u64> = queue.get_async();
+/// queue.put(7)?;
+/// assert_eq!(waiting.await?, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct GetAsync<'q, T> {
     getter: &'q Getter<T>,
@@ -104,6 +116,18 @@ pub struct GetAsync<'q, T> {
 
 impl<T> Getter<T> {
     /// [`get`](Self::get) as a future. See [`Queue::get_async`].
+    ///
+    /// ```
+    /// use procession_channel::queue::Queue;
+    ///
+    /// # backstage::executor::block_on(async {
+    /// let queue = Queue::new()?;
+    /// let (putter, getter) = (queue.putter(), queue.getter());
+    /// std::thread::spawn(move || putter.put(7));
+    /// assert_eq!(getter.get_async().await?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_async(&self) -> GetAsync<'_, T> {
         GetAsync { getter: self, place: Place::default() }
     }
@@ -138,6 +162,17 @@ impl<T: Message> Queue<T> {
     /// # Panics
     ///
     /// The future does, when it is polled after it has ended.
+    ///
+    /// ```
+    /// use procession_channel::queue::Queue;
+    ///
+    /// # backstage::executor::block_on(async {
+    /// let queue = Queue::bounded(1)?;
+    /// queue.put_async(7).await?;
+    /// assert_eq!(queue.get()?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn put_async(&self, value: T) -> PutAsync<'_, T> {
         self.putter.put_async(value)
     }
@@ -166,6 +201,16 @@ impl<T> fmt::Debug for GetAsync<'_, T> {
 }
 
 /// A put that is awaited: see [`Queue::put_async`].
+///
+/// ```
+/// use procession_channel::queue::{PutAsync, Queue};
+///
+/// let queue = Queue::new()?;
+/// let putting: PutAsync<'_, u64> = queue.put_async(7);
+/// drop(putting);                                        // it was never polled: nothing was put
+/// assert!(queue.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct PutAsync<'q, T> {
     putter: &'q Putter<T>,
@@ -186,6 +231,17 @@ impl<T: Message> Putter<T> {
     /// # Panics
     ///
     /// The future does, when it is polled after it has ended.
+    ///
+    /// ```
+    /// use procession_channel::queue::Queue;
+    ///
+    /// # backstage::executor::block_on(async {
+    /// let queue = Queue::new()?;
+    /// queue.putter().put_async(7).await?;
+    /// assert_eq!(queue.get()?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn put_async(&self, value: T) -> PutAsync<'_, T> {
         PutAsync { putter: self, place: Place::default(), value: Some(value), frame: None }
     }

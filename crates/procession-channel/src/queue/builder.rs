@@ -16,6 +16,15 @@ const CAPACITY_MAX: usize = 8 << 30;
 const DEFAULT_LEN_MAX: usize = 1 << 30;
 
 /// The limits of a queue: see [`Queue::builder`].
+///
+/// ```
+/// use procession_channel::queue::{Builder, Queue, QueueError};
+///
+/// let builder: Builder<u64> = Queue::builder();
+/// assert_eq!(builder.items(3).build()?.capacity(), Some(3));
+/// assert!(matches!(Queue::<u64>::builder().items(0).build(), Err(QueueError::Option { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "it makes nothing by itself"]
 pub struct Builder<T> {
@@ -40,18 +49,44 @@ impl<T> Builder<T> {
     ///
     /// Memory is taken as it is needed, and kept until the queue is gone: a queue in which there are never more than 64 KiB takes
     /// no more than that. An item of more than a quarter of the capacity takes memory of its own, and 32 bytes in the queue.
+    ///
+    /// ```
+    /// use procession_channel::queue::Queue;
+    ///
+    /// let queue = Queue::<u64>::builder().capacity(100_000).build()?;
+    /// assert_eq!(queue.capacity_bytes(), 128 << 10);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn capacity(mut self, bytes: usize) -> Self {
         self.capacity = bytes;
         self
     }
 
     /// How many items the queue holds. Unless told, only bytes are counted. Whichever limit is reached first counts.
+    ///
+    /// ```
+    /// use procession_channel::queue::Queue;
+    ///
+    /// let queue = Queue::builder().items(2).build()?;
+    /// queue.put_many([1, 2])?;
+    /// assert!(queue.is_full() && queue.try_put(3).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn items(mut self, items: usize) -> Self {
         self.items_max = Some(items);
         self
     }
 
     /// The longest item in bytes, as it is encoded; 1 GiB unless told.
+    ///
+    /// ```
+    /// use procession_channel::queue::{Queue, SendErrorKind};
+    ///
+    /// let queue = Queue::builder().max_message(1000).build()?;
+    /// let error = queue.put("x".repeat(2000)).unwrap_err();
+    /// assert!(matches!(error.kind, SendErrorKind::TooLarge { limit: 1000, .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.len_max = bytes;
         self
@@ -63,6 +98,15 @@ impl<T> Builder<T> {
     ///
     /// [`QueueError::Option`] for a limit that makes no sense; [`QueueError::Memory`], [`QueueError::Socket`] when the system has
     /// none left or does not allow it.
+    ///
+    /// ```
+    /// use procession_channel::queue::Queue;
+    ///
+    /// let queue = Queue::builder().items(10).capacity(1 << 20).build()?;
+    /// queue.put("hello".to_owned())?;
+    /// assert_eq!(queue.get()?, "hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn build(self) -> Result<Queue<T>, QueueError> {
         let (put, get) = body::create(self.settings()?)?;
         Ok(Queue { putter: Putter::new(put, true), getter: Getter::new(get, true) })

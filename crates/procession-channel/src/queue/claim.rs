@@ -46,6 +46,16 @@ impl<T> Claim<T> {
     /// Ends the claim: the item is gone, and counts as done for [`join`](super::Queue::join). Gives out the value.
     ///
     /// It blocks while another process is in the middle of an operation of its own on the queue.
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// queue.put(7)?;
+    /// let claim = queue.claim()?;
+    /// assert_eq!(queue.len(), 1);                           // it is not gone before it is done
+    /// assert_eq!(claim.done(), 7);
+    /// assert!(queue.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn done(mut self) -> T {
         self.open.is_done = true;
         self.value

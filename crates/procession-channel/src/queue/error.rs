@@ -9,6 +9,17 @@ use procession_shm::family::FamilyError;
 use crate::codec::{DecodeError, EncodeError};
 
 /// The memory of the queue holds what no process of this program writes: one of them has gone wrong.
+///
+/// ```
+/// use procession_channel::queue::RecvError;
+///
+/// /// Whether another process has overwritten the queue: then there is nothing to try again.
+/// fn is_hopeless(error: &RecvError) -> bool {
+///     matches!(error, RecvError::Corrupt(procession_channel::queue::Corrupt { .. }))
+/// }
+///
+/// assert!(!is_hopeless(&RecvError::Closed));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the memory of the queue was overwritten ({0}): make another queue, and find who wrote there"
@@ -16,6 +27,17 @@ use crate::codec::{DecodeError, EncodeError};
 pub struct Corrupt(pub(super) &'static str);
 
 /// Values that were not put, and why. Handles in them are usable as before.
+///
+/// ```
+/// use procession_channel::queue::{Queue, SendError};
+///
+/// let queue = Queue::new()?;
+/// queue.close();
+/// let SendError { kind, value, .. } = queue.put_many([1, 2]).unwrap_err();
+/// assert_eq!(value, [1, 2]);                            // the values are back
+/// println!("{kind}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(thiserror::Error)]
 #[error("{kind}")]
 pub struct SendError<T> {
@@ -34,6 +56,17 @@ impl<T> fmt::Debug for SendError<T> {
 }
 
 /// Why a value was not put.
+///
+/// ```
+/// use procession_channel::queue::{Queue, SendErrorKind};
+///
+/// let queue = Queue::bounded(1)?;
+/// queue.put(1)?;
+/// assert!(matches!(queue.try_put(2).unwrap_err().kind, SendErrorKind::Full));
+/// queue.close();
+/// assert!(matches!(queue.put(2).unwrap_err().kind, SendErrorKind::Closed));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendErrorKind {
@@ -88,6 +121,17 @@ pub enum SendErrorKind {
 }
 
 /// Why no value was got.
+///
+/// ```
+/// use procession_channel::queue::{Queue, RecvError};
+///
+/// let queue = Queue::new()?;
+/// queue.put(7)?;
+/// queue.close();
+/// assert_eq!(queue.get()?, 7);
+/// assert!(matches!(queue.get(), Err(RecvError::Closed)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -127,6 +171,15 @@ pub enum RecvError {
 }
 
 /// Why a queue could not be made.
+///
+/// ```
+/// use procession_channel::queue::{Queue, QueueError};
+///
+/// match Queue::<u64>::bounded(0) {
+///     Err(QueueError::Option { value, min, .. }) => assert_eq!((value, min), (0, 1)),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
@@ -153,6 +206,21 @@ pub enum QueueError {
 }
 
 /// Why it is not so that all is done.
+///
+/// ```
+/// use procession_channel::queue::{JoinError, Queue};
+///
+/// let queue = Queue::<u64>::new()?;
+/// loop {
+///     match queue.join() {
+///         Ok(()) => break,
+///         // They are lost: whoever put them can put them again.
+///         Err(JoinError::OwnerDied { pid, items, .. }) => eprintln!("{pid} died with {items} items"),
+///         Err(other) => return Err(other.into()),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -176,6 +244,14 @@ pub enum JoinError {
 }
 
 /// Why an item was not counted as done.
+///
+/// ```
+/// use procession_channel::queue::{Queue, TaskDoneError};
+///
+/// let queue = Queue::<u64>::new()?;
+/// assert!(matches!(queue.task_done(), Err(TaskDoneError::TooMany)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TaskDoneError {

@@ -36,6 +36,18 @@ thread_local! {
 ///
 /// It ends with [`Disconnected`](RecvError::Disconnected) when all was got and nobody has a [`Putter`](super::Putter) or a whole
 /// queue any more. It is a *trusting* handle, as the queue is.
+///
+/// ```
+/// use procession_channel::queue::{Getter, Queue, RecvError};
+///
+/// let queue = Queue::new()?;
+/// let getter: Getter<u64> = queue.getter();
+/// queue.put(7)?;
+/// drop(queue);                                          // nobody is left who could put
+/// assert_eq!(getter.get()?, 7);
+/// assert!(matches!(getter.get(), Err(RecvError::Disconnected)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Getter<T> {
     pub(super) seat: Arc<Seat>,
     /// Whether it is part of a whole queue, which has the other half itself.
@@ -61,6 +73,17 @@ impl<T> Getter<T> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// let getter = queue.getter();
+    /// queue.put(7)?;
+    /// getter.get()?;
+    /// assert!(!queue.join_timeout(std::time::Duration::ZERO)?);
+    /// getter.task_done()?;
+    /// queue.join()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn task_done(&self) -> Result<(), TaskDoneError> {
         let left = self.body().task_done(family::me()?).ok_or(TaskDoneError::TooMany)?;
         if left == 0 {
@@ -162,6 +185,14 @@ impl<T: Message> Getter<T> {
     /// # Errors
     ///
     /// As there, and [`Disconnected`](RecvError::Disconnected).
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// let getter = queue.getter();
+    /// queue.put(7)?;
+    /// assert_eq!(getter.get()?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn get(&self) -> Result<T, RecvError> {
         self.get_within(Patience::ENDLESS)?.ok_or(RecvError::Closed)
@@ -172,6 +203,15 @@ impl<T: Message> Getter<T> {
     /// # Errors
     ///
     /// As [`get`](Self::get).
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// let getter = queue.getter();
+    /// assert_eq!(getter.try_get()?, None);
+    /// queue.put(7)?;
+    /// assert_eq!(getter.try_get()?, Some(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn try_get(&self) -> Result<Option<T>, RecvError> {
         self.get_within(Patience::None)
@@ -182,6 +222,14 @@ impl<T: Message> Getter<T> {
     /// # Errors
     ///
     /// As [`get`](Self::get).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let queue = procession_channel::queue::Queue::<u64>::new()?;
+    /// assert_eq!(queue.getter().get_timeout(Duration::from_millis(1))?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_timeout(
         &self,
         timeout: impl Into<Option<Duration>>,
@@ -194,6 +242,14 @@ impl<T: Message> Getter<T> {
     /// # Errors
     ///
     /// As [`get`](Self::get), without `Decode`.
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// queue.put_many(1..=5_u64)?;
+    /// let three = queue.getter().get_many(3)?.collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(three, [1, 2, 3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_many(&self, max: usize) -> Result<Many<T>, RecvError> {
         let mut haul = Haul::default();
         let most = (max.max(1), MANY_BYTES_MAX);
@@ -208,6 +264,15 @@ impl<T: Message> Getter<T> {
     /// # Errors
     ///
     /// As there, and [`Disconnected`](RecvError::Disconnected).
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// let getter = queue.getter();
+    /// queue.put(7)?;
+    /// drop(getter.claim()?);                                // as if its process had died
+    /// assert_eq!(getter.claim()?.done(), 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn claim(&self) -> Result<Claim<T>, RecvError> {
         self.claim_within(Patience::ENDLESS)?.ok_or(RecvError::Closed)
     }
@@ -217,6 +282,15 @@ impl<T: Message> Getter<T> {
     /// # Errors
     ///
     /// As [`claim`](Self::claim).
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// let getter = queue.getter();
+    /// assert!(getter.try_claim()?.is_none());
+    /// queue.put(7)?;
+    /// assert_eq!(getter.try_claim()?.unwrap().done(), 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_claim(&self) -> Result<Option<Claim<T>>, RecvError> {
         self.claim_within(Patience::None)
     }
@@ -226,6 +300,14 @@ impl<T: Message> Getter<T> {
     /// # Errors
     ///
     /// As [`claim`](Self::claim).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let queue = procession_channel::queue::Queue::<u64>::new()?;
+    /// assert!(queue.getter().claim_timeout(Duration::from_millis(1))?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn claim_timeout(
         &self,
         timeout: impl Into<Option<Duration>>,

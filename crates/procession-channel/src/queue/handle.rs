@@ -50,6 +50,15 @@ impl<T> Queue<T> {
     /// # Errors
     ///
     /// [`QueueError`]: no memory or no file descriptor left, or not allowed.
+    ///
+    /// ```
+    /// use procession_channel::queue::Queue;
+    ///
+    /// let queue = Queue::new()?;
+    /// queue.put(("Ada".to_owned(), 36))?;
+    /// assert_eq!(queue.get()?, ("Ada".to_owned(), 36));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new() -> Result<Self, QueueError> {
         Self::builder().build()
     }
@@ -59,6 +68,15 @@ impl<T> Queue<T> {
     /// # Errors
     ///
     /// As [`new`](Self::new), and [`QueueError::Option`] for no items.
+    ///
+    /// ```
+    /// use procession_channel::queue::Queue;
+    ///
+    /// let queue = Queue::bounded(1)?;
+    /// queue.put(1)?;
+    /// assert!(queue.try_put(2).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn bounded(items: usize) -> Result<Self, QueueError> {
         Self::builder().items(items).build()
     }
@@ -95,6 +113,15 @@ impl<T> Queue<T> {
     }
 
     /// The half that gets, which ends by itself: see [`putter`](Self::putter).
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// let getter = queue.getter();
+    /// queue.put(7)?;
+    /// drop(queue);
+    /// assert_eq!(getter.into_iter().sum::<Result<u64, _>>()?, 7); // it ends by itself
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn getter(&self) -> Getter<T> {
         self.getter.half()
     }
@@ -102,6 +129,13 @@ impl<T> Queue<T> {
     /// How many items were put and not got, those that are claimed and not done counted in. It is exact at one moment of the call.
     ///
     /// In a process that does not belong to the family it is 0.
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// queue.put_many([1, 2])?;
+    /// assert_eq!(queue.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "qsize")]
     pub fn len(&self) -> usize {
         let Ok(me) = family::me() else { return 0 };
@@ -110,22 +144,53 @@ impl<T> Queue<T> {
     }
 
     /// Whether there is no item: [`len`](Self::len) is 0.
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// assert!(queue.is_empty());
+    /// queue.put(1)?;
+    /// assert!(!queue.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Whether [`try_put`](Self::try_put) of a small value would find no room.
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::bounded(1)?;
+    /// assert!(!queue.is_full());
+    /// queue.put(1)?;
+    /// assert!(queue.is_full());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_full(&self) -> bool {
         family::me().is_ok_and(|me| !self.putter.seat.body.has_room(me, Patience::ENDLESS.limit()))
     }
 
     /// How many items the queue holds, if items are counted. Its bytes are limited in any case.
+    ///
+    /// ```
+    /// use procession_channel::queue::Queue;
+    ///
+    /// assert_eq!(Queue::<u64>::bounded(3)?.capacity(), Some(3));
+    /// assert_eq!(Queue::<u64>::new()?.capacity(), None);
+    /// # Ok::<(), procession_channel::queue::QueueError>(())
+    /// ```
     pub fn capacity(&self) -> Option<usize> {
         let items = self.putter.seat.body.control.settings.items_max;
         (items != u32::MAX).then_some(items as usize)
     }
 
     /// How many bytes the queue holds.
+    ///
+    /// ```
+    /// use procession_channel::queue::Queue;
+    ///
+    /// assert_eq!(Queue::<u64>::new()?.capacity_bytes(), 64 << 20);
+    /// # Ok::<(), procession_channel::queue::QueueError>(())
+    /// ```
     pub fn capacity_bytes(&self) -> usize {
         usize::try_from(self.putter.seat.body.control.settings.capacity).unwrap_or(usize::MAX)
     }
@@ -135,6 +200,15 @@ impl<T> Queue<T> {
     /// belong to the family.
     ///
     /// It blocks while another process is in the middle of a put.
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// queue.put_many([1, 2])?;
+    /// queue.close();
+    /// assert!(queue.put(3).is_err());
+    /// assert_eq!(queue.into_iter().sum::<Result<u64, _>>()?, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(&self) {
         let Ok(me) = family::me() else { return };
         let body = &self.putter.seat.body;
@@ -144,6 +218,14 @@ impl<T> Queue<T> {
     }
 
     /// Whether the queue was closed.
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::<u64>::new()?;
+    /// assert!(!queue.is_closed());
+    /// queue.close();
+    /// assert!(queue.is_closed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.putter.seat.is_here() && self.putter.seat.body.is_closed()
     }
@@ -155,6 +237,15 @@ impl<T> Queue<T> {
     ///
     /// [`TooMany`](TaskDoneError::TooMany) when it was called more often than this process got items,
     /// [`NotAMember`](TaskDoneError::NotAMember).
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// queue.put(7)?;
+    /// queue.get()?;
+    /// queue.task_done()?;
+    /// queue.join()?;                                        // all is done
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn task_done(&self) -> Result<(), TaskDoneError> {
         self.getter.task_done()
     }
@@ -166,6 +257,21 @@ impl<T> Queue<T> {
     /// [`OwnerDied`](JoinError::OwnerDied) when a process has died that had got items and not counted them as done. This is told
     /// once, to one who joins; they do not count any more, and the next `join` waits for the rest.
     /// [`NotAMember`](JoinError::NotAMember), [`Corrupt`](JoinError::Corrupt).
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// queue.put_many([1, 2])?;
+    /// let worker = queue.clone();
+    /// std::thread::spawn(move || {
+    ///     while worker.get().is_ok() {
+    ///         worker.task_done().unwrap();
+    ///     }
+    /// });
+    /// queue.join()?;
+    /// assert!(queue.is_empty());
+    /// # queue.close();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn join(&self) -> Result<(), JoinError> {
         while !self.getter.join_within(Patience::ENDLESS)? {}
         Ok(())
@@ -176,6 +282,17 @@ impl<T> Queue<T> {
     /// # Errors
     ///
     /// As [`join`](Self::join).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// queue.put(7)?;
+    /// assert!(!queue.join_timeout(Duration::from_millis(1))?);
+    /// queue.claim()?.done();
+    /// assert!(queue.join_timeout(Duration::from_millis(1))?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn join_timeout(&self, timeout: impl Into<Option<Duration>>) -> Result<bool, JoinError> {
         self.getter.join_within(Patience::Until(Deadline::from(timeout.into())))
     }
@@ -197,6 +314,18 @@ impl<T: Message> Queue<T> {
     ///   quarter of `RLIMIT_NOFILE`) or of its user.
     /// * [`NotAMember`](super::SendErrorKind::NotAMember), [`Corrupt`](super::SendErrorKind::Corrupt).
     /// * [`Io`](super::SendErrorKind::Io): no memory left for the value, or another system call failed.
+    ///
+    /// ```
+    /// use procession_channel::queue::{Queue, SendErrorKind};
+    ///
+    /// let queue = Queue::new()?;
+    /// queue.put(7)?;
+    /// assert_eq!(queue.get()?, 7);
+    /// queue.close();
+    /// let error = queue.put(8).unwrap_err();
+    /// assert!(matches!(error.kind, SendErrorKind::Closed) && error.value == 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn put(&self, value: T) -> Result<(), SendError<T>> {
         self.putter.put(value)
@@ -209,6 +338,15 @@ impl<T: Message> Queue<T> {
     ///
     /// As [`put`](Self::put), and [`Full`](super::SendErrorKind::Full); a queue is full, too, for values with handles when about
     /// 64 of them are in it.
+    ///
+    /// ```
+    /// use procession_channel::queue::{Queue, SendErrorKind};
+    ///
+    /// let queue = Queue::bounded(1)?;
+    /// queue.try_put(7)?;
+    /// assert!(matches!(queue.try_put(8).unwrap_err().kind, SendErrorKind::Full));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn try_put(&self, value: T) -> Result<(), SendError<T>> {
         self.putter.try_put(value)
@@ -219,6 +357,17 @@ impl<T: Message> Queue<T> {
     /// # Errors
     ///
     /// As [`put`](Self::put), and [`TimedOut`](super::SendErrorKind::TimedOut).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_channel::queue::{Queue, SendErrorKind};
+    ///
+    /// let queue = Queue::bounded(1)?;
+    /// queue.put(7)?;
+    /// let late = queue.put_timeout(8, Duration::from_millis(1)).unwrap_err();
+    /// assert!(matches!(late.kind, SendErrorKind::TimedOut));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn put_timeout(
         &self,
         value: T,
@@ -233,6 +382,13 @@ impl<T: Message> Queue<T> {
     /// # Errors
     ///
     /// As [`put`](Self::put). All values that were not put come back; what was put before stays.
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// queue.put_many(0..1000_u64)?;
+    /// assert_eq!(queue.len(), 1000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn put_many(&self, values: impl IntoIterator<Item = T>) -> Result<(), SendError<Vec<T>>> {
         self.putter.put_many(values)
     }
@@ -245,6 +401,14 @@ impl<T: Message> Queue<T> {
     /// * [`Decode`](RecvError::Decode): the item is no value of this type. It is gone, the next one can be got.
     /// * [`NotAMember`](RecvError::NotAMember), [`Corrupt`](RecvError::Corrupt).
     /// * [`Io`](RecvError::Io): a system call failed; without a file descriptor for a handle in the item, it is still there.
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// let producer = queue.clone();
+    /// std::thread::spawn(move || producer.put(7));
+    /// assert_eq!(queue.get()?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn get(&self) -> Result<T, RecvError> {
         self.getter.get()
@@ -256,6 +420,14 @@ impl<T: Message> Queue<T> {
     /// # Errors
     ///
     /// As [`get`](Self::get).
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// assert_eq!(queue.try_get()?, None);
+    /// queue.put(7)?;
+    /// assert_eq!(queue.try_get()?, Some(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn try_get(&self) -> Result<Option<T>, RecvError> {
         self.getter.try_get()
@@ -266,6 +438,14 @@ impl<T: Message> Queue<T> {
     /// # Errors
     ///
     /// As [`get`](Self::get).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let queue = procession_channel::queue::Queue::<u64>::new()?;
+    /// assert_eq!(queue.get_timeout(Duration::from_millis(1))?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_timeout(
         &self,
         timeout: impl Into<Option<Duration>>,
@@ -329,6 +509,14 @@ impl<T: Message> Queue<T> {
     /// # Errors
     ///
     /// As [`claim`](Self::claim).
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// assert!(queue.try_claim()?.is_none());
+    /// queue.put(7)?;
+    /// assert_eq!(queue.try_claim()?.unwrap().done(), 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_claim(&self) -> Result<Option<Claim<T>>, RecvError> {
         self.getter.try_claim()
     }
@@ -338,6 +526,14 @@ impl<T: Message> Queue<T> {
     /// # Errors
     ///
     /// As [`claim`](Self::claim).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let queue = procession_channel::queue::Queue::<u64>::new()?;
+    /// assert!(queue.claim_timeout(Duration::from_millis(1))?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn claim_timeout(
         &self,
         timeout: impl Into<Option<Duration>>,

@@ -5,6 +5,17 @@ use crate::Message;
 
 /// The items of a queue or getter that it owns. It ends when the queue is closed, or when nobody is left who could put, and all
 /// was got.
+///
+/// ```
+/// use procession_channel::queue::{IntoIter, Queue};
+///
+/// let queue = Queue::new()?;
+/// queue.put_many([1, 2, 3])?;
+/// queue.close();
+/// let items: IntoIter<u64> = queue.into_iter();
+/// assert_eq!(items.sum::<Result<u64, _>>()?, 6);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct IntoIter<T> {
     getter: Getter<T>,
@@ -12,6 +23,17 @@ pub struct IntoIter<T> {
 }
 
 /// The items of a queue or getter that it borrows. It ends as [`IntoIter`] does.
+///
+/// ```
+/// use procession_channel::queue::{Iter, Queue};
+///
+/// let queue = Queue::new()?;
+/// queue.put_many([1, 2])?;
+/// let mut items: Iter<'_, u64> = (&queue).into_iter();
+/// assert_eq!(items.next().unwrap()?, 1);
+/// assert_eq!(queue.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     getter: &'a Getter<T>,

@@ -12,6 +12,17 @@ use crate::Message;
 
 /// Items that this process has got at once, of which each is decoded when it is its turn: see
 /// [`Queue::get_many`](super::Queue::get_many). Those that are not asked for are gone with this.
+///
+/// ```
+/// use procession_channel::queue::{Many, Queue};
+///
+/// let queue = Queue::new()?;
+/// queue.put_many([1, 2, 3])?;
+/// let many: Many<u64> = queue.get_many(10)?;
+/// assert!(queue.is_empty());                            // all of them are got
+/// assert_eq!(many.sum::<Result<u64, _>>()?, 6);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Many<T> {
     haul: Haul,
     ends: vec::IntoIter<(usize, Kind)>,

@@ -34,6 +34,18 @@ thread_local! {
 ///
 /// When the last one is gone, whole queues counted in, in all processes and messages, a [`Getter`](super::Getter) that has got
 /// all that was put is [`Disconnected`](super::RecvError::Disconnected). It is a *trusting* handle, as the queue is.
+///
+/// ```
+/// use procession_channel::queue::{Putter, Queue};
+///
+/// let queue = Queue::new()?;
+/// let (putter, getter): (Putter<u64>, _) = (queue.putter(), queue.getter());
+/// drop(queue);
+/// putter.put_many([1, 2])?;
+/// drop(putter);                                         // so that the getter comes to its end
+/// assert_eq!(getter.into_iter().sum::<Result<u64, _>>()?, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Putter<T> {
     pub(super) seat: Arc<Seat>,
     /// Whether it is part of a whole queue, which has the other half itself.
@@ -57,6 +69,14 @@ impl<T: Message> Putter<T> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// let putter = queue.putter();
+    /// putter.put(7)?;
+    /// assert_eq!(queue.get()?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn put(&self, value: T) -> Result<(), SendError<T>> {
         self.put_within(value, Patience::ENDLESS)
@@ -67,6 +87,14 @@ impl<T: Message> Putter<T> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::bounded(1)?;
+    /// let putter = queue.putter();
+    /// putter.try_put(7)?;
+    /// assert_eq!(putter.try_put(8).unwrap_err().value, 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn try_put(&self, value: T) -> Result<(), SendError<T>> {
         self.put_within(value, Patience::None)
@@ -77,6 +105,16 @@ impl<T: Message> Putter<T> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let queue = procession_channel::queue::Queue::bounded(1)?;
+    /// let putter = queue.putter();
+    /// putter.put(7)?;
+    /// assert!(putter.put_timeout(8, Duration::from_millis(1)).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn put_timeout(
         &self,
         value: T,
@@ -90,6 +128,13 @@ impl<T: Message> Putter<T> {
     /// # Errors
     ///
     /// As there.
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::new()?;
+    /// queue.putter().put_many([1, 2])?;
+    /// assert_eq!(queue.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn put_many(&self, values: impl IntoIterator<Item = T>) -> Result<(), SendError<Vec<T>>> {
         let mut values: Vec<T> = values.into_iter().collect();
         let mut count = 0;

@@ -18,6 +18,23 @@ use crate::error::TaskError;
 /// What holds for [`Imap`] holds here, with polling in place of blocking: the input is pulled inside of
 /// [`poll_next`](Stream::poll_next), which never blocks unless the input does, and only as far as results are taken. While
 /// nobody polls, the pool's own thread receives what workers have done. Dropping it cancels what is left.
+///
+/// ```
+/// use std::{future::poll_fn, pin::Pin};
+/// use futures_core::Stream;
+///
+/// # backstage::executor::block_on(async {
+/// let pool = procession_pool::Pool::with_workers(2)?;
+/// let mut squares = pool.imap(|n: u64| n * n, 0..4).stream();
+/// let mut sum = 0;
+/// // With the crate `futures`: `while let Some(square) = squares.next().await`.
+/// while let Some(square) = poll_fn(|context| Pin::new(&mut squares).poll_next(context)).await {
+///     sum += square?;
+/// }
+/// assert_eq!(sum, 14);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "it pulls its input, and so does its work, only as results are taken"]
 pub struct ImapStream<'p, I: Iterator, R> {
     /// In a box, the stream can be moved while it is polled whatever the input is.
@@ -29,6 +46,19 @@ impl<'p, I: Iterator, R> Imap<'p, I, R> {
     /// Goes on as a stream.
     ///
     /// It is another type because one that is both an iterator and a stream cannot be used: each method would be ambiguous.
+    ///
+    /// ```
+    /// use std::{future::poll_fn, pin::Pin};
+    /// use futures_core::Stream;
+    ///
+    /// # backstage::executor::block_on(async {
+    /// let pool = procession_pool::Pool::with_workers(1)?;
+    /// let mut lengths = pool.imap(|name: String| name.len(), ["Ada"]).stream();
+    /// let first = poll_fn(|context| Pin::new(&mut lengths).poll_next(context)).await;
+    /// assert!(matches!(first, Some(Ok(3))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stream(self) -> ImapStream<'p, I, R> {
         let mut imap = Box::new(self);
         if imap.core.is_ours() {

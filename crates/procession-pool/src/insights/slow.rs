@@ -13,6 +13,17 @@ use super::bytes;
 use crate::core::chunk::Chunk;
 
 /// An item that took long.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let pool = procession_pool::Pool::with_workers(1)?;
+/// pool.job().chunk(1).for_each(std::thread::sleep, [Duration::ZERO, Duration::from_millis(30)])?;
+/// let slowest = &pool.insights().slowest[0];
+/// println!("{slowest}");
+/// assert!(slowest.item == 1 && slowest.duration >= Duration::from_millis(30), "{slowest}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SlowItem {

@@ -20,6 +20,19 @@ use crate::core::call::Consumer;
 use crate::error::TaskError;
 
 /// What [`wait`] waits for.
+///
+/// ```
+/// use std::time::Duration;
+/// use procession_pool::Pool;
+/// use procession_pool::task::{Until, wait};
+///
+/// let pool = Pool::with_workers(2)?;
+/// let tasks = [Duration::MAX, Duration::ZERO].map(|nap| pool.submit(std::thread::sleep, nap).unwrap());
+/// assert_eq!(wait(&tasks, Until::FirstCompleted, None), [1]);
+/// tasks[0].cancel();
+/// assert_eq!(wait(&tasks, Until::All, None), [0, 1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
     /// Until at least one task is done, failed or cancelled.
@@ -94,6 +107,19 @@ pub fn as_completed<R: 'static>(tasks: impl IntoIterator<Item = Task<R>>) -> AsC
 }
 
 /// Tasks as they are done. Made by [`as_completed`].
+///
+/// ```
+/// use std::time::Duration;
+/// use procession_pool::Pool;
+/// use procession_pool::task::as_completed;
+///
+/// let pool = Pool::with_workers(2)?;
+/// let naps = [Duration::MAX, Duration::ZERO].map(|nap| pool.submit(std::thread::sleep, nap).unwrap().cancel_on_drop());
+/// let mut completed = as_completed(naps);
+/// assert_eq!(completed.len(), 2);
+/// assert!(matches!(completed.next(), Some((1, Ok(()))))); // the second one is done first
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "results are taken by iterating"]
 pub struct AsCompleted<R> {
     tasks: Vec<Option<Task<R>>>,

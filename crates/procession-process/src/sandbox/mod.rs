@@ -83,12 +83,32 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// A sandbox that keeps the process away from other processes, and nothing else.
+    ///
+    /// ```
+    /// use procession_process::{Process, Sandbox};
+    ///
+    /// let sandbox = Sandbox::new();
+    /// # if !sandbox.is_available() { return Ok(()) }
+    /// let process = Process::builder().sandbox(sandbox).spawn(|n: u64| n + 1, 1)?;
+    /// assert_eq!(process.join()?, 2);
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// The process opens no connections: it makes no sockets but connected pairs. Unix sockets count, because behind those of
     /// system services is whatever these may do.
+    ///
+    /// ```
+    /// use procession_process::{Process, Sandbox};
+    ///
+    /// let sandbox = Sandbox::new().no_network();
+    /// # if !sandbox.is_available() { return Ok(()) }
+    /// let process = Process::builder().sandbox(sandbox).spawn(|()| std::net::TcpListener::bind("127.0.0.1:0").is_err(), ())?;
+    /// assert!(process.join()?, "there is a socket");
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn no_network(mut self) -> Self {
         self.no_network = true;
         self
@@ -98,6 +118,19 @@ impl Sandbox {
     /// file can be opened at all, but for the files that this program was loaded from (backtraces read them) and `/dev/null`.
     ///
     /// Relative paths start at the working directory of the process. Symbolic links are followed when the sandbox is put up, and not later.
+    ///
+    /// ```
+    /// use procession_process::{Process, Sandbox};
+    ///
+    /// fn reads(path: String) -> bool { std::fs::read(path).is_ok() }
+    ///
+    /// let sandbox = Sandbox::new().read_only(["/etc/passwd"]);
+    /// # if !sandbox.is_available() { return Ok(()) }
+    /// let builder = Process::builder().sandbox(sandbox);
+    /// assert!(builder.spawn(reads, "/etc/passwd")?.join()?);
+    /// assert!(!builder.spawn(reads, "/etc/group")?.join()?);
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn read_only<P: AsRef<Path>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.restricts_files = true;
         self.readable.extend(paths.into_iter().map(|path| path.as_ref().to_owned()));
@@ -106,6 +139,21 @@ impl Sandbox {
 
     /// The process reads and writes files beneath these paths, and makes, renames and removes them. Everything else is as with
     /// [`read_only`](Self::read_only).
+    ///
+    /// ```
+    /// use std::fs;
+    /// use procession_process::{Process, Sandbox};
+    ///
+    /// let folder = std::env::temp_dir().join(format!("read-write-{}", std::process::id()));
+    /// let sandbox = Sandbox::new().read_write([&folder]);
+    /// # if !sandbox.is_available() { return Ok(()) }
+    /// fs::create_dir(&folder)?;
+    /// let builder = Process::builder().sandbox(sandbox);
+    /// let is_written = builder.spawn(|to: std::path::PathBuf| fs::write(to, "hello").is_ok(), folder.join("file"))?.join();
+    /// fs::remove_dir_all(&folder)?;
+    /// assert!(is_written?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read_write<P: AsRef<Path>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.restricts_files = true;
         self.writable.extend(paths.into_iter().map(|path| path.as_ref().to_owned()));
@@ -116,6 +164,20 @@ impl Sandbox {
     /// [`read_write`](Self::read_write), makes no connections, starts no process and no program, and is left with the
     /// system calls that memory, threads, time, and reading and writing what is open take. All others are refused, those that are
     /// not invented yet included.
+    ///
+    /// ```
+    /// use procession_process::{Failure, Process, Sandbox};
+    ///
+    /// fn decode(image: Vec<u8>) -> Result<usize, Failure> {
+    ///     if std::fs::read_dir("/etc").is_ok() { Err("whoever takes the decoder over gets this far")? }
+    ///     Ok(image.len())
+    /// }
+    ///
+    /// let sandbox = Sandbox::new().compute_only();
+    /// # if !sandbox.is_available() { return Ok(()) }
+    /// assert_eq!(Process::builder().sandbox(sandbox).spawn(decode, vec![0; 10])?.join()?, 10);
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn compute_only(mut self) -> Self {
         self.restricts_files = true;
         self.no_network = true;
@@ -124,12 +186,30 @@ impl Sandbox {
     }
 
     /// Where not all of it can be had, because of the kernel or of the start method, the process runs with what is left of the sandbox, instead of not at all.
+    ///
+    /// ```
+    /// use procession_process::{Process, Sandbox};
+    ///
+    /// // On any kernel; on old ones with less around it.
+    /// let sandbox = Sandbox::new().compute_only().best_effort();
+    /// assert_eq!(Process::builder().sandbox(sandbox).spawn(|n: u64| n + 1, 1)?.join()?, 2);
+    /// # Ok::<(), procession_process::ProcessError>(())
+    /// ```
     pub fn best_effort(mut self) -> Self {
         self.best_effort = true;
         self
     }
 
     /// Whether this kernel offers all of it.
+    ///
+    /// ```
+    /// use procession_process::{Process, ProcessError, Sandbox, SpawnError};
+    ///
+    /// let sandbox = Sandbox::new().no_network();
+    /// let started = Process::builder().sandbox(sandbox.clone()).spawn(|n: u64| n, 1);
+    /// let is_refused = matches!(started, Err(ProcessError::Spawn(SpawnError::SandboxUnavailable { .. })));
+    /// assert_eq!(sandbox.is_available(), !is_refused);
+    /// ```
     #[must_use]
     pub fn is_available(&self) -> bool {
         self.missing().is_none()
