@@ -4,8 +4,9 @@
 //! number of steps.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use loom::sync::{Arc, Mutex};
+use loom::sync::Mutex;
 use loom::thread;
 use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use procession_shm::{Deadline, wait};

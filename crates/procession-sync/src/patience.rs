@@ -81,9 +81,13 @@ impl Patience {
 
     /// Before its first nap the caller looks for a while, if another core can make progress meanwhile.
     pub(crate) fn spin(&self, ready: impl FnMut() -> bool) {
-        if !self.is_try() && !self.has_slept() {
-            // Two want to run at the same time: who waits and who is waited for.
-            Spin::for_parties(2).until_backing_off(ready);
+        if self.is_try() || self.has_slept() {
+            return;
+        }
+        // Two want to run at the same time: who waits and who is waited for.
+        let spin = Spin::for_parties(2);
+        if spin != Spin::NONE {
+            spin.until_backing_off(ready);
         }
     }
 

@@ -4,7 +4,8 @@
 //! and asks the kernel about hang-ups, which a model has not either: `wait` below is its loop without the check-ups, so that a
 //! sleeper whom nobody wakes is a deadlock.
 
-use loom::sync::Arc;
+use std::sync::Arc;
+
 use loom::thread;
 use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use procession_shm::sync::mortal::live_for;

@@ -4,10 +4,10 @@
 //! moves the epoch and wakes all. A model with a victim is run for every number of steps up to the one with which it survives.
 
 use std::os::fd::AsFd;
-use std::sync::atomic::AtomicBool; // tidy: raw atomic: counts across runs of a model, outside of it
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64}; // tidy: raw atomic: counts across runs of a model, outside of it
 
 use loom::cell::UnsafeCell;
-use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 use procession_shm::family;
 use procession_shm::sync::atomic::Ordering;
@@ -31,14 +31,6 @@ const STEPS_MAX: usize = 80;
 
 const WORDS: usize = 8;
 const FRAME_LEN: usize = 16;
-
-/// How many preemptions a model is run with, compared to the bound.
-#[derive(Clone, Copy)]
-enum Depth {
-    Full,
-    /// One less, for models of three that would take many minutes otherwise.
-    OneLess,
-}
 
 /// Bytes on the heap, in words that loom watches for races.
 struct Heap([UnsafeCell<[u8; 8]>; WORDS]);
@@ -201,24 +193,27 @@ fn number(haul: &Haul) -> u64 {
     u64::from_le_bytes(haul.bytes[..].try_into().unwrap())
 }
 
-fn play(depth: Depth, scene: impl Fn() + Sync + Send + 'static) {
+#[expect(clippy::print_stderr, reason = "how large a model is shows with `--nocapture`")]
+fn play(scene: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    let bound = builder.preemption_bound.unwrap_or(PREEMPTIONS);
-    builder.preemption_bound = Some(match depth {
-        Depth::Full => bound,
-        Depth::OneLess => bound.saturating_sub(1),
-    });
+    builder.preemption_bound = Some(builder.preemption_bound.unwrap_or(PREEMPTIONS));
     builder.max_branches = 20_000;
-    builder.check(scene);
+    let orders = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&orders);
+    builder.check(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        scene();
+    });
+    eprintln!("{} orders", orders.load(Ordering::Relaxed));
 }
 
 /// Plays `scene` with a victim that has 0, 1, 2... steps to live, until it lives through every order of steps. `scene` returns
 /// whether the victim died.
-fn play_every_death(depth: Depth, scene: impl Fn(usize) -> bool + Copy + Sync + Send + 'static) {
+fn play_every_death(scene: impl Fn(usize) -> bool + Copy + Sync + Send + 'static) {
     for steps in 0..STEPS_MAX {
-        let died = std::sync::Arc::new(AtomicBool::new(false));
-        let seen = std::sync::Arc::clone(&died);
-        play(depth, move || {
+        let died = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&died);
+        play(move || {
             if scene(steps) {
                 seen.store(true, Ordering::Relaxed);
             }
@@ -257,7 +252,7 @@ fn survivor<R: 'static>(slot: u16, part: impl FnOnce() -> R + 'static) -> JoinHa
 
 #[test]
 fn loom_queue_a_dead_putter_has_put_its_item_or_not() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let queue = queue(2, 2);
         let theirs = Arc::clone(&queue);
         let dead = victim(1, steps, move || theirs.put(7));
@@ -274,7 +269,7 @@ fn loom_queue_a_dead_putter_has_put_its_item_or_not() {
 
 #[test]
 fn loom_queue_a_dead_getter_has_got_its_item_or_not_and_owes_what_it_got() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let queue = queue(2, 2);
         family::enter(2);
         assert!(queue.put(1) && queue.put(2));
@@ -297,7 +292,7 @@ fn loom_queue_a_dead_getter_has_got_its_item_or_not_and_owes_what_it_got() {
 /// Who was woken for an item and dies takes no wake-up along.
 #[test]
 fn loom_queue_a_death_takes_no_wake_up_along() {
-    play_every_death(Depth::OneLess, |steps| {
+    play_every_death(|steps| {
         let queue = queue(2, 2);
         let (one, two) = (Arc::clone(&queue), Arc::clone(&queue));
         let dead = victim(1, steps, move || one.get());
@@ -311,7 +306,7 @@ fn loom_queue_a_death_takes_no_wake_up_along() {
 
 #[test]
 fn loom_queue_who_waits_for_room_hears_of_it() {
-    play(Depth::Full, || {
+    play(|| {
         let queue = queue(1, 1);
         family::enter(2);
         assert!(queue.put(1));
@@ -325,7 +320,7 @@ fn loom_queue_who_waits_for_room_hears_of_it() {
 /// The getter may die between its get and what makes room of it.
 #[test]
 fn loom_queue_what_the_dead_have_got_makes_room() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let queue = queue(1, 1);
         family::enter(2);
         assert!(queue.put(1));
@@ -345,7 +340,7 @@ fn loom_queue_what_the_dead_have_got_makes_room() {
 
 #[test]
 fn loom_queue_a_put_is_before_the_close_or_refused() {
-    play(Depth::Full, || {
+    play(|| {
         let queue = queue(2, 2);
         let theirs = Arc::clone(&queue);
         let putter = survivor(1, move || theirs.put(7));
@@ -360,7 +355,7 @@ fn loom_queue_a_put_is_before_the_close_or_refused() {
 
 #[test]
 fn loom_queue_what_a_dead_claimer_has_not_done_is_offered_again() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let queue = queue(2, 2);
         family::enter(2);
         assert!(queue.put(1) && queue.put(2));
@@ -386,7 +381,7 @@ fn loom_queue_what_a_dead_claimer_has_not_done_is_offered_again() {
 
 #[test]
 fn loom_queue_what_is_offered_again_is_got_once_and_owed_once() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let queue = queue(2, 2);
         family::enter(2);
         assert!(queue.put(1));
@@ -409,7 +404,7 @@ fn loom_queue_what_is_offered_again_is_got_once_and_owed_once() {
 
 #[test]
 fn loom_queue_a_death_while_it_grows_changes_nothing() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let queue = queue(2, 4);
         family::enter(2);
         // The window begins in its middle.

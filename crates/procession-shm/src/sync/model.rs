@@ -3,11 +3,17 @@
 //! The kernel's promise that a futex sleeps only if its word still has the expected value *at the moment it is queued* is
 //! modelled by one lock around the whole kernel: a sleeper compares and queues under it, a waker dequeues under it. A sleep
 //! on several words (`futex_waitv`) is one entry with several addresses in the same queue, so one condition covers all.
+//! Who sleeps is parked by itself, and who wakes unparks those whom it means. A condition variable would wake all sleepers of
+//! a model, who would queue for the lock to find that they were not meant: most of the orders that there were to try.
 //!
 //! Every store and every call of the kernel is a place where a thread that stands for a process can be killed: see
 //! [`mortal`](super::mortal).
 
-use loom::sync::{Condvar, Mutex};
+use std::cell::Cell;
+use std::rc::Rc;
+
+use loom::sync::Mutex;
+use loom::thread::{Thread, current, park};
 
 use super::mortal;
 
@@ -115,55 +121,52 @@ pub mod thread {
 }
 
 struct Sleeper {
-    ticket: usize,
     addresses: Vec<usize>,
-}
-
-#[derive(Default)]
-struct Queue {
-    next_ticket: usize,
-    sleepers: Vec<Sleeper>,
-}
-
-struct Kernel {
-    queue: Mutex<Queue>,
-    woken: Condvar,
+    thread: Thread,
+    is_awake: Rc<Cell<bool>>,
 }
 
 loom::lazy_static! {
-    static ref KERNEL: Kernel = Kernel { queue: Mutex::new(Queue::default()), woken: Condvar::new() };
+    static ref SLEEPERS: Mutex<Vec<Sleeper>> = Mutex::new(Vec::new());
 }
 
 /// Sleeps until one of the words is woken, unless one of them has not its expected value any more.
 pub(crate) fn sleep(words: &[(&atomic::AtomicU32, u32)]) {
     mortal::step();
-    let mut queue = KERNEL.queue.lock().expect("no model panics in the kernel");
+    let Some(is_awake) = queue_up(words) else { return };
+    while !is_awake.get() {
+        park();
+    }
+}
+
+fn queue_up(words: &[(&atomic::AtomicU32, u32)]) -> Option<Rc<Cell<bool>>> {
+    let mut sleepers = SLEEPERS.lock().expect("no model panics in the kernel");
     let changed = |&(word, expected): &(&atomic::AtomicU32, u32)| {
         word.load(atomic::Ordering::SeqCst) != expected
     };
     if words.iter().any(changed) {
-        return;
+        return None;
     }
-    let ticket = queue.next_ticket;
-    queue.next_ticket += 1;
+    let is_awake = Rc::new(Cell::new(false));
     let addresses = words.iter().map(|(word, _)| address(word)).collect();
-    queue.sleepers.push(Sleeper { ticket, addresses });
-    while queue.sleepers.iter().any(|sleeper| sleeper.ticket == ticket) {
-        queue = KERNEL.woken.wait(queue).expect("no model panics in the kernel");
-    }
+    sleepers.push(Sleeper { addresses, thread: current(), is_awake: Rc::clone(&is_awake) });
+    Some(is_awake)
 }
 
 /// Wakes up to `count` sleepers of this word, the longest sleeping first, and says how many it woke.
 pub(crate) fn wake(word: &atomic::AtomicU32, count: usize) -> usize {
     mortal::step();
-    let mut queue = KERNEL.queue.lock().expect("no model panics in the kernel");
+    let mut sleepers = SLEEPERS.lock().expect("no model panics in the kernel");
     let mut woken = 0;
-    queue.sleepers.retain(|sleeper| {
+    sleepers.retain(|sleeper| {
         let hit = woken < count && sleeper.addresses.contains(&address(word));
-        woken += usize::from(hit);
+        if hit {
+            woken += 1;
+            sleeper.is_awake.set(true);
+            sleeper.thread.unpark();
+        }
         !hit
     });
-    KERNEL.woken.notify_all();
     woken
 }
 

@@ -1,9 +1,9 @@
 //! The barrier: all leave together or all learn that it is broken, with a death at every step.
 
-use loom::sync::Arc;
 use procession_shm::family;
+use std::sync::Arc;
 
-use super::stage::{Depth, play, play_every_death, survivor, victim};
+use super::stage::{play, play_every_death, survivor, victim};
 use crate::{Barrier, BarrierError};
 
 #[test]
@@ -41,7 +41,7 @@ fn two_meet_twice() {
 /// If the victim had arrived, its partner leaves by itself; if not, somebody takes its place.
 #[test]
 fn a_death_at_any_step_breaks_the_barrier_or_costs_nothing() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let barrier = Arc::new(Barrier::<3>::with_holders(2));
         let (one, two) = (Arc::clone(&barrier), Arc::clone(&barrier));
         let victim = victim(1, steps, move || one.wait().is_ok());

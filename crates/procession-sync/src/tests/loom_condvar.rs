@@ -1,11 +1,11 @@
 //! The condition variable: no lost notification, and a death at every step of waiting and of notifying.
 
 use loom::cell::UnsafeCell;
-use loom::sync::Arc;
 use loom::thread::JoinHandle;
 use procession_shm::family;
+use std::sync::Arc;
 
-use super::stage::{Depth, play, play_every_death, survivor, victim};
+use super::stage::{play, play_every_death, survivor, victim};
 use crate::Condvar;
 use crate::lock::{Call, Claim, Entry, Lock, Mark};
 use crate::patience::Limit;
@@ -123,7 +123,7 @@ fn one_notification_for_all_reaches_two_waiters() {
 /// The victim may have been woken for a token that it does not live to take.
 #[test]
 fn a_dead_waiter_swallows_no_notification() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let heap = Heap::new();
         let (one, two) = (Arc::clone(&heap), Arc::clone(&heap));
         let victim = victim(1, steps, move || one.pass_on());
@@ -139,7 +139,7 @@ fn a_dead_waiter_swallows_no_notification() {
 /// The victim may have brought its token and not lived to say so.
 #[test]
 fn a_dead_notifier_leaves_nobody_asleep() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let heap = Heap::new();
         let (one, two) = (Arc::clone(&heap), Arc::clone(&heap));
         let victim = victim(1, steps, move || one.bring(1, Condvar::notify_one));

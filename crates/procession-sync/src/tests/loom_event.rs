@@ -1,9 +1,9 @@
 //! The event: no lost set, not even one that is cleared at once, and a death at every step of setting.
 
-use loom::sync::Arc;
 use procession_shm::family;
+use std::sync::Arc;
 
-use super::stage::{Depth, play, play_every_death, survivor, victim};
+use super::stage::{play, play_every_death, survivor, victim};
 use crate::Event;
 use crate::patience::Limit;
 
@@ -45,7 +45,7 @@ fn a_set_that_is_cleared_at_once_is_not_missed() {
 /// The victim may set the event and not live to wake anybody; who sets it after that has nothing to do.
 #[test]
 fn a_dead_setter_leaves_nobody_asleep() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let event = Arc::new(Event::new());
         let (one, two) = (Arc::clone(&event), Arc::clone(&event));
         let victim = victim(1, steps, move || one.set());
@@ -60,7 +60,7 @@ fn a_dead_setter_leaves_nobody_asleep() {
 
 #[test]
 fn a_dead_waiter_takes_no_wake_up_along() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let event = Arc::new(Event::new());
         let (one, two) = (Arc::clone(&event), Arc::clone(&event));
         let victim = victim(1, steps, move || one.wait().unwrap());

@@ -1,11 +1,11 @@
 //! The mutex's lock: mutual exclusion, no lost wake-up, and a death at every step.
 
-use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 use procession_shm::family;
 use procession_shm::sync::mortal::live_for;
+use std::sync::Arc;
 
-use super::stage::{Depth, Pair, can_die, play, play_every_death, survivor, victim};
+use super::stage::{Pair, can_die, play, play_every_death, survivor, victim};
 use crate::lock::{Call, Claim, Entry, Lock, Mark};
 use crate::patience::Limit;
 
@@ -114,7 +114,7 @@ fn who_gives_up_takes_no_wake_up_along() {
 /// One victim, two survivors: all come to an end, and each learns of the death or gets the lock.
 #[test]
 fn a_death_at_any_step_blocks_nobody() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let guarded = Guarded::new();
         let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
         let victim = victim(1, steps, move || one.count());
@@ -130,7 +130,7 @@ fn a_death_at_any_step_blocks_nobody() {
 
 #[test]
 fn a_torn_value_is_repaired_before_anybody_sees_it() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let guarded = Guarded::new();
         let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
         let victim = victim(1, steps, move || one.count_or_repair());
@@ -148,7 +148,7 @@ fn a_torn_value_is_repaired_before_anybody_sees_it() {
 #[should_panic(expected = "deadlock")]
 fn without_waking_all_three_parties_hang() {
     for steps in 0..8 {
-        can_die(Depth::Full, steps, |steps| {
+        can_die(steps, |steps| {
             let guarded = Guarded::new();
             let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
             let victim = unwatched_victim(steps, one);
@@ -165,7 +165,7 @@ fn without_waking_all_three_parties_hang() {
 #[test]
 fn without_waking_all_two_parties_get_on() {
     for steps in 0..8 {
-        can_die(Depth::Full, steps, |steps| {
+        can_die(steps, |steps| {
             let guarded = Guarded::new();
             let one = Arc::clone(&guarded);
             let victim = unwatched_victim(steps, one);

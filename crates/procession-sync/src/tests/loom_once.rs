@@ -3,10 +3,10 @@
 use std::mem::ManuallyDrop;
 use std::ops::ControlFlow;
 
-use loom::sync::Arc;
 use procession_shm::family;
+use std::sync::Arc;
 
-use super::stage::{Depth, Pair, play, play_every_death, survivor, victim};
+use super::stage::{Pair, play, play_every_death, survivor, victim};
 use crate::Once;
 use crate::lock::{Call, Mark};
 use crate::patience::Limit;
@@ -54,7 +54,7 @@ fn three_agree_on_one_value() {
 
 #[test]
 fn after_a_death_at_any_step_the_next_one_initializes() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let filled = Filled::new();
         let (one, two) = (Arc::clone(&filled), Arc::clone(&filled));
         let victim = victim(1, steps, move || one.get_or_init(1));

@@ -1,9 +1,9 @@
 //! The reader-writer lock: exclusion, no lost wake-up, and a death at every step of a reader and of a writer.
 
-use loom::sync::Arc;
 use procession_shm::family;
+use std::sync::Arc;
 
-use super::stage::{Depth, Pair, play, play_every_death, survivor, victim};
+use super::stage::{Pair, play, play_every_death, survivor, victim};
 use crate::lock::{Entry, Mark};
 use crate::patience::Limit;
 use crate::rwlock::raw::{RawRwLock, ReadEntry};
@@ -99,7 +99,7 @@ fn two_readers_and_a_writer() {
 
 #[test]
 fn a_readers_death_at_any_step_blocks_no_writer() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let guarded = Guarded::<1>::new();
         let one = Arc::clone(&guarded);
         let victim = victim(1, steps, move || one.read());
@@ -111,7 +111,7 @@ fn a_readers_death_at_any_step_blocks_no_writer() {
 
 #[test]
 fn a_readers_death_blocks_neither_a_writer_nor_a_reader() {
-    play_every_death(Depth::OneLess, |steps| {
+    play_every_death(|steps| {
         let guarded = Guarded::<2>::new();
         let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
         let victim = victim(1, steps, move || one.read());
@@ -125,7 +125,7 @@ fn a_readers_death_blocks_neither_a_writer_nor_a_reader() {
 
 #[test]
 fn a_writers_death_at_any_step_blocks_no_reader() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let guarded = Guarded::<1>::new();
         let one = Arc::clone(&guarded);
         let victim = victim(1, steps, move || one.write());
@@ -139,7 +139,7 @@ fn a_writers_death_at_any_step_blocks_no_reader() {
 
 #[test]
 fn a_writers_death_blocks_neither_a_writer_nor_a_reader() {
-    play_every_death(Depth::OneLess, |steps| {
+    play_every_death(|steps| {
         let guarded = Guarded::<1>::new();
         let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
         let victim = victim(1, steps, move || one.write());

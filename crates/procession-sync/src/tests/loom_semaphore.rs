@@ -2,10 +2,10 @@
 //! forgetting.
 
 use loom::cell::UnsafeCell;
-use loom::sync::Arc;
 use procession_shm::family;
+use std::sync::Arc;
 
-use super::stage::{Depth, play, play_every_death, survivor, victim};
+use super::stage::{play, play_every_death, survivor, victim};
 use crate::patience::Limit;
 use crate::semaphore::{Grant, RawSemaphore};
 
@@ -80,7 +80,7 @@ fn who_gives_up_takes_no_wake_up_along() {
 
 #[test]
 fn a_death_at_any_step_gives_the_permit_to_who_waits() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let guarded = Guarded::<1>::new(1);
         let one = Arc::clone(&guarded);
         let victim = victim(1, steps, move || one.use_permit());
@@ -94,7 +94,7 @@ fn a_death_at_any_step_gives_the_permit_to_who_waits() {
 
 #[test]
 fn a_death_gives_the_permit_to_one_of_two_who_wait() {
-    play_every_death(Depth::OneLess, |steps| {
+    play_every_death(|steps| {
         let guarded = Guarded::<2>::new(1);
         let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
         let victim = victim(1, steps, move || one.use_permit());
@@ -126,7 +126,7 @@ fn a_permit_that_is_forgotten_goes_to_nobody() {
 /// A permit that is forgotten is gone or was given back by the death; two others share the second one meanwhile.
 #[test]
 fn a_death_while_forgetting_leaves_one_permit_or_two() {
-    play_every_death(Depth::OneLess, |steps| {
+    play_every_death(|steps| {
         let guarded = Guarded::<2>::new(2);
         let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
         let victim = victim(1, steps, move || one.use_up_permit());
@@ -148,7 +148,7 @@ fn a_death_while_forgetting_leaves_one_permit_or_two() {
 /// Who adds may die before it wakes; if it died before it added, another one adds.
 #[test]
 fn added_permits_reach_two_waiters_whoever_dies() {
-    play_every_death(Depth::Full, |steps| {
+    play_every_death(|steps| {
         let guarded = Guarded::<2>::new(0);
         let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
         let victim = victim(1, steps, move || one.semaphore.add(1).unwrap());

@@ -5,7 +5,7 @@
 //! steps up to the one with which it survives.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool; // tidy: raw atomic: counts across runs of a model, outside of it
+use std::sync::atomic::{AtomicBool, AtomicU64}; // tidy: raw atomic: counts across runs of a model, outside of it
 
 use loom::cell::UnsafeCell;
 use loom::model::Builder;
@@ -20,41 +20,27 @@ const PREEMPTIONS: usize = 3;
 /// No victim takes more steps than that.
 const STEPS_MAX: usize = 64;
 
-/// How many preemptions a model is run with, compared to the bound.
-#[derive(Clone, Copy)]
-pub(super) enum Depth {
-    /// As many as the bound says: 3, or what `LOOM_MAX_PREEMPTIONS` says.
-    Full,
-    /// One less, for models that would take a quarter of an hour and more otherwise. Each has a smaller sibling that runs in full.
-    OneLess,
-}
-
-/// Runs a model in every order of its steps that the preemption bound allows.
+/// Runs a model in every order of its steps that the preemption bound allows: 3, or what `LOOM_MAX_PREEMPTIONS` says.
+#[expect(clippy::print_stderr, reason = "how large a model is shows with `--nocapture`")]
 pub(super) fn play(scene: impl Fn() + Sync + Send + 'static) {
-    play_at(Depth::Full, scene);
-}
-
-/// The same, with as many preemptions as `depth` says.
-fn play_at(depth: Depth, scene: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
-    let bound = builder.preemption_bound.unwrap_or(PREEMPTIONS);
-    builder.preemption_bound = Some(match depth {
-        Depth::Full => bound,
-        Depth::OneLess => bound.saturating_sub(1),
-    });
+    builder.preemption_bound = Some(builder.preemption_bound.unwrap_or(PREEMPTIONS));
     builder.max_branches = 10_000;
-    builder.check(scene);
+    let orders = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&orders);
+    builder.check(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        scene();
+    });
+    eprintln!("{} orders", orders.load(Ordering::Relaxed));
 }
 
 /// Plays `scene` with a victim that has 0, 1, 2... steps to live, until it lives through every order of steps.
 ///
 /// `scene` returns whether the victim died.
-pub(super) fn play_every_death(
-    depth: Depth,
-    scene: impl Fn(usize) -> bool + Copy + Sync + Send + 'static,
-) {
+pub(super) fn play_every_death(scene: impl Fn(usize) -> bool + Copy + Sync + Send + 'static) {
     for steps in 0..STEPS_MAX {
-        if !can_die(depth, steps, scene) {
+        if !can_die(steps, scene) {
             assert!(steps > 0, "the victim takes no step at all");
             return;
         }
@@ -64,13 +50,12 @@ pub(super) fn play_every_death(
 
 /// Plays `scene` with a victim that has `steps` steps to live, and says whether it died in any order of steps.
 pub(super) fn can_die(
-    depth: Depth,
     steps: usize,
     scene: impl Fn(usize) -> bool + Copy + Sync + Send + 'static,
 ) -> bool {
     let died = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&died);
-    play_at(depth, move || {
+    play(move || {
         if scene(steps) {
             seen.store(true, Ordering::Relaxed);
         }
