@@ -8,6 +8,7 @@ use crate::options::Density;
 use crate::performance::{Director, Performance, Reached, Records, Script};
 use crate::place;
 use crate::scene::{Case, Expect};
+use crate::search::Aim;
 use crate::trace::{Point, Trace};
 
 /// After so many bad points a case is given up: each may have taken as long as a hang takes.
@@ -27,7 +28,7 @@ pub(crate) struct Figures {
     pub(crate) kills: usize,
     /// How often two were, one after the other.
     pub(crate) pairs: usize,
-    /// How often it stood elsewhere than the recording says: it had taken another way there.
+    /// How often one of them was killed elsewhere than meant: it had taken another way there.
     pub(crate) drifted: usize,
     /// The longest that the others needed to get on after a death.
     pub(crate) worst: Duration,
@@ -52,16 +53,11 @@ impl Figures {
     }
 
     fn count(&mut self, performance: &Performance) {
-        self.kills += 1 + usize::from(performance.heir.is_some());
-        self.pairs += usize::from(performance.heir.is_some());
-    }
-
-    /// A victim that sleeps in its last instruction stands at one that the recording has not got.
-    fn count_drift(&mut self, point: Option<Point>, trace: &Trace, reached: Reached) {
-        let Some(point) = point else { return };
-        let is_elsewhere = trace.position(point.steps).is_some_and(|at| at != reached.position);
-        let has_other_length = point.change.is_none() && point.steps != reached.steps;
-        self.drifted += usize::from(has_other_length || is_elsewhere);
+        let heir = performance.heir;
+        self.kills += 1 + usize::from(heir.is_some());
+        self.pairs += usize::from(heir.is_some());
+        let is_elsewhere = |reached: Reached| usize::from(reached.has_drifted);
+        self.drifted += is_elsewhere(performance.victim) + heir.map_or(0, is_elsewhere);
     }
 
     fn place(&self, performance: &Performance) -> String {
@@ -121,8 +117,8 @@ impl Campaign<'_> {
         let trace = self.walk_of_victim()?;
         let points = trace.points(density).into_iter().map(Some);
         for victim in std::iter::once(None).chain(points) {
-            let performance = self.try_script(Script { victim, heir: None })?;
-            self.figures.count_drift(victim, &trace, performance.victim);
+            let victim = victim.map(|point| Aim { point, walk: &trace });
+            self.try_script(Script { victim, heir: None })?;
             if self.figures.is_enough(self.case.expect) {
                 break;
             }
@@ -145,14 +141,11 @@ impl Campaign<'_> {
             }
         };
         for victim in std::iter::once(None).chain(chosen(&trace, victims).into_iter().map(Some)) {
-            let (walk, position) = self.walk_of_heir(victim)?;
-            self.figures.count_drift(victim, &trace, position);
+            let victim = victim.map(|point| Aim { point, walk: &trace });
+            let walk = self.walk_of_heir(victim)?;
             for heir in std::iter::once(None).chain(chosen(&walk, heirs).into_iter().map(Some)) {
-                let performance = self.try_script(Script { victim, heir })?;
-                performance
-                    .heir
-                    .into_iter()
-                    .for_each(|at| self.figures.count_drift(heir, &walk, at));
+                let heir = heir.map(|point| Aim { point, walk: &walk });
+                self.try_script(Script { victim, heir })?;
                 if self.figures.is_enough(self.case.expect) {
                     return Ok(());
                 }
@@ -171,18 +164,18 @@ impl Campaign<'_> {
         Ok(trace)
     }
 
-    fn walk_of_heir(&mut self, victim: Option<Point>) -> io::Result<(Trace, Reached)> {
+    fn walk_of_heir(&mut self, victim: Option<Aim<'_>>) -> io::Result<Trace> {
         let mut trace = Trace::default();
         let records = Records { victim: None, heir: Some(&mut trace) };
         let script = Script { victim, heir: None };
         let performance = self.director.perform(self.case, script, records)?;
         self.figures.count(&performance);
         self.figures.states += trace.states();
-        Ok((trace, performance.victim))
+        Ok(trace)
     }
 
     /// Plays one script, and again while the others are late there.
-    fn try_script(&mut self, script: Script) -> io::Result<Performance> {
+    fn try_script(&mut self, script: Script<'_>) -> io::Result<()> {
         let mut late = 0;
         loop {
             let mut performance = self.director.perform(self.case, script, Records::default())?;
@@ -198,7 +191,7 @@ impl Campaign<'_> {
             }
             if !is_late || late == LATE_MAX {
                 self.figures.add(&performance);
-                return Ok(performance);
+                return Ok(());
             }
         }
     }
@@ -218,8 +211,10 @@ mod tests {
 
     #[test]
     fn a_sample_is_spread_over_the_points() {
-        let points: Vec<_> =
-            (0..9).map(|steps| Point { steps, is_asleep: false, change: None }).collect();
+        let mut trace = Trace::default();
+        trace.begin(0);
+        (0..9).for_each(|position| trace.step(position, false, 0));
+        let points = trace.points(Density { short: 9, sample: 0 });
         let steps = |count| -> Vec<usize> {
             spread(points.clone(), count).iter().map(|point| point.steps).collect()
         };

@@ -36,6 +36,8 @@ mod run;
 #[cfg(target_arch = "x86_64")]
 mod scene;
 #[cfg(target_arch = "x86_64")]
+mod search;
+#[cfg(target_arch = "x86_64")]
 mod subjects;
 #[cfg(target_arch = "x86_64")]
 mod trace;

@@ -11,7 +11,8 @@ use crate::actor::{Actor, Progress, Role};
 use crate::marks;
 use crate::memory::fingerprint;
 use crate::scene::{Case, Ending, Expect, Place, Plot, Scene};
-use crate::trace::{Changes, Point, Trace};
+use crate::search::{Aim, Search};
+use crate::trace::Trace;
 use crate::tracer::{CodeMap, Next, Step, Tracee};
 
 /// How long those who live may take after the death before they are said to hang. It is generous: the machine may be busy.
@@ -37,15 +38,15 @@ pub(crate) struct Director {
 }
 
 /// Where one performance kills.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Script {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Script<'a> {
     /// Where the victim is killed; `None` is at the end of the operation.
-    pub(crate) victim: Option<Point>,
+    pub(crate) victim: Option<Aim<'a>>,
     /// The same for the heir, if the plot has one.
-    pub(crate) heir: Option<Point>,
+    pub(crate) heir: Option<Aim<'a>>,
 }
 
-impl Script {
+impl Script<'_> {
     pub(crate) const TO_THE_END: Self = Self { victim: None, heir: None };
 }
 
@@ -77,6 +78,8 @@ pub(crate) struct Reached {
     /// After so many instructions.
     pub(crate) steps: usize,
     pub(crate) position: u64,
+    /// It is another place than was meant.
+    pub(crate) has_drifted: bool,
     place: Place,
 }
 
@@ -108,7 +111,7 @@ impl Director {
     pub(crate) fn perform(
         &mut self,
         case: &Case,
-        script: Script,
+        script: Script<'_>,
         records: Records<'_>,
     ) -> io::Result<Performance> {
         let scene = (case.build)()?;
@@ -141,13 +144,13 @@ impl Show<'_> {
     fn kill_victim(
         &mut self,
         plot: &Plot,
-        point: Option<Point>,
+        aim: Option<Aim<'_>>,
         record: Option<&mut Trace>,
     ) -> io::Result<Death> {
         self.enter_all(plot.first)?;
         let (pid, tracee) = self.bring(Role::Victim)?;
         self.enter_all(plot.then)?;
-        let reached = self.step_to(&tracee, point, record)?;
+        let reached = self.step_to(&tracee, aim, record)?;
         if self.scene.wants_quiet() {
             self.settle_all()?;
         }
@@ -162,11 +165,11 @@ impl Show<'_> {
     fn kill_heir(
         &mut self,
         others: &[Role],
-        point: Option<Point>,
+        aim: Option<Aim<'_>>,
         record: Option<&mut Trace>,
     ) -> io::Result<Death> {
         let (pid, tracee) = self.bring(Role::Heir)?;
-        let reached = self.step_to(&tracee, point, record)?;
+        let reached = self.step_to(&tracee, aim, record)?;
         self.enter_all(others)?;
         let epoch = epoch();
         tracee.kill()?;
@@ -252,11 +255,11 @@ impl Show<'_> {
         Ok((pid.as_raw_nonzero().get().cast_unsigned(), tracee))
     }
 
-    /// Steps through the operation, as far as `point` or to its end.
+    /// Steps through the operation, as far as `aim` or to its end.
     fn step_to(
         &mut self,
         tracee: &Tracee,
-        point: Option<Point>,
+        aim: Option<Aim<'_>>,
         mut trace: Option<&mut Trace>,
     ) -> io::Result<Reached> {
         let views = self.scene.views();
@@ -264,28 +267,24 @@ impl Show<'_> {
         if let Some(trace) = &mut trace {
             trace.begin(state());
         }
-        let (mut changes, counts) =
-            (Changes::default(), point.is_some_and(|at| at.change.is_some()));
+        let mut search = Search::new(aim, state);
         for steps in 0..STEPS_MAX {
-            if counts {
-                changes.look(state());
-            }
             let position = tracee.position()?;
-            let reached = |place| Ok(Reached { steps, position, place });
-            let is_here = |asleep| point.is_some_and(|at| at.is_at(steps, changes.count(), asleep));
-            if position == marks::end() {
-                return reached(Place::Last);
-            }
-            if is_here(false) {
-                return reached(if steps == 0 { Place::First } else { Place::Inside });
+            let is_last = position == marks::end();
+            if is_last || search.is_over(position) {
+                let inside = if steps == 0 { Place::First } else { Place::Inside };
+                let has_drifted = search.has_drifted(position, false, state);
+                let place = if is_last { Place::Last } else { inside };
+                return Ok(Reached { steps, position, has_drifted, place });
             }
             let next = tracee.next(position, &mut self.director.code)?;
             if tracee.step(next)? == Step::Asleep {
                 if let Some(trace) = &mut trace {
-                    trace.sleep(state());
+                    trace.sleep(position);
                 }
-                if is_here(true) || !self.release_held()? {
-                    return reached(Place::Inside);
+                if search.is_over_asleep(position) || !self.release_held()? {
+                    let has_drifted = search.has_drifted(position, true, state);
+                    return Ok(Reached { steps, position, has_drifted, place: Place::Inside });
                 }
                 let released = Instant::now();
                 tracee.finish_step()?;
@@ -294,6 +293,7 @@ impl Show<'_> {
             if next != Next::Ordinary && self.scene.in_turns() {
                 self.settle_all()?;
             }
+            search.step(position, next != Next::Ordinary, state);
             if let Some(trace) = &mut trace {
                 trace.step(position, next != Next::Ordinary, state());
             }

@@ -1,31 +1,24 @@
 //! What one walk through the whole operation has shown, and where to kill.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::options::Density;
 
-/// A place at which the victim can be killed.
+/// A place at which somebody can be killed, and what it is found again by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Point {
-    /// After so many instructions.
+    /// After so many instructions of the recorded walk. Another may have some more or fewer.
     pub(crate) steps: usize,
     /// In the middle of the instruction after these, a system call in which it sleeps.
     pub(crate) is_asleep: bool,
-    /// After so many changes of the shared state, if it is found again by these and not by the instructions: another walk may have
-    /// some more or fewer of them, in an allocator for one.
-    pub(crate) change: Option<usize>,
-}
-
-impl Point {
-    fn awake(steps: usize) -> Self {
-        Self { steps, is_asleep: false, change: None }
-    }
-
-    /// Whether who has done so many instructions, and has seen so many changes, is there.
-    pub(crate) fn is_at(&self, steps: usize, changes: usize, is_asleep: bool) -> bool {
-        is_asleep == self.is_asleep
-            && self.change.map_or(steps == self.steps, |change| changes == change)
-    }
+    /// After so many changes of the shared state.
+    pub(crate) changes: usize,
+    /// Right behind the last of them.
+    pub(crate) is_change: bool,
+    /// Where the instruction after these lies, if there is one.
+    pub(crate) position: Option<u64>,
+    /// How often it has come up since the last change, this time included.
+    pub(crate) times: usize,
 }
 
 /// Counts the changes of a state.
@@ -54,10 +47,16 @@ impl Changes {
 pub(crate) struct Trace {
     /// Where each instruction lay.
     positions: Vec<u64>,
-    /// After how many instructions something has changed.
-    changes: BTreeSet<Point>,
+    /// How many changes there were before each, and before the end.
+    counts: Vec<usize>,
+    /// After how many instructions something has changed, or the kernel was called.
+    events: BTreeSet<usize>,
     /// After how many each state was seen first.
-    firsts: BTreeSet<Point>,
+    firsts: BTreeSet<usize>,
+    /// After how many somebody slept, and where.
+    sleeps: BTreeMap<usize, u64>,
+    /// Where the instructions lay with which something has changed.
+    writers: HashSet<u64>,
     states: HashSet<u64>,
     seen: Changes,
 }
@@ -65,23 +64,25 @@ pub(crate) struct Trace {
 impl Trace {
     /// The state before the first instruction.
     pub(crate) fn begin(&mut self, state: u64) {
-        self.changes.insert(Point::awake(0));
+        self.events.insert(0);
         self.note(state);
     }
 
     /// An instruction at `position`, after which the state is `state`.
     pub(crate) fn step(&mut self, position: u64, is_call: bool, state: u64) {
         self.positions.push(position);
-        if self.note(state) || is_call {
-            self.changes.insert(Point::awake(self.positions.len()));
+        let has_changed = self.note(state);
+        if has_changed {
+            self.writers.insert(position);
+        }
+        if has_changed || is_call {
+            self.events.insert(self.len());
         }
     }
 
-    /// The next instruction has put the victim to sleep.
-    pub(crate) fn sleep(&mut self, state: u64) {
-        self.note(state);
-        let steps = self.positions.len();
-        self.changes.insert(Point { steps, is_asleep: true, change: None });
+    /// The next instruction, at `position`, has put the victim to sleep.
+    pub(crate) fn sleep(&mut self, position: u64) {
+        self.sleeps.insert(self.len(), position);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -92,34 +93,52 @@ impl Trace {
         self.states.len()
     }
 
-    /// Where the instruction after `steps` others lay.
-    pub(crate) fn position(&self, steps: usize) -> Option<u64> {
-        self.positions.get(steps).copied()
+    /// Whether an instruction at `position` has ever changed something.
+    pub(crate) fn has_changed_at(&self, position: u64) -> bool {
+        self.writers.contains(&position)
     }
 
     /// Where each shared state was seen first, and each sleep: the points that differ for whoever is left.
     pub(crate) fn distinct_points(&self) -> Vec<Point> {
-        let sleeps = self.changes.iter().filter(|point| point.is_asleep);
-        self.firsts.iter().chain(sleeps).copied().collect::<BTreeSet<_>>().into_iter().collect()
+        self.all(self.firsts.iter().copied())
     }
 
     /// Where to kill. The end is not among them: everybody kills there.
     pub(crate) fn points(&self, density: Density) -> Vec<Point> {
-        let mut points = self.changes.clone();
+        let mut steps = self.events.clone();
         if self.len() <= density.short {
-            points.extend((0..self.len()).map(Point::awake));
+            steps.extend(0..self.len());
         } else {
-            let spread = |index| Point::awake(index * self.len() / density.sample);
-            points.extend((0..density.sample).map(spread));
+            steps.extend((0..density.sample).map(|index| index * self.len() / density.sample));
         }
-        points.into_iter().filter(|point| point.steps < self.len() || point.is_asleep).collect()
+        self.all(steps.into_iter().filter(|steps| *steps < self.len()))
+    }
+
+    /// The points after so many steps each, and those of all sleeps.
+    fn all(&self, awake: impl Iterator<Item = usize>) -> Vec<Point> {
+        let sleeps = self.sleeps.keys().map(|steps| self.point(*steps, true));
+        let mut points: Vec<_> =
+            awake.map(|steps| self.point(steps, false)).chain(sleeps).collect();
+        points.sort_unstable();
+        points
+    }
+
+    fn point(&self, steps: usize, is_asleep: bool) -> Point {
+        let changes = self.counts[steps];
+        let start = self.counts.partition_point(|count| *count < changes);
+        let position = self.positions.get(steps).or_else(|| self.sleeps.get(&steps)).copied();
+        let since = self.positions[start..steps].iter();
+        let times = since.filter(|at| Some(**at) == position).count();
+        let times = times + usize::from(position.is_some());
+        let is_change = steps == start && changes > 0;
+        Point { steps, is_asleep, changes, is_change, position, times }
     }
 
     fn note(&mut self, state: u64) -> bool {
         let has_changed = self.seen.look(state);
+        self.counts.push(self.seen.count());
         if self.states.insert(state) {
-            let change = Some(self.seen.count());
-            self.firsts.insert(Point { change, ..Point::awake(self.len()) });
+            self.firsts.insert(self.len());
         }
         has_changed
     }
@@ -134,7 +153,7 @@ mod tests {
         trace.begin(7);
         trace.step(100, false, 7);
         trace.step(101, false, 8);
-        trace.sleep(8);
+        trace.sleep(102);
         trace.step(102, true, 8);
         trace.step(103, false, 7);
         trace
@@ -155,8 +174,20 @@ mod tests {
     }
 
     #[test]
+    fn a_point_is_counted_from_the_last_change() {
+        let mut trace = trace();
+        trace.step(102, false, 7);
+        trace.step(102, false, 7);
+        let last = trace.points(Density { short: 9, sample: 0 }).pop().unwrap();
+        let found_by = (last.steps, last.changes, last.is_change, last.position, last.times);
+        assert_eq!(found_by, (5, 2, false, Some(102), 2));
+        let after_change = trace.points(Density { short: 9, sample: 0 })[2];
+        assert_eq!((after_change.changes, after_change.is_change), (1, true));
+    }
+
+    #[test]
     fn all_is_every_instruction_and_every_sleep() {
-        assert_eq!(trace().points(Density { short: 5, sample: 0 }).len(), 5);
+        assert_eq!(trace().points(Density { short: 4, sample: 0 }).len(), 5);
     }
 
     #[test]
