@@ -1,15 +1,19 @@
-//! `bugs`: builds the library with one bug at a time, and expects that the proofs find each.
+//! `bugs`: gives the library one bug at a time, and expects that the proofs find each.
 //!
-//! The bugs stand in the sources behind `cfg!(procession_bug = "name")`; each leaves out or moves one thing that the comments
-//! beside it say is needed. A bug that nothing finds means that a proof proves less than it says: the run fails.
+//! The bugs stand in the sources behind `seeded!("name")`; each leaves out or moves one thing that the comments beside it say
+//! is needed. A bug that nothing finds means that a proof proves less than it says: the run fails. A proof that fails has
+//! found something only if it passes where there is no bug, which is tried first.
 //!
-//! A compiler wrapper sets the cfg, for the crates of the workspace only, so that no dependency is built again.
+//! A compiler wrapper sets `--cfg procession_bugs`, for the crates of the workspace only, so that no dependency is built
+//! again. The bug is chosen when the proof runs, by an environment variable: one build of each proof serves all bugs.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use crate::Verdict;
 use crate::command::{Finished, Invocation};
@@ -23,7 +27,7 @@ struct Bug {
 }
 
 /// What finds a bug.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Finder {
     /// The kill points with these words in their names.
     Kills(&'static str),
@@ -70,38 +74,91 @@ const fn bug(name: &'static str, finder: Finder) -> Bug {
 /// How long a finder may take, its build included, in seconds. One that hangs has found something; it says nothing of it.
 const FINDER_TIMEOUT_S: &str = "900";
 
+/// Names the bug that is there.
+const VARIABLE: &str = "PROCESSION_BUG";
+
 pub(crate) fn run(args: &[String]) -> Verdict {
+    let started = Instant::now();
     let workspace = Workspace::find()?;
     let wanted = |bug: &&Bug| args.iter().all(|word| bug.name.contains(word.as_str()));
     let bugs: Vec<&Bug> = BUGS.iter().filter(wanted).collect();
     if bugs.is_empty() {
         return Err(format!("no bug has `{}` in its name", args.join("` and `")).into());
     }
+    let mut hunt = Hunt::new(&workspace)?;
     let mut rows = Vec::new();
     for bug in bugs {
-        rows.push((bug, seek(&workspace, bug)?));
+        rows.push((bug, hunt.seek(bug)?));
     }
-    Ok(report(&rows))
+    let code = report(&rows);
+    println!("in {:.0} s", started.elapsed().as_secs_f32());
+    Ok(code)
 }
 
-/// What a finder came to.
+/// What one run of a finder came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Passed,
+    Failed,
+    /// It could not be built or run, and so says nothing.
+    Nothing,
+}
+
+/// What came of the search for a bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Found,
     Survived,
-    /// It could not be built or run, and so says nothing.
+    /// The finder says nothing, or fails without the bug as well.
     Broken,
 }
 
-fn seek(workspace: &Workspace, bug: &Bug) -> io::Result<Outcome> {
-    let wrapper = wrapper(&workspace.target_dir(), bug.name)?;
-    let finder =
-        command(workspace, bug.finder).env("RUSTC_WORKSPACE_WRAPPER", &wrapper.to_string_lossy());
-    Ok(outcome(&finder.run(workspace.root())?))
+impl Outcome {
+    fn of(without: Ending, with: Ending) -> Self {
+        match (without, with) {
+            (Ending::Passed, Ending::Failed) => Self::Found,
+            (Ending::Passed, Ending::Passed) => Self::Survived,
+            _ => Self::Broken,
+        }
+    }
+}
+
+/// The finders, in the build that has the bugs.
+struct Hunt<'a> {
+    workspace: &'a Workspace,
+    wrapper: PathBuf,
+    /// What each came to without a bug.
+    without: HashMap<Finder, Ending>,
+}
+
+impl<'a> Hunt<'a> {
+    fn new(workspace: &'a Workspace) -> io::Result<Self> {
+        let wrapper = wrapper(&workspace.target_dir())?;
+        Ok(Self { workspace, wrapper, without: HashMap::new() })
+    }
+
+    fn seek(&mut self, bug: &Bug) -> io::Result<Outcome> {
+        let without = match self.without.get(&bug.finder) {
+            Some(known) => *known,
+            None => self.run(bug.finder, "")?,
+        };
+        self.without.insert(bug.finder, without);
+        if without != Ending::Passed {
+            return Ok(Outcome::Broken);
+        }
+        Ok(Outcome::of(without, self.run(bug.finder, bug.name)?))
+    }
+
+    fn run(&self, finder: Finder, bug: &str) -> io::Result<Ending> {
+        let finder = command(self.workspace, finder)
+            .env("RUSTC_WORKSPACE_WRAPPER", &self.wrapper.to_string_lossy())
+            .env(VARIABLE, bug);
+        Ok(ending(&finder.run(self.workspace.root())?))
+    }
 }
 
 /// A model that finds a deadlock panics, and then again while it is taken down, which ends the run without a summary.
-fn outcome(finished: &Finished) -> Outcome {
+fn ending(finished: &Finished) -> Ending {
     let has = |is_it: fn(&str) -> bool| finished.output.lines().any(is_it);
     let has_run = has(|line| {
         let is_run = line.starts_with("running ") && line != "running 0 tests";
@@ -112,18 +169,18 @@ fn outcome(finished: &Finished) -> Outcome {
         is_failed || (line.starts_with("thread '") && line.contains(" panicked at "))
     });
     match (has_run, has_failed, finished.success) {
-        (true, true, false) => Outcome::Found,
-        (true, _, true) => Outcome::Survived,
-        _ => Outcome::Broken,
+        (true, true, false) => Ending::Failed,
+        (true, _, true) => Ending::Passed,
+        _ => Ending::Nothing,
     }
 }
 
 /// A script that adds the cfg to the compiler's arguments.
-fn wrapper(target: &Path, bug: &str) -> io::Result<PathBuf> {
+fn wrapper(target: &Path) -> io::Result<PathBuf> {
     let folder = target.join("bugs");
     fs::create_dir_all(&folder)?;
-    let path = folder.join(format!("{bug}.sh"));
-    fs::write(&path, format!("#!/bin/sh\nexec \"$@\" --cfg 'procession_bug=\"{bug}\"'\n"))?;
+    let path = folder.join("rustc.sh");
+    fs::write(&path, "#!/bin/sh\nexec \"$@\" --cfg procession_bugs\n")?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
     Ok(path)
 }
@@ -179,14 +236,10 @@ mod tests {
         let sources: String = files.iter().filter(is_source).map(read).collect();
         let docs = read(&"docs/proof.md".to_owned());
         for bug in BUGS {
-            assert!(
-                sources.contains(&format!("procession_bug = \"{}\"", bug.name)),
-                "{}",
-                bug.name
-            );
+            assert!(sources.contains(&format!("seeded!(\"{}\")", bug.name)), "{}", bug.name);
             assert!(docs.contains(&format!("`{}`", bug.name)), "{}", bug.name);
         }
-        for seeded in sources.split("procession_bug = \"").skip(1) {
+        for seeded in sources.split("::seeded!(\"").skip(1) {
             let name = seeded.split('"').next().unwrap();
             assert!(BUGS.iter().any(|bug| bug.name == name), "{name} is not tried");
         }
@@ -195,15 +248,23 @@ mod tests {
     #[test]
     fn a_build_that_fails_finds_nothing() {
         let ended = |success, output: &str| {
-            outcome(&Finished { success, output: output.to_owned(), took: Duration::ZERO })
+            ending(&Finished { success, output: output.to_owned(), took: Duration::ZERO })
         };
-        assert_eq!(ended(false, "error: could not compile"), Outcome::Broken);
-        assert_eq!(ended(false, "running 1 test\ntest result: FAILED. 0 passed;"), Outcome::Found);
+        assert_eq!(ended(false, "error: could not compile"), Ending::Nothing);
+        assert_eq!(ended(false, "running 1 test\ntest result: FAILED. 0 passed;"), Ending::Failed);
         let deadlock = "running 1 test\nthread 'm' (1) panicked at x:1:2:\nerror: signal 6";
-        assert_eq!(ended(false, deadlock), Outcome::Found);
-        assert_eq!(ended(true, "running 1 test\ntest result: ok. 1 passed;"), Outcome::Survived);
-        assert_eq!(ended(true, "running 0 tests\ntest result: ok. 0 passed;"), Outcome::Broken);
+        assert_eq!(ended(false, deadlock), Ending::Failed);
+        assert_eq!(ended(true, "running 1 test\ntest result: ok. 1 passed;"), Ending::Passed);
+        assert_eq!(ended(true, "running 0 tests\ntest result: ok. 0 passed;"), Ending::Nothing);
         let kills = "FAILED  mutex\n2 kills, 3 pairs of deaths, 3 shared states, 0 drifted";
-        assert_eq!(ended(false, kills), Outcome::Found);
+        assert_eq!(ended(false, kills), Ending::Failed);
+    }
+
+    #[test]
+    fn a_finder_that_fails_without_the_bug_finds_nothing() {
+        assert_eq!(Outcome::of(Ending::Passed, Ending::Failed), Outcome::Found);
+        assert_eq!(Outcome::of(Ending::Passed, Ending::Passed), Outcome::Survived);
+        assert_eq!(Outcome::of(Ending::Failed, Ending::Failed), Outcome::Broken);
+        assert_eq!(Outcome::of(Ending::Passed, Ending::Nothing), Outcome::Broken);
     }
 }

@@ -71,7 +71,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         usage: "bugs [filter]",
-        about: "build with one seeded bug at a time; the proofs must find each",
+        about: "run the proofs with one seeded bug at a time; they must find each",
         run: bugs::run,
     },
     Verb {

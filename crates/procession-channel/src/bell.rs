@@ -58,7 +58,7 @@ impl<'a> Bell<'a> {
     #[inline]
     pub fn announce(self, wanted: u32) {
         self.word.store(wanted, Ordering::Relaxed);
-        if !cfg!(procession_bug = "bell-unfenced") {
+        if !procession_shm::seeded!("bell-unfenced") {
             fence(Ordering::SeqCst); // E3
         }
     }

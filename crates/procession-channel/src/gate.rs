@@ -57,7 +57,7 @@ impl<'a> Gate<'a> {
     #[inline]
     pub fn begin(self, n: u64) -> bool {
         let (before, after) = (n << 1, (n + 1) << 1);
-        if cfg!(procession_bug = "gate-not-asked") {
+        if procession_shm::seeded!("gate-not-asked") {
             self.word.store(after, Ordering::SeqCst);
             return true;
         }
@@ -87,7 +87,7 @@ impl<'a> Gate<'a> {
     /// The parent's look at the word before it sleeps, to see whether it has moved.
     #[inline]
     pub fn look(self) -> u64 {
-        if cfg!(procession_bug = "gate-unfenced") {
+        if procession_shm::seeded!("gate-unfenced") {
             return self.word.load(Ordering::Relaxed);
         }
         self.word.fetch_or(0, Ordering::SeqCst) // E4

@@ -158,7 +158,7 @@ impl Writing<'_> {
             return Writing::new(self.outbox, len)?.leave(tag, answer);
         }
         let body = self.base.wrapping_add(HEADER_LEN);
-        if cfg!(procession_bug = "answer-before-bytes") {
+        if procession_shm::seeded!("answer-before-bytes") {
             self.word(0).store((u64::from(tag) + TAG_0).to_le(), Ordering::Release);
         }
         // SAFETY: the mapping has room for header and answer, and nothing else in this process knows it.

@@ -224,7 +224,7 @@ impl Reactor {
 
     /// B3
     fn pass_on(&self, slept_on: &[(u64, Watch<'static>)]) {
-        if cfg!(procession_bug = "wake-not-passed-on") {
+        if crate::seeded!("wake-not-passed-on") {
             return;
         }
         let mut changed: HashMap<usize, (bool, &Watch<'static>)> = HashMap::new();

@@ -198,7 +198,7 @@ impl<const N: usize> Holders<N> {
         let cell = &self.cells[index];
         let mut seen = load(cell);
         while let Some(claimed) = seen.claimed(me, side) {
-            if cfg!(procession_bug = "permit-before-name") {
+            if procession_shm::seeded!("permit-before-name") {
                 cell.store(claimed.0 & !NAME, Ordering::Release);
                 seen = load(cell);
             }

@@ -173,7 +173,7 @@ impl Lock {
     #[inline]
     pub fn leave(&self, mark: Mark, call: Call) {
         let was = Word(self.word.swap(mark.0, Ordering::AcqRel)); // E1, E2
-        if was.has_waiters() && !cfg!(procession_bug = "unlock-without-wake") {
+        if was.has_waiters() && !procession_shm::seeded!("unlock-without-wake") {
             self.wake(call);
         }
     }
@@ -240,7 +240,7 @@ impl Lock {
                 Seen::Open(mark) => {
                     let dirty = claim.dirty || !mark.is_clean(); // L2
                     let note =
-                        patience.has_slept() && !cfg!(procession_bug = "waiter-forgets-others");
+                        patience.has_slept() && !procession_shm::seeded!("waiter-forgets-others");
                     let mine = Word::held(me, dirty, note);
                     if self.change(Word(mark.0), mine) {
                         return Entry::Taken(mark); // E1
@@ -264,7 +264,7 @@ impl Lock {
         match word.state() {
             State::Open(mark) => Seen::Open(mark),
             State::Held(owner)
-                if patience.finds_dead(owner) && !cfg!(procession_bug = "owner-not-checked") =>
+                if patience.finds_dead(owner) && !procession_shm::seeded!("owner-not-checked") =>
             {
                 self.bury(word, owner);
                 Seen::Buried

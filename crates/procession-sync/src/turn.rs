@@ -61,7 +61,7 @@ impl Turn {
     /// Says that the caller is about to sleep while the word is what is returned. After this it looks for news once more.
     pub fn announce(&self) -> u32 {
         let seen = self.word.fetch_or(SLEEPERS, Ordering::AcqRel) | SLEEPERS;
-        if !cfg!(procession_bug = "turn-unfenced") {
+        if !procession_shm::seeded!("turn-unfenced") {
             fence(Ordering::SeqCst); // E5
         }
         seen

@@ -134,12 +134,12 @@ impl Inlet {
             let sequence = self.frames.gathered().sequence;
             descriptors = packet::peek(self.line.socket().as_fd(), sequence, count)?;
         }
-        if count > 0 && cfg!(procession_bug = "packet-taken-before-commit") {
+        if count > 0 && procession_shm::seeded!("packet-taken-before-commit") {
             packet::discard(self.line.socket().as_fd())?;
         }
         let body = self.frames.take();
         self.line.ring_peer();
-        if count > 0 && !cfg!(procession_bug = "packet-taken-before-commit") {
+        if count > 0 && !procession_shm::seeded!("packet-taken-before-commit") {
             packet::discard(self.line.socket().as_fd())?;
         }
         Ok(Delivery { body, is_bytes: last.is_bytes, descriptors })

@@ -108,7 +108,7 @@ impl Outlet {
 
     /// Takes back what was sent of a message that will not be finished.
     pub(super) fn give_up(&mut self) {
-        if !cfg!(procession_bug = "message-not-aborted") {
+        if !procession_shm::seeded!("message-not-aborted") {
             self.frames.abort();
             self.line.ring_peer();
         }
@@ -187,7 +187,7 @@ impl Outlet {
         let sequence = self.frames.sequence();
         let descriptors = u16::try_from(count).expect("at most DESCRIPTORS_MAX by `check`");
         let last = Last { is_bytes, descriptors };
-        if cfg!(procession_bug = "frame-before-packet") {
+        if procession_shm::seeded!("frame-before-packet") {
             self.frames.put_last(last, body);
         }
         let mut charge = None;
@@ -199,7 +199,7 @@ impl Outlet {
         if let Some(outgoing) = outgoing.take() {
             outgoing.commit();
         }
-        if !cfg!(procession_bug = "frame-before-packet") {
+        if !procession_shm::seeded!("frame-before-packet") {
             self.frames.put_last(last, body);
         }
         if let Some(charge) = charge {

@@ -300,7 +300,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         let taker = Member::from_bits(get.taker.load(Relaxed));
         let untold = |taker: &Member| !holders::is_counted(&self.control, *taker, cursor.items());
         let is_take = missing > 0 && !was_claimed;
-        if cfg!(procession_bug = "counted-before-told") {
+        if procession_shm::seeded!("counted-before-told") {
             get.counted.store(cursor.items(), Release);
         }
         if let Some(taker) = taker.filter(|taker| is_take && untold(taker)) {

@@ -55,7 +55,7 @@ impl<M: Memory> Producer<M> {
     #[inline]
     pub fn show_latest(&mut self, frame: &[u64; LATEST_WORDS_MAX]) {
         let stamp = self.memory.hint(STAMP);
-        if !cfg!(procession_bug = "latest-stays-stamped") {
+        if !procession_shm::seeded!("latest-stays-stamped") {
             stamp.store(0, Ordering::Relaxed); // L1
         }
         fence(Ordering::Release); // E6

@@ -352,7 +352,7 @@ impl Worker {
 
     /// What goes with an item. It stays where it is until the item is begun.
     fn look_beside(&mut self) -> Seen {
-        if cfg!(procession_bug = "handles-taken-before-gate") {
+        if procession_shm::seeded!("handles-taken-before-gate") {
             return self.beside.receive();
         }
         self.beside.look()
@@ -361,7 +361,7 @@ impl Worker {
     /// Takes what was only looked at: the item that it belongs to is begun.
     #[inline]
     fn take_seen(&mut self, seen: Option<Seen>) -> Option<Seen> {
-        if seen.is_some() && !cfg!(procession_bug = "handles-taken-before-gate") {
+        if seen.is_some() && !procession_shm::seeded!("handles-taken-before-gate") {
             self.beside.pass();
         }
         seen

@@ -331,7 +331,7 @@ impl Roster {
     }
 
     fn clear(&self, seats: &mut Seats, seat: Seat) {
-        if cfg!(procession_bug = "slot-reused-last-first") {
+        if crate::seeded!("slot-reused-last-first") {
             seats.free.push_front(seat.member.slot());
         } else {
             seats.free.push_back(seat.member.slot());

@@ -125,7 +125,7 @@ impl Table {
     /// [`announce`](Self::announce) (T3).
     pub(super) fn bury(&self, member: Member) -> bool {
         let (live, dead) = (word_of(member, State::Live), word_of(member, State::Dead));
-        if cfg!(procession_bug = "epoch-before-mark") {
+        if crate::seeded!("epoch-before-mark") {
             self.move_epoch();
         }
         self.words
@@ -136,12 +136,12 @@ impl Table {
 
     /// Tells all sleepers that somebody died (E1), and says how many there were.
     pub(super) fn announce(&self) -> usize {
-        if cfg!(procession_bug = "epoch-before-mark") { 0 } else { self.move_epoch() }
+        if crate::seeded!("epoch-before-mark") { 0 } else { self.move_epoch() }
     }
 
     fn move_epoch(&self) -> usize {
         self.words.epoch().fetch_add(1, Ordering::SeqCst);
-        if cfg!(procession_bug = "death-wakes-nobody") {
+        if crate::seeded!("death-wakes-nobody") {
             return 0;
         }
         wake_all(self.words.epoch(), false)
@@ -150,7 +150,7 @@ impl Table {
     /// Whether the member holds its slot, as far as the table knows (E3).
     pub(super) fn is_alive(&self, member: Member) -> bool {
         let word = self.words.word(member.slot()).load(Ordering::Acquire);
-        if cfg!(procession_bug = "generation-ignored") {
+        if crate::seeded!("generation-ignored") {
             return word & u64::from(u32::MAX) == State::Live as u64;
         }
         word == word_of(member, State::Live)
