@@ -27,6 +27,8 @@ mod skips;
 mod tally;
 mod test;
 mod tidy;
+#[cfg(test)]
+mod workflows;
 mod workspace;
 
 use std::error::Error;
