@@ -73,11 +73,22 @@ pub use spin::Spin;
 pub use wait::{KeptWord, Wake, Watch, wait, wait_and_tell, wake_all, wake_one};
 
 /// The size of a memory page in bytes; every mapping starts at a multiple of it.
+///
+/// ```
+/// assert!(procession_shm::page_size().is_power_of_two());
+/// ```
 pub fn page_size() -> usize {
     rustix::param::page_size()
 }
 
 /// `len` rounded up to whole pages, or `None` when that overflows.
+///
+/// ```
+/// use procession_shm::{page_align, page_size};
+///
+/// assert_eq!(page_align(1), Some(page_size()));
+/// assert_eq!(page_align(usize::MAX), None);
+/// ```
 pub fn page_align(len: usize) -> Option<usize> {
     len.checked_next_multiple_of(page_size())
 }

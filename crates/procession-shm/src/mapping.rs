@@ -27,6 +27,18 @@ use crate::sync::lies;
 /// A segment in this process' address space, unmapped on drop. See [`Segment::map`](crate::Segment::map).
 ///
 /// Other processes may write to it at any time: what it gives out are atomic words, pointers and copies.
+///
+/// ```
+/// use procession_shm::{Mapping, Segment};
+///
+/// let segment = Segment::new(4096)?;
+/// let (here, there): (Mapping, Mapping) = (segment.map()?, segment.map()?);
+/// here.write(100, b"hello");
+/// let mut bytes = Vec::new();
+/// there.read(100, 5, &mut bytes);
+/// assert_eq!(bytes, b"hello");
+/// # Ok::<(), procession_shm::SegmentError>(())
+/// ```
 #[derive(Debug)]
 pub struct Mapping {
     base: NonNull<u8>,
@@ -123,12 +135,24 @@ impl Mapping {
     }
 
     /// The first byte, page aligned.
+    ///
+    /// ```
+    /// let mapping = procession_shm::Segment::new(1)?.map()?;
+    /// assert!(mapping.as_ptr().addr().is_multiple_of(procession_shm::page_size()));
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     #[inline]
     pub fn as_ptr(&self) -> *mut u8 {
         self.base.as_ptr()
     }
 
     /// The length in bytes; of a mirrored mapping, with the mirror image.
+    ///
+    /// ```
+    /// let mapping = procession_shm::Segment::new(1)?.map()?;
+    /// assert_eq!(mapping.len(), procession_shm::page_size());
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     #[expect(clippy::len_without_is_empty, reason = "a mapping is never empty")]
     pub fn len(&self) -> usize {
         self.len
@@ -139,6 +163,15 @@ impl Mapping {
     /// # Panics
     ///
     /// When the word does not lie inside the mapping or `offset` is no multiple of 4.
+    ///
+    /// ```
+    /// use std::sync::atomic::Ordering;
+    ///
+    /// let mapping = procession_shm::Segment::new(4096)?.map()?;
+    /// mapping.atomic_u32(64).store(7, Ordering::Release);
+    /// assert_eq!(mapping.atomic_u32(64).load(Ordering::Acquire), 7);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     #[cfg(not(procession_loom))]
     #[inline]
     pub fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
@@ -153,6 +186,15 @@ impl Mapping {
     /// # Panics
     ///
     /// When the word does not lie inside the mapping or `offset` is no multiple of 8.
+    ///
+    /// ```
+    /// use std::sync::atomic::Ordering;
+    ///
+    /// let mapping = procession_shm::Segment::new(4096)?.map()?;
+    /// assert_eq!(mapping.atomic_u64(128).fetch_add(7, Ordering::AcqRel), 0);
+    /// assert_eq!(mapping.atomic_u64(128).load(Ordering::Acquire), 7);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     #[cfg(not(procession_loom))]
     #[inline]
     pub fn atomic_u64(&self, offset: usize) -> &AtomicU64 {
@@ -191,6 +233,15 @@ impl Mapping {
     /// # Panics
     ///
     /// When the range does not lie inside the mapping.
+    ///
+    /// ```
+    /// let mapping = procession_shm::Segment::new(4096)?.map()?;
+    /// mapping.write(4090, b"abc");
+    /// let mut bytes = Vec::new();
+    /// mapping.read(4090, 3, &mut bytes);
+    /// assert_eq!(bytes, b"abc");
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     #[inline]
     pub fn write(&self, offset: usize, bytes: &[u8]) {
         let at = self.range(offset, bytes.len());
@@ -204,6 +255,15 @@ impl Mapping {
     /// # Panics
     ///
     /// When the range does not lie inside the mapping.
+    ///
+    /// ```
+    /// let mapping = procession_shm::Segment::new(4096)?.map()?;
+    /// mapping.write(0, b"abc");
+    /// let mut bytes = b"before ".to_vec();
+    /// mapping.read(0, 3, &mut bytes);
+    /// assert_eq!(bytes, b"before abc");
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     #[inline]
     pub fn read(&self, offset: usize, len: usize, out: &mut Vec<u8>) {
         let at = self.range(offset, len);
@@ -226,6 +286,15 @@ impl Mapping {
     /// # Panics
     ///
     /// When the range does not lie inside the mapping.
+    ///
+    /// ```
+    /// let mapping = procession_shm::Segment::new(4096)?.map()?;
+    /// mapping.write(0, b"abc");
+    /// let mut bytes = [0; 2];
+    /// mapping.read_to(1, &mut bytes);
+    /// assert_eq!(&bytes, b"bc");
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     #[inline]
     pub fn read_to(&self, offset: usize, out: &mut [u8]) {
         let (at, to) = (self.range(offset, out.len()), out.as_mut_ptr());

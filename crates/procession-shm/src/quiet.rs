@@ -10,6 +10,14 @@ use std::thread::{Builder, JoinHandle};
 /// # Errors
 ///
 /// The system has no thread left.
+///
+/// ```
+/// let (sender, receiver) = std::sync::mpsc::channel();
+/// let thread = procession_shm::quiet::spawn("worker", move || sender.send(7).unwrap())?;
+/// assert_eq!(receiver.recv(), Ok(7));
+/// thread.join().unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     let _until_it_runs = block();
     Builder::new().name(name.into()).spawn(work)

@@ -101,6 +101,21 @@ fn has_changed(watch: &Watch<'_>) -> bool {
 ///
 /// Dropped, it leaves. It is for futures over objects of which [`Waitable`] does not say enough; all others are
 /// [`until_ready`].
+///
+/// ```
+/// use std::task::Waker;
+/// use procession_shm::sync::atomic::AtomicU32;
+/// use procession_shm::{Registration, Watch, wake_all};
+///
+/// static WORD: AtomicU32 = AtomicU32::new(0);
+///
+/// let mut registration = Registration::default();
+/// registration.enter(&[Watch::private_kept(&WORD, 0)], Waker::noop())?;
+/// // Whoever changes the word wakes the future:
+/// WORD.store(1, std::sync::atomic::Ordering::Release);
+/// wake_all(&WORD, true);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Default)]
 pub struct Registration {
     place: Option<(&'static Reactor, u64)>,
@@ -117,6 +132,20 @@ impl Registration {
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) when a word is only lent to the watch; what the system says when it has no
     /// thread left.
+    ///
+    /// ```
+    /// use std::task::Waker;
+    /// use procession_shm::sync::atomic::AtomicU32;
+    /// use procession_shm::{Registration, Watch};
+    ///
+    /// static WORD: AtomicU32 = AtomicU32::new(0);
+    ///
+    /// let mut registration = Registration::default();
+    /// registration.enter(&[Watch::private_kept(&WORD, 0)], Waker::noop())?;
+    /// let lent = AtomicU32::new(0);                         // may be gone before the future is
+    /// assert!(registration.enter(&[Watch::private(&lent, 0)], Waker::noop()).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn enter(&mut self, watches: &[Watch<'_>], waker: &Waker) -> io::Result<()> {
         self.enter_until(watches, waker, &Deadline::NEVER)
     }
@@ -126,6 +155,20 @@ impl Registration {
     /// # Errors
     ///
     /// As [`enter`](Self::enter).
+    ///
+    /// ```
+    /// use std::task::Waker;
+    /// use std::time::Duration;
+    /// use procession_shm::sync::atomic::AtomicU32;
+    /// use procession_shm::{Deadline, Registration, Watch};
+    ///
+    /// static WORD: AtomicU32 = AtomicU32::new(0);
+    ///
+    /// let mut registration = Registration::default();
+    /// let soon = Deadline::after(Duration::from_millis(10));
+    /// registration.enter_until(&[Watch::private_kept(&WORD, 0)], Waker::noop(), &soon)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn enter_until(
         &mut self,
         watches: &[Watch<'_>],
@@ -144,6 +187,20 @@ impl Registration {
     }
 
     /// Takes the future's words and waker back. Does nothing if the waker was called already.
+    ///
+    /// ```
+    /// use std::task::Waker;
+    /// use procession_shm::sync::atomic::AtomicU32;
+    /// use procession_shm::{Registration, Watch};
+    ///
+    /// static WORD: AtomicU32 = AtomicU32::new(0);
+    ///
+    /// let mut registration = Registration::default();
+    /// registration.enter(&[Watch::private_kept(&WORD, 0)], Waker::noop())?;
+    /// registration.leave();                                 // nobody is woken any more
+    /// registration.leave();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn leave(&mut self) {
         let Some((reactor, key)) = self.place.take() else { return };
         // A fork has a copy of this, and of a lock that somebody may have held.
@@ -253,6 +310,20 @@ fn call(entries: Vec<Entry>) -> usize {
 }
 
 /// A future that ends when the object is ready; see [`until_ready`].
+///
+/// ```
+/// use procession_shm::{UntilReady, Waitable, Watch, until_ready};
+///
+/// struct Always;
+/// impl Waitable for Always {
+///     fn is_ready(&self) -> bool { true }
+///     fn watch<'a>(&'a self, _: &mut Vec<Watch<'a>>) {}
+///     fn unwatch(&self) {}
+/// }
+///
+/// let waiting: UntilReady<'_, Always> = until_ready(&Always);
+/// assert!(backstage::executor::block_on(waiting).is_ok());
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct UntilReady<'w, W: Waitable + ?Sized> {
     object: &'w W,

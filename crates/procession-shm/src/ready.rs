@@ -32,8 +32,52 @@ use crate::{Deadline, Wake};
 ///
 /// To implement it for an object in shared memory, have [`watch`](Self::watch) do what its own blocking operation does before
 /// it sleeps, up to but without the last look.
+///
+/// ```
+/// use std::time::Duration;
+/// use procession_shm::sync::atomic::{AtomicU32, Ordering};
+/// use procession_shm::{Waitable, Watch, wait_any, wake_all};
+///
+/// /// Ready once it is open.
+/// #[derive(Default)]
+/// struct Door { is_open: AtomicU32 }
+///
+/// impl Door {
+///     fn open(&self) {
+///         self.is_open.store(1, Ordering::Release);
+///         wake_all(&self.is_open, true);
+///     }
+/// }
+///
+/// impl Waitable for Door {
+///     fn is_ready(&self) -> bool { self.is_open.load(Ordering::Acquire) == 1 }
+///     fn watch<'a>(&'a self, watches: &mut Vec<Watch<'a>>) { watches.push(Watch::private(&self.is_open, 0)) }
+///     fn unwatch(&self) {}
+/// }
+///
+/// let door = Door::default();
+/// assert!(wait_any(&[&door], Duration::from_millis(1))?.is_empty());
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| door.open());
+///     assert!(wait_any(&[&door], None).unwrap().has(&door));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Waitable {
     /// Whether the object's operation would now go on at once, be it with a result, an error or the end. It does not block.
+    ///
+    /// ```
+    /// use procession_shm::{Waitable, Watch};
+    ///
+    /// struct Never;
+    /// impl Waitable for Never {
+    ///     fn is_ready(&self) -> bool { false }
+    ///     fn watch<'a>(&'a self, _: &mut Vec<Watch<'a>>) {}
+    ///     fn unwatch(&self) {}
+    /// }
+    ///
+    /// assert!(!Box::new(Never).is_ready());
+    /// ```
     fn is_ready(&self) -> bool;
 
     /// Announces a sleeper to whoever makes the object ready, and adds the words that then change, with the values that they
@@ -41,9 +85,46 @@ pub trait Waitable {
     ///
     /// An object of the trusting kind adds [`family::watch_deaths`], too. A word that is [kept](Watch::shared_kept) can also
     /// be waited for by a future.
+    ///
+    /// ```
+    /// use procession_shm::sync::atomic::{AtomicU32, Ordering};
+    /// use procession_shm::{Waitable, Watch};
+    ///
+    /// /// Ready when it is not 0.
+    /// struct Word(AtomicU32);
+    /// impl Waitable for Word {
+    ///     fn is_ready(&self) -> bool { self.0.load(Ordering::Acquire) != 0 }
+    ///     fn watch<'a>(&'a self, watches: &mut Vec<Watch<'a>>) { watches.push(Watch::private(&self.0, 0)) }
+    ///     fn unwatch(&self) {}
+    /// }
+    ///
+    /// let (word, mut watches) = (Word(AtomicU32::new(0)), Vec::new());
+    /// word.watch(&mut watches);
+    /// assert_eq!(watches[0].expected(), 0);
+    /// ```
     fn watch<'a>(&'a self, watches: &mut Vec<Watch<'a>>);
 
     /// Takes the announcement back. If the sleeper may have been woken in place of another one, it wakes that one.
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::time::Duration;
+    /// use procession_shm::{Waitable, Watch, wait_any};
+    ///
+    /// /// Counts who has announced a wait for it.
+    /// #[derive(Default)]
+    /// struct Counted { sleepers: Cell<i32> }
+    /// impl Waitable for Counted {
+    ///     fn is_ready(&self) -> bool { false }
+    ///     fn watch<'a>(&'a self, _: &mut Vec<Watch<'a>>) { self.sleepers.update(|n| n + 1) }
+    ///     fn unwatch(&self) { self.sleepers.update(|n| n - 1) }
+    /// }
+    ///
+    /// let counted = Counted::default();
+    /// assert!(wait_any(&[&counted], Duration::from_millis(1))?.is_empty());
+    /// assert_eq!(counted.sleepers.get(), 0);                // each announcement was taken back
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     fn unwatch(&self);
 }
 
@@ -146,6 +227,15 @@ impl Drop for Announced<'_> {
 }
 
 /// Which of the objects that [`wait_any`] was given are ready: as an iterator, their indices in rising order.
+///
+/// ```
+/// use std::time::Duration;
+/// use procession_shm::{Ready, wait_any};
+///
+/// let ready: Ready = wait_any(&[], Duration::ZERO)?;    // the time is over
+/// assert_eq!(ready, Ready::default());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use = "it says which objects are ready"]
 pub struct Ready {
@@ -162,16 +252,46 @@ impl Ready {
     }
 
     /// Whether this object, the very one that was waited for, is ready.
+    ///
+    /// ```
+    /// use procession_shm::{Waitable, Watch, wait_any};
+    ///
+    /// struct Is(bool);
+    /// impl Waitable for Is {
+    ///     fn is_ready(&self) -> bool { self.0 }
+    ///     fn watch<'a>(&'a self, _: &mut Vec<Watch<'a>>) {}
+    ///     fn unwatch(&self) {}
+    /// }
+    ///
+    /// let (yes, no) = (Is(true), Is(false));
+    /// let ready = wait_any(&[&no, &yes], None)?;
+    /// assert!(ready.has(&yes) && !ready.has(&no));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn has(&self, object: &dyn Waitable) -> bool {
         self.places.contains(&place(object))
     }
 
     /// Whether none is.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// assert!(procession_shm::wait_any(&[], Duration::from_millis(1))?.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
     }
 
     /// How many are.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// assert_eq!(procession_shm::wait_any(&[], Duration::from_millis(1))?.len(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.indices.len()
     }

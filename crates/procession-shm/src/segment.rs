@@ -31,6 +31,16 @@ pub(crate) const FIXED_SIZE: SealFlags =
 /// Anonymous shared memory of a fixed size: a sealed, close-on-exec `memfd`.
 ///
 /// It lives until its last descriptor and its last mapping are gone, in whichever process they are, and never has a name.
+///
+/// ```
+/// use procession_shm::Segment;
+///
+/// let segment = Segment::new(10_000)?;
+/// assert_eq!(segment.len() % procession_shm::page_size(), 0);
+/// let received = Segment::from_fd(segment.into_fd(), 10_000)?; // as another process would
+/// assert!(received.map().is_ok());
+/// # Ok::<(), procession_shm::SegmentError>(())
+/// ```
 #[derive(Debug)]
 pub struct Segment {
     fd: OwnedFd,
@@ -38,6 +48,15 @@ pub struct Segment {
 }
 
 /// Why a segment could not be made, taken over or mapped.
+///
+/// ```
+/// use procession_shm::{Segment, SegmentError};
+///
+/// assert!(matches!(Segment::new(0), Err(SegmentError::Empty)));
+/// assert!(matches!(Segment::new(usize::MAX), Err(SegmentError::TooLarge { .. })));
+/// let file = std::fs::File::open("/dev/null").unwrap();
+/// assert!(matches!(Segment::from_fd(file.into(), 4096), Err(SegmentError::Foreign { .. })));
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SegmentError {
@@ -129,6 +148,16 @@ impl Segment {
     /// [`FileSizeLimit`](SegmentError::FileSizeLimit) for the size; [`OutOfMemory`](SegmentError::OutOfMemory) and
     /// [`OutOfDescriptors`](SegmentError::OutOfDescriptors) for a full machine; [`Denied`](SegmentError::Denied) where a
     /// seccomp filter forbids it.
+    ///
+    /// ```
+    /// use procession_shm::Segment;
+    ///
+    /// let mapping = Segment::new(4096)?.map()?;
+    /// let mut bytes = Vec::new();
+    /// mapping.read(0, 4096, &mut bytes);
+    /// assert!(bytes.iter().all(|byte| *byte == 0));
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn new(len: usize) -> Result<Self, SegmentError> {
         let segment = Self::sparse(len)?;
         Self::claim(&segment, 0..segment.len)?;
@@ -141,6 +170,15 @@ impl Segment {
     /// # Errors
     ///
     /// Those of [`new`](Self::new), without `OutOfMemory` for the pages.
+    ///
+    /// ```
+    /// use procession_shm::Segment;
+    ///
+    /// let segment = Segment::sparse(1 << 30)?;              // takes no memory
+    /// Segment::claim(&segment, 0..4096)?;
+    /// segment.map_sparse()?.write(0, b"hello");
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn sparse(len: usize) -> Result<Self, SegmentError> {
         let len = checked_len(len)?;
         check_file_size_limit(len)?;
@@ -157,6 +195,16 @@ impl Segment {
     /// # Errors
     ///
     /// [`OutOfMemory`](SegmentError::OutOfMemory) when there is not so much left; other variants when the kernel refuses.
+    ///
+    /// ```
+    /// use procession_shm::Segment;
+    ///
+    /// let segment = Segment::sparse(1 << 20)?;
+    /// Segment::claim(&segment, 4096..8192)?;
+    /// let mapping = segment.map_sparse()?;
+    /// mapping.write(4096, b"here, and nowhere else");
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn claim(memory: impl AsFd, range: Range<usize>) -> Result<(), SegmentError> {
         check_memory_left(range.len())?;
         claim_pages(memory.as_fd(), range.start, range.len())
@@ -169,6 +217,16 @@ impl Segment {
     /// # Errors
     ///
     /// [`Foreign`](SegmentError::Foreign) when the descriptor has no seals, may still be resized, or has another size.
+    ///
+    /// ```
+    /// use procession_shm::{Segment, SegmentError};
+    ///
+    /// let fd = Segment::new(8192)?.into_fd();
+    /// let wrong = Segment::from_fd(fd.try_clone().unwrap(), 1 << 20);
+    /// assert!(matches!(wrong, Err(SegmentError::Foreign { .. })));
+    /// assert_eq!(Segment::from_fd(fd, 8192)?.len(), 8192);
+    /// # Ok::<(), SegmentError>(())
+    /// ```
     pub fn from_fd(fd: OwnedFd, len: usize) -> Result<Self, SegmentError> {
         let len = checked_len(len)?;
         let foreign = |reason: String| SegmentError::Foreign { reason };
@@ -184,6 +242,13 @@ impl Segment {
     }
 
     /// The size in bytes, a multiple of the page size.
+    ///
+    /// ```
+    /// use procession_shm::{Segment, page_size};
+    ///
+    /// assert_eq!(Segment::new(1)?.len(), page_size());
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     #[expect(clippy::len_without_is_empty, reason = "a segment is never empty")]
     pub fn len(&self) -> usize {
         self.len
@@ -194,6 +259,17 @@ impl Segment {
     /// # Errors
     ///
     /// [`OutOfMemory`](SegmentError::OutOfMemory) when the address space or the number of mappings is used up.
+    ///
+    /// ```
+    /// use std::sync::atomic::Ordering;
+    ///
+    /// let segment = procession_shm::Segment::new(4096)?;
+    /// let (one, other) = (segment.map()?, segment.map()?);
+    /// drop(segment);                                        // the memory lives as long as a mapping
+    /// one.atomic_u32(0).store(7, Ordering::Release);
+    /// assert_eq!(other.atomic_u32(0).load(Ordering::Acquire), 7);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn map(&self) -> Result<Mapping, SegmentError> {
         Mapping::plain(self.as_fd(), self.len)
     }
@@ -204,6 +280,17 @@ impl Segment {
     /// # Errors
     ///
     /// Those of [`map`](Self::map).
+    ///
+    /// ```
+    /// use procession_shm::Segment;
+    ///
+    /// let segment = Segment::sparse(1 << 20)?;
+    /// Segment::claim(&segment, 0..4096)?;
+    /// let mapping = segment.map_sparse()?;
+    /// mapping.write(0, b"hello");
+    /// assert_eq!(mapping.len(), 1 << 20);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn map_sparse(&self) -> Result<Mapping, SegmentError> {
         Mapping::sparse(self.as_fd(), self.len)
     }
@@ -220,6 +307,18 @@ impl Segment {
     /// # Panics
     ///
     /// When `head` is no multiple of the page size or leaves nothing to mirror.
+    ///
+    /// ```
+    /// use procession_shm::{Segment, page_size};
+    ///
+    /// let page = page_size();
+    /// let mapping = Segment::new(2 * page)?.map_mirrored(page)?; // one page of words, a ring of one page
+    /// mapping.write(2 * page - 2, b"abcd");                 // over the end of the ring
+    /// let mut bytes = Vec::new();
+    /// mapping.read(page, 2, &mut bytes);
+    /// assert_eq!(bytes, b"cd");                             // at its beginning
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn map_mirrored(&self, head: usize) -> Result<Mapping, SegmentError> {
         assert!(head.is_multiple_of(page_size()), "the head must be whole pages");
         assert!(head < self.len, "there must be something to mirror behind the head");
@@ -227,6 +326,15 @@ impl Segment {
     }
 
     /// The descriptor, to be sent to another process.
+    ///
+    /// ```
+    /// use std::os::fd::OwnedFd;
+    /// use procession_shm::Segment;
+    ///
+    /// let fd: OwnedFd = Segment::new(4096)?.into_fd();
+    /// assert!(Segment::from_fd(fd, 4096).is_ok());
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn into_fd(self) -> OwnedFd {
         self.fd
     }

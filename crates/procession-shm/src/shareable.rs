@@ -66,6 +66,17 @@ pub use procession_derive::Shareable;
 ///   has. That holds for everything that can be reached by safe code that has the value.
 /// * Safe code that gets `&Self` in another process than the one that made the value may rely on it as if it had been made
 ///   there. A type that is a proof of something (a token) is `Shareable` only if the proof holds in every process.
+///
+/// ```
+/// use procession_shm::{Shareable, Shared};
+///
+/// #[derive(Shareable)]
+/// struct Range { first: u64, last: Option<u64> }
+///
+/// let range = Shared::new(Range { first: 3, last: None })?;
+/// assert!(range.first == 3 && range.last.is_none());
+/// # Ok::<(), procession_shm::SegmentError>(())
+/// ```
 pub unsafe trait Shareable: 'static {}
 
 macro_rules! shareable {

@@ -82,6 +82,16 @@ impl<T: Shareable + Sync> Shared<T> {
     ///
     /// Those of [`Segment::new`](crate::Segment::new) and [`Segment::map`](crate::Segment::map): no memory, no descriptor, or
     /// not allowed.
+    ///
+    /// ```
+    /// use procession_shm::Shared;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// let hits = Shared::new([const { AtomicU64::new(0) }; 4])?;
+    /// hits[2].fetch_add(1, Ordering::Relaxed);
+    /// assert_eq!(hits.each_ref().map(|n| n.load(Ordering::Relaxed)), [0, 0, 1, 0]);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn new(value: T) -> Result<Self, SegmentError> {
         let backing = Backing::zeroed(Self::byte_len(), FIXED_SIZE)?;
         let this = Self::over(Window::whole(backing, Access::Write)?);

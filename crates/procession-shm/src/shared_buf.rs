@@ -86,6 +86,12 @@ impl<T: Pod> SharedBuf<T> {
     ///
     /// Those of [`Segment::new`](crate::Segment::new) and [`Segment::map`](crate::Segment::map), except that 0 elements are no
     /// error: no memory, no descriptor, or not allowed.
+    ///
+    /// ```
+    /// let mut buffer = procession_shm::SharedBuf::<f64>::zeroed(1000)?;
+    /// assert_eq!(buffer.as_mut_slice(), [0.0; 1000]);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn zeroed(len: usize) -> Result<Self, SegmentError> {
         match elements::byte_len::<T>(len)? {
             0 => Ok(Self::empty()),
@@ -98,6 +104,13 @@ impl<T: Pod> SharedBuf<T> {
     /// # Errors
     ///
     /// Those of [`zeroed`](Self::zeroed).
+    ///
+    /// ```
+    /// let mut buffer = procession_shm::SharedBuf::from_slice(&[1, 2, 3])?;
+    /// buffer.as_mut_slice()[0] = 7;
+    /// assert_eq!(buffer.as_mut_slice(), [7, 2, 3]);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn from_slice(elements: &[T]) -> Result<Self, SegmentError> {
         match elements::byte_len::<T>(elements.len())? {
             0 => Ok(Self::empty()),
@@ -123,11 +136,24 @@ impl<T: Pod> SharedBuf<T> {
     }
 
     /// How many elements there are, or were, if it was sent to another process.
+    ///
+    /// ```
+    /// assert_eq!(procession_shm::SharedBuf::<u8>::zeroed(1000)?.len(), 1000);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether there are no elements.
+    ///
+    /// ```
+    /// use procession_shm::SharedBuf;
+    ///
+    /// assert!(SharedBuf::<u8>::zeroed(0)?.is_empty());
+    /// assert!(!SharedBuf::<u8>::zeroed(1)?.is_empty());
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -141,6 +167,13 @@ impl<T: Pod> SharedBuf<T> {
     ///
     /// When the buffer was already sent to another process. That can only happen to one that was sent through a reference,
     /// out of an `Rc` for example; one that is sent by value is gone.
+    ///
+    /// ```
+    /// let mut pixels = procession_shm::SharedBuf::<u8>::zeroed(1 << 20)?;
+    /// pixels.as_mut_slice().fill(255);
+    /// assert_eq!(pixels.as_mut_slice()[1000], 255);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         let first = self.memory.with(|window| match window {
             Some(window) => window.at(self.offset).cast(),
@@ -160,6 +193,14 @@ impl<T: Pod> SharedBuf<T> {
     /// # Panics
     ///
     /// When `n` is 0, or when the buffer was already sent to another process, as [`as_mut_slice`](Self::as_mut_slice).
+    ///
+    /// ```
+    /// let buffer = procession_shm::SharedBuf::from_slice(&[1, 2, 3, 4, 5])?;
+    /// let mut parts = buffer.split_into(2);
+    /// assert_eq!(parts[0].as_mut_slice(), [1, 2, 3]);
+    /// assert_eq!(parts[1].as_mut_slice(), [4, 5]);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn split_into(self, n: usize) -> Vec<Self> {
         assert!(n > 0, "a SharedBuf cannot be split into no parts");
         let window = self.memory.take();
@@ -189,6 +230,19 @@ impl<T: Pod> SharedBuf<T> {
     /// * [`Moved`](UnsplitErrorKind::Moved): one was already sent to another process.
     /// * [`Memory`](UnsplitErrorKind::Memory): parts that came from other processes have to be mapped as one, and there was no
     ///   address space for that.
+    ///
+    /// ```
+    /// use procession_shm::{SharedBuf, UnsplitErrorKind};
+    ///
+    /// let mut parts = SharedBuf::from_slice(&[1, 2, 3, 4])?.split_into(2);
+    /// parts.reverse();
+    /// let error = SharedBuf::unsplit(parts).unwrap_err();
+    /// assert!(matches!(error.kind(), UnsplitErrorKind::NotAdjacent { index: 1 }));
+    /// let mut parts = error.into_parts();                   // they are back
+    /// parts.reverse();
+    /// assert_eq!(SharedBuf::unsplit(parts).unwrap().as_mut_slice(), [1, 2, 3, 4]);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn unsplit(parts: impl IntoIterator<Item = Self>) -> Result<Self, UnsplitError<T>> {
         let parts: Vec<Self> = parts.into_iter().collect();
         match Self::united(&parts) {
@@ -242,6 +296,16 @@ impl<T: Pod> SharedBuf<T> {
     /// * [`Moved`](FreezeErrorKind::Moved): it was already sent to another process.
     /// * [`Memory`](FreezeErrorKind::Memory): a system call failed.
     /// * [`Lost`](FreezeErrorKind::Lost): a system call failed on the way back; the buffer is of no use any more.
+    ///
+    /// ```
+    /// use procession_shm::SharedBuf;
+    ///
+    /// let mut buffer = SharedBuf::<u64>::zeroed(3)?;
+    /// buffer.as_mut_slice()[2] = 7;
+    /// let constant = buffer.freeze().unwrap();
+    /// assert_eq!(constant[..], [0, 0, 7]);                  // can be cloned, sent and read by all
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn freeze(self) -> Result<SharedSlice<T>, FreezeError<T>> {
         let Ok(window) = self.memory.take() else {
             return Err(FreezeError::new(FreezeErrorKind::Moved, self));

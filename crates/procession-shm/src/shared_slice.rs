@@ -71,6 +71,13 @@ impl<T: Pod> SharedSlice<T> {
     ///
     /// Those of [`Segment::new`](crate::Segment::new) and [`Segment::map`](crate::Segment::map), except that no elements are
     /// no error: no memory, no descriptor, or not allowed.
+    ///
+    /// ```
+    /// let words = procession_shm::SharedSlice::from_slice(&[1_u64, 2, 3])?;
+    /// let same = words.clone();                             // no element is copied
+    /// assert_eq!(same.as_ptr(), words.as_ptr());
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn from_slice(elements: &[T]) -> Result<Self, SegmentError> {
         elements::size::<T>();
         if elements.is_empty() {
@@ -92,6 +99,14 @@ impl<T: Pod> SharedSlice<T> {
     /// # Panics
     ///
     /// When the range does not lie inside the slice, as indexing does.
+    ///
+    /// ```
+    /// let words = procession_shm::SharedSlice::from_slice(&[1_u64, 2, 3, 4])?;
+    /// let middle = words.slice(1..3);
+    /// assert_eq!(middle[..], [2, 3]);
+    /// assert_eq!(middle.slice(1..)[..], [3]);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Self {
         let start = match range.start_bound() {
             Bound::Included(&start) => start,

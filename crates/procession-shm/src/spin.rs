@@ -19,6 +19,14 @@ const MOST_PAUSES: u32 = 64;
 const HOLD_OFF: Duration = Duration::from_micros(1);
 
 /// A budget of time for looking at a word before sleeping on it.
+///
+/// ```
+/// use procession_shm::Spin;
+///
+/// let mut looks = 0;
+/// let found = Spin::BRIEF.until(|| { looks += 1; looks == 3 });
+/// assert!(found && looks == 3);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spin {
     budget: Duration,
@@ -26,9 +34,25 @@ pub struct Spin {
 
 impl Spin {
     /// Do not spin: look once, then sleep.
+    ///
+    /// ```
+    /// use procession_shm::Spin;
+    ///
+    /// let mut looks = 0;
+    /// assert!(!Spin::NONE.until(|| { looks += 1; false }));
+    /// assert_eq!(looks, 1);
+    /// ```
     pub const NONE: Self = Self { budget: Duration::ZERO };
 
     /// About what a sleep and a wake-up across cores cost: nobody loses more by looking than sleeping would have cost him.
+    ///
+    /// ```
+    /// use procession_shm::Spin;
+    ///
+    /// let mut looks = 0;
+    /// assert!(!Spin::BRIEF.until(|| { looks += 1; false }));
+    /// assert!(looks > 1);
+    /// ```
     pub const BRIEF: Self = Self { budget: Duration::from_micros(40) };
 
     /// [`BRIEF`](Self::BRIEF) if `parties` that want to run at the same time, this one included, can all have a core of those
@@ -61,6 +85,16 @@ impl Spin {
     }
 
     /// Looks until `ready` says true or the budget is used up, and returns what it said last.
+    ///
+    /// ```
+    /// use procession_shm::Spin;
+    /// use procession_shm::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// let ready = AtomicU32::new(1);
+    /// if !Spin::for_parties(2).until(|| ready.load(Ordering::Acquire) == 1) {
+    ///     unreachable!("here one would sleep");
+    /// }
+    /// ```
     #[inline]
     pub fn until(self, mut ready: impl FnMut() -> bool) -> bool {
         if ready() {
@@ -71,6 +105,14 @@ impl Spin {
 
     /// Like [`until`](Self::until), with looks at distances that double up to some microseconds. It is for a word that those
     /// who are waited for keep writing, such as a lock's: each look takes the cache line from them in the middle of what they do.
+    ///
+    /// ```
+    /// use procession_shm::Spin;
+    ///
+    /// let mut looks = 0;
+    /// assert!(Spin::BRIEF.until_backing_off(|| { looks += 1; looks == 3 }));
+    /// assert!(!Spin::NONE.until_backing_off(|| false));
+    /// ```
     #[inline]
     pub fn until_backing_off(self, mut ready: impl FnMut() -> bool) -> bool {
         if ready() {
@@ -81,6 +123,16 @@ impl Spin {
 
     /// Does not look for about a microsecond, in which another core can do a good many small things undisturbed. Does nothing
     /// where there is no budget.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use procession_shm::Spin;
+    ///
+    /// let start = Instant::now();
+    /// Spin::BRIEF.hold_off();
+    /// assert!(start.elapsed() >= Duration::from_micros(1));
+    /// Spin::NONE.hold_off();                                // does nothing
+    /// ```
     pub fn hold_off(self) {
         if self == Self::NONE {
             return;

@@ -45,6 +45,17 @@ pub use sole::Sole;
 pub use unique::{Moved, Unique};
 
 /// Why a handle could not be put into a message or taken out of it.
+///
+/// ```
+/// use procession_shm::SharedBuf;
+///
+/// // A file descriptor goes with a handle, which only a channel can send.
+/// let buffer = SharedBuf::<u8>::zeroed(1)?;
+/// let error = postcard::to_stdvec(&buffer).unwrap_err();
+/// let refused = procession_shm::transfer::send_scope(|| postcard::to_stdvec(&buffer));
+/// assert!(refused.is_ok(), "here it can, but not there: {error}");
+/// # Ok::<(), procession_shm::SegmentError>(())
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {

@@ -22,6 +22,16 @@ use crate::family;
 use crate::sync::atomic::AtomicU32;
 
 /// A word to wait on, and the value it must still have for the wait to begin.
+///
+/// ```
+/// use procession_shm::sync::atomic::{AtomicU32, Ordering};
+/// use procession_shm::{Deadline, Wake, Watch, wait};
+///
+/// let word = AtomicU32::new(0);
+/// let watch: Watch<'_> = Watch::private(&word, word.load(Ordering::Acquire));
+/// word.store(1, Ordering::Release);                     // before anybody sleeps: the wait does not begin
+/// assert_eq!(wait(&[watch], &Deadline::NEVER), Wake::Woken);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Watch<'a> {
     word: Word<'a>,
@@ -31,26 +41,72 @@ pub struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// Watches a word that several processes may map.
+    ///
+    /// ```
+    /// use procession_shm::{Deadline, Segment, Wake, Watch, wait};
+    ///
+    /// let mapping = Segment::new(4096)?.map()?;
+    /// let watch = Watch::shared(mapping.atomic_u32(0), 1);  // it is 0
+    /// assert_eq!(wait(&[watch], &Deadline::NEVER), Wake::Woken);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn shared(word: &'a AtomicU32, expected: u32) -> Self {
         Self { word: Word::Lent(word), expected, private: false }
     }
 
     /// Watches a word that only the threads of this process use, which the kernel finds faster.
+    ///
+    /// ```
+    /// use procession_shm::Watch;
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// let word = AtomicU32::new(7);
+    /// let watch = Watch::private(&word, 7);
+    /// assert!(watch.is_private() && watch.to_kept().is_none());
+    /// ```
     pub fn private(word: &'a AtomicU32, expected: u32) -> Self {
         Self { word: Word::Lent(word), expected, private: true }
     }
 
     /// Watches a word that several processes may map, and keeps it there for as long as it is watched.
+    ///
+    /// ```
+    /// use procession_shm::Watch;
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// static WORD: AtomicU32 = AtomicU32::new(0);
+    /// let watch = Watch::shared_kept(&WORD, 0);
+    /// assert!(watch.to_kept().is_some() && !watch.is_private());
+    /// ```
     pub fn shared_kept(word: impl Into<KeptWord>, expected: u32) -> Self {
         Self { word: Word::Kept(word.into()), expected, private: false }
     }
 
     /// Watches a word that only the threads of this process use, and keeps it there for as long as it is watched.
+    ///
+    /// ```
+    /// use procession_shm::Watch;
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// static WORD: AtomicU32 = AtomicU32::new(0);
+    /// let watch = Watch::private_kept(&WORD, 0);
+    /// assert!(watch.to_kept().is_some() && watch.is_private());
+    /// ```
     pub fn private_kept(word: impl Into<KeptWord>, expected: u32) -> Self {
         Self { word: Word::Kept(word.into()), expected, private: true }
     }
 
     /// The same watch for anybody and for as long as he likes, if it keeps its word; `None` if the word is only lent.
+    ///
+    /// ```
+    /// use procession_shm::Watch;
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// static WORD: AtomicU32 = AtomicU32::new(0);
+    /// let lent = AtomicU32::new(0);
+    /// assert!(Watch::private(&lent, 0).to_kept().is_none());
+    /// assert!(Watch::private_kept(&WORD, 0).to_kept().is_some());
+    /// ```
     pub fn to_kept(&self) -> Option<Watch<'static>> {
         let Self { expected, private, .. } = *self;
         match &self.word {
@@ -65,6 +121,14 @@ impl<'a> Watch<'a> {
     }
 
     /// The word.
+    ///
+    /// ```
+    /// use procession_shm::Watch;
+    /// use procession_shm::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// let word = AtomicU32::new(7);
+    /// assert_eq!(Watch::private(&word, 0).word().load(Ordering::Relaxed), 7);
+    /// ```
     #[inline]
     pub fn word(&self) -> &AtomicU32 {
         match &self.word {
@@ -75,12 +139,28 @@ impl<'a> Watch<'a> {
     }
 
     /// The value that the word must have for a wait to begin.
+    ///
+    /// ```
+    /// use procession_shm::Watch;
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// assert_eq!(Watch::private(&AtomicU32::new(7), 3).expected(), 3);
+    /// ```
     #[inline]
     pub fn expected(&self) -> u32 {
         self.expected
     }
 
     /// Whether only the threads of this process use the word.
+    ///
+    /// ```
+    /// use procession_shm::Watch;
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// let word = AtomicU32::new(0);
+    /// assert!(Watch::private(&word, 0).is_private());
+    /// assert!(!Watch::shared(&word, 0).is_private());
+    /// ```
     #[inline]
     pub fn is_private(&self) -> bool {
         self.private
@@ -114,6 +194,18 @@ enum Keeper {
 
 impl KeptWord {
     /// The word that `find` finds in `keeper`, each time the same; usually an [`Arc`] of what owns the memory.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use procession_shm::sync::atomic::{AtomicU32, Ordering};
+    /// use procession_shm::{KeptWord, Watch};
+    ///
+    /// let state = Arc::new((7_u8, AtomicU32::new(0)));
+    /// let watch = Watch::private_kept(KeptWord::new(Arc::clone(&state), |state| &state.1), 0);
+    /// state.1.store(5, Ordering::Relaxed);
+    /// drop(state);
+    /// assert_eq!(watch.word().load(Ordering::Relaxed), 5);  // it is still there
+    /// ```
     pub fn new<K: Send + Sync + 'static>(
         keeper: K,
         find: impl Fn(&K) -> &AtomicU32 + Send + Sync + 'static,
@@ -150,6 +242,17 @@ impl<K: Send + Sync, F: Fn(&K) -> &AtomicU32 + Send + Sync> HasWord for Found<K,
 }
 
 /// Why [`wait`] came back.
+///
+/// ```
+/// use std::time::Duration;
+/// use procession_shm::sync::atomic::AtomicU32;
+/// use procession_shm::{Deadline, Wake, Watch, wait};
+///
+/// let word = AtomicU32::new(0);
+/// let deadline = Deadline::after(Duration::from_millis(1));
+/// while wait(&[Watch::private(&word, 0)], &deadline) == Wake::Woken {}
+/// assert!(deadline.is_over());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
     /// A word may have changed: look again.
@@ -164,6 +267,23 @@ pub enum Wake {
 ///
 /// There may be any number of words. Over 128, which is what the kernel takes at once, each further 127 are slept on by a
 /// thread that is started for it, at the price of some tens of microseconds; while they sleep, none of them uses a processor.
+///
+/// ```
+/// use procession_shm::sync::atomic::{AtomicU32, Ordering};
+/// use procession_shm::{Deadline, Watch, wait, wake_all};
+///
+/// let word = AtomicU32::new(0);
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         word.store(1, Ordering::Release);
+///         wake_all(&word, true);
+///     });
+///     while word.load(Ordering::Acquire) == 0 {
+///         wait(&[Watch::private(&word, 0)], &Deadline::NEVER);
+///     }
+/// });
+/// assert_eq!(word.into_inner(), 1);
+/// ```
 pub fn wait(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
     family::note_sleep(words);
     sleep(words, deadline)
@@ -172,6 +292,20 @@ pub fn wait(words: &[Watch<'_>], deadline: &Deadline) -> Wake {
 /// As [`wait`], and says which of the words this sleeper was woken on, if the kernel has told. Who wakes others on a word that
 /// he does not change is only found by that. The kernel tells of 2 to 128 words, where it has `futex_waitv`, and not of a word
 /// that had changed before the sleep began.
+///
+/// ```
+/// use std::time::Duration;
+/// use procession_shm::sync::atomic::AtomicU32;
+/// use procession_shm::{Deadline, Wake, Watch, wait_and_tell};
+///
+/// let (one, two) = (AtomicU32::new(0), AtomicU32::new(0));
+/// let deadline = Deadline::after(Duration::from_millis(1));
+/// let (mut wake, mut told) = (Wake::Woken, None);
+/// while wake == Wake::Woken {
+///     (wake, told) = wait_and_tell(&[Watch::private(&one, 0), Watch::private(&two, 0)], &deadline);
+/// }
+/// assert_eq!(told, None);                               // nobody has woken it
+/// ```
 pub fn wait_and_tell(words: &[Watch<'_>], deadline: &Deadline) -> (Wake, Option<usize>) {
     family::note_sleep(words);
     sleep_and_tell(words, deadline)
@@ -205,6 +339,12 @@ fn sleep(words: &[Watch<'_>], _deadline: &Deadline) -> Wake {
 /// Wakes everybody who waits on `word`, and says how many that were.
 ///
 /// `private` must be what the waiters said: a word watched with [`Watch::private`] is not found with `false`.
+///
+/// ```
+/// use procession_shm::sync::atomic::AtomicU32;
+///
+/// assert_eq!(procession_shm::wake_all(&AtomicU32::new(0), true), 0); // nobody waits
+/// ```
 pub fn wake_all(word: &AtomicU32, private: bool) -> usize {
     wake(word, i32::MAX.cast_unsigned(), private)
 }
@@ -213,6 +353,12 @@ pub fn wake_all(word: &AtomicU32, private: bool) -> usize {
 ///
 /// Whoever is woken may be killed before it does anything, or be about to give up because its deadline has come. So this is
 /// only for words whose waiters are all woken by the death of any of them, and pass a wake-up on that they do not use.
+///
+/// ```
+/// use procession_shm::sync::atomic::AtomicU32;
+///
+/// assert!(!procession_shm::wake_one(&AtomicU32::new(0), true)); // nobody waits
+/// ```
 pub fn wake_one(word: &AtomicU32, private: bool) -> bool {
     wake(word, 1, private) != 0
 }

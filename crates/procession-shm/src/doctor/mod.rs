@@ -9,6 +9,13 @@ mod probes;
 use std::fmt;
 
 /// How well a thing that Procession uses is there.
+///
+/// ```
+/// use procession_shm::doctor::Status;
+///
+/// assert!(procession_shm::doctor().checks.iter().any(|check| check.status == Status::Full));
+/// assert_eq!(Status::Missing.to_string(), "MISSING");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Status {
@@ -34,6 +41,13 @@ impl fmt::Display for Status {
 }
 
 /// One thing that was looked at.
+///
+/// ```
+/// let report = procession_shm::doctor();
+/// let kernel = report.get("kernel").unwrap();
+/// println!("{}: {} {}", kernel.name, kernel.found, kernel.effect);
+/// assert!(!kernel.found.is_empty());
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Check {
@@ -58,6 +72,14 @@ impl Check {
 }
 
 /// What [`doctor()`] found. Its `Display` is a table of one line per check.
+///
+/// ```
+/// use procession_shm::doctor::Report;
+///
+/// let report: Report = procession_shm::doctor();
+/// let table = report.to_string();
+/// assert_eq!(table.lines().count(), report.checks.len());
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Report {
@@ -67,12 +89,26 @@ pub struct Report {
 
 impl Report {
     /// The check of this name.
+    ///
+    /// ```
+    /// let report = procession_shm::doctor();
+    /// assert_eq!(report.get("memfd_create").unwrap().name, "memfd_create");
+    /// assert_eq!(report.get("no such thing"), None);
+    /// ```
     pub fn get(&self, name: &str) -> Option<&Check> {
         self.checks.iter().find(|check| check.name == name)
     }
 
     /// The worst that was found: [`Missing`](Status::Missing) if anything is, else [`Fallback`](Status::Fallback) if any is
     /// active, else [`Full`](Status::Full). What could not be found out does not count.
+    ///
+    /// ```
+    /// use procession_shm::doctor::Status;
+    ///
+    /// let report = procession_shm::doctor();
+    /// let is_missing = report.checks.iter().any(|check| check.status == Status::Missing);
+    /// assert_eq!(report.worst() == Status::Missing, is_missing);
+    /// ```
     pub fn worst(&self) -> Status {
         let any = |status| self.checks.iter().any(|check| check.status == status);
         [Status::Missing, Status::Fallback]

@@ -8,6 +8,14 @@ use super::table::MEMBERS_MAX;
 use crate::segment::SegmentError;
 
 /// Why a process is not, or cannot become, a member of a family.
+///
+/// ```
+/// use procession_shm::family::{self, FamilyError};
+///
+/// family::me()?;                                        // founds a family, whose root cannot leave it
+/// assert!(matches!(family::leave(), Err(FamilyError::RootStays { .. })));
+/// # Ok::<(), FamilyError>(())
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum FamilyError {

@@ -13,11 +13,27 @@ use super::table::MEMBERS_MAX;
 ///
 /// It is one word, because every lock compares it and writes it down: parts that are stored apart and loaded together cost more
 /// than the lock itself.
+///
+/// ```
+/// use procession_shm::family::{self, Member};
+///
+/// let me: Member = family::me()?;
+/// assert_eq!(Member::from_bits(me.to_bits()), Some(me)); // as it lies in a lock's word
+/// # Ok::<(), family::FamilyError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Member(NonZeroU64);
 
 impl Member {
     /// The member with this slot and generation, or `None` when there can be no such member.
+    ///
+    /// ```
+    /// use procession_shm::family::{MEMBERS_MAX, Member};
+    ///
+    /// assert_eq!(Member::new(3, 1).map(Member::slot), Some(3));
+    /// assert_eq!(Member::new(0, 1), None);                  // nobody
+    /// assert_eq!(Member::new(MEMBERS_MAX + 1, 1), None);
+    /// ```
     pub const fn new(slot: u16, generation: u32) -> Option<Self> {
         if slot == 0 || slot > MEMBERS_MAX || generation == 0 {
             return None;
@@ -26,18 +42,36 @@ impl Member {
     }
 
     /// The slot, from 1 to [`MEMBERS_MAX`].
+    ///
+    /// ```
+    /// use procession_shm::family::Member;
+    ///
+    /// assert_eq!(Member::new(3, 7).unwrap().slot(), 3);
+    /// ```
     #[expect(clippy::cast_possible_truncation, reason = "the slot is the lowest 16 bits")]
     pub const fn slot(self) -> u16 {
         self.0.get() as u16
     }
 
     /// Which holder of its slot it is; never zero.
+    ///
+    /// ```
+    /// use procession_shm::family::Member;
+    ///
+    /// assert_eq!(Member::new(3, 7).unwrap().generation(), 7);
+    /// ```
     pub const fn generation(self) -> u32 {
         (self.0.get() >> 32) as u32
     }
 
     /// Slot and generation in one word: the generation in the upper half, the slot in the lowest 16 bits, the bits between
     /// them clear. Never zero.
+    ///
+    /// ```
+    /// use procession_shm::family::Member;
+    ///
+    /// assert_eq!(Member::new(3, 7).unwrap().to_bits(), 7 << 32 | 3);
+    /// ```
     pub const fn to_bits(self) -> u64 {
         self.0.get()
     }
@@ -45,6 +79,13 @@ impl Member {
     /// The member that [`to_bits`](Self::to_bits) made `bits` of, or `None` when it made them of none.
     ///
     /// Words that carry flags between slot and generation must clear them first.
+    ///
+    /// ```
+    /// use procession_shm::family::Member;
+    ///
+    /// assert_eq!(Member::from_bits(7 << 32 | 3), Member::new(3, 7));
+    /// assert_eq!(Member::from_bits(0), None);
+    /// ```
     pub const fn from_bits(bits: u64) -> Option<Self> {
         if bits & 0xffff_0000 != 0 {
             return None;

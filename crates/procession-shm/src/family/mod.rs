@@ -112,6 +112,16 @@ pub use watcher::Watcher;
 
 /// A watch on the death epoch as it is now. To be taken before the last look at what a dead member may have held: a death
 /// that this look misses ends the [`wait`](crate::wait()).
+///
+/// ```
+/// use procession_shm::family;
+/// use procession_shm::sync::atomic::Ordering;
+///
+/// family::me()?;
+/// let deaths = family::watch_deaths();
+/// assert_eq!(deaths.word().load(Ordering::Acquire), deaths.expected()); // nobody has died since
+/// # Ok::<(), family::FamilyError>(())
+/// ```
 pub fn watch_deaths() -> Watch<'static> {
     let epoch = epoch();
     Watch::shared_kept(epoch, epoch.load(Ordering::Acquire)) // E1
@@ -122,6 +132,13 @@ pub fn watch_deaths() -> Watch<'static> {
 ///
 /// The second line, for the day on which the root is stopped, or so busy that its watcher does not run. On coming back, ask
 /// `verify` about the owner and `check_root` about the family.
+///
+/// ```
+/// use procession_shm::family::recheck_deadline;
+///
+/// assert!(recheck_deadline(0).remaining() < recheck_deadline(1).remaining());
+/// assert!(!recheck_deadline(u32::MAX).is_never());
+/// ```
 pub fn recheck_deadline(attempt: u32) -> Deadline {
     Deadline::after(match attempt {
         0 => Duration::from_millis(100),

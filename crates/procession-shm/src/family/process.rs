@@ -43,6 +43,15 @@ pub fn me() -> Result<Member, FamilyError> {
 
 /// Whether this process is `member` still: no system call, and no family is founded for it. It is not in a forked copy of the
 /// member, nor in one that has left.
+///
+/// ```
+/// use procession_shm::family;
+///
+/// let me = family::me()?;
+/// assert!(family::is_me(me));
+/// assert!(!family::is_me(family::invite()?.member()));
+/// # Ok::<(), family::FamilyError>(())
+/// ```
 #[inline]
 pub fn is_me(member: Member) -> bool {
     identity::cached() == Some(member)
@@ -70,6 +79,15 @@ fn my_session() -> Result<&'static Session, FamilyError> {
 ///
 /// [`AlreadyMember`](FamilyError::AlreadyMember) when this process, or one that it was forked from, has ever belonged to a
 /// family; otherwise as [`me`].
+///
+/// ```
+/// use procession_shm::family;
+///
+/// let mut watcher = family::found()?;                   // before anything shared is used
+/// watcher.turn()?;
+/// assert!(family::found().is_err(), "this process has a family now");
+/// # Ok::<(), family::FamilyError>(())
+/// ```
 pub fn found() -> Result<Watcher, FamilyError> {
     if identity::last_session().is_some() {
         return Err(FamilyError::AlreadyMember { pid: std::process::id() });
@@ -83,6 +101,13 @@ pub fn found() -> Result<Watcher, FamilyError> {
 /// stopped one. In a process of no family, where nothing is proved, it is true.
 ///
 /// Who sleeps on something that the member owns must load [`epoch`] *before* he asks this.
+///
+/// ```
+/// use procession_shm::family;
+///
+/// assert!(family::is_alive(family::me()?));
+/// # Ok::<(), family::FamilyError>(())
+/// ```
 pub fn is_alive(member: Member) -> bool {
     identity::session().is_none_or(|session| session.table().is_alive(member))
 }
@@ -91,6 +116,13 @@ pub fn is_alive(member: Member) -> bool {
 ///
 /// It counts as pids count for the root. `None` for a member that never was or has a successor, for one whose pid the root
 /// cannot see (it lives in another pid namespace, or there is no `/proc`), and in a process of no family.
+///
+/// ```
+/// use procession_shm::family;
+///
+/// assert_eq!(family::pid_of(family::me()?), Some(std::process::id()));
+/// # Ok::<(), family::FamilyError>(())
+/// ```
 pub fn pid_of(member: Member) -> Option<u32> {
     let pid = identity::session()?.table().holder_of(member)?.pid;
     (pid != 0).then_some(pid)
@@ -101,6 +133,17 @@ pub fn pid_of(member: Member) -> Option<u32> {
 ///
 /// Load it (acquire) before looking at what a dead member may have held; then a death that this look has missed ends the
 /// [`wait`](crate::wait()). It wraps around. In a process of no family it is a word that nobody ever changes.
+///
+/// ```
+/// use procession_shm::family;
+/// use procession_shm::sync::atomic::Ordering;
+///
+/// family::me()?;
+/// let before = family::epoch().load(Ordering::Acquire);
+/// // here one looks at what a dead member may have held
+/// assert_eq!(family::epoch().load(Ordering::Acquire), before);
+/// # Ok::<(), family::FamilyError>(())
+/// ```
 pub fn epoch() -> &'static AtomicU32 {
     static NOBODYS: AtomicU32 = AtomicU32::new(0);
     identity::session().map_or(&NOBODYS, |session| session.table().epoch())
@@ -112,6 +155,13 @@ pub fn epoch() -> &'static AtomicU32 {
 /// A few microseconds and three or four system calls, for whoever comes back at [`recheck_deadline`](super::recheck_deadline).
 /// It does not block. It sees deaths, not `exec`s. In a process that counts pids otherwise than the root it only repeats
 /// [`is_alive`].
+///
+/// ```
+/// use procession_shm::family;
+///
+/// assert!(family::verify(family::me()?));
+/// # Ok::<(), family::FamilyError>(())
+/// ```
 pub fn verify(member: Member) -> bool {
     identity::session().is_none_or(|session| session.verify(member))
 }
@@ -122,6 +172,14 @@ pub fn verify(member: Member) -> bool {
 /// # Errors
 ///
 /// [`RootGone`](FamilyError::RootGone) when the root has ended or runs another program; otherwise as [`me`].
+///
+/// ```
+/// use procession_shm::family;
+///
+/// family::me()?;
+/// family::check_root()?;                                // it is this process
+/// # Ok::<(), family::FamilyError>(())
+/// ```
 pub fn check_root() -> Result<(), FamilyError> {
     my_session()?.check_root()
 }
@@ -136,6 +194,15 @@ pub fn check_root() -> Result<(), FamilyError> {
 /// [`Full`](FamilyError::Full); [`OutOfDescriptors`](FamilyError::OutOfDescriptors) here or in the root;
 /// [`PidfdDenied`](FamilyError::PidfdDenied) when the root can have no pidfd; [`RootGone`](FamilyError::RootGone);
 /// otherwise as [`me`].
+///
+/// ```
+/// use procession_shm::family;
+///
+/// let invitation = family::invite()?;
+/// assert_ne!(invitation.member(), family::me()?);
+/// drop(invitation);                                     // the slot is free again
+/// # Ok::<(), family::FamilyError>(())
+/// ```
 pub fn invite() -> Result<Invitation, FamilyError> {
     my_session()?.invite()
 }
@@ -150,6 +217,20 @@ pub fn invite() -> Result<Invitation, FamilyError> {
 /// # Errors
 ///
 /// [`InvitationClosed`](FamilyError::InvitationClosed) when the invited process is gone already; otherwise as [`invite`].
+///
+/// ```
+/// use std::os::fd::AsFd;
+/// use procession_shm::family;
+/// use rustix::process::{Pid, PidfdFlags, pidfd_open};
+///
+/// let invitation = family::invite()?;
+/// let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn()?;
+/// let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+/// family::attach(invitation.member(), pidfd.as_fd())?;  // its death is seen from now on
+/// child.kill()?;
+/// child.wait()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn attach(member: Member, pidfd: BorrowedFd<'_>) -> Result<(), FamilyError> {
     my_session()?.attach(member, pidfd)
 }
@@ -167,6 +248,14 @@ pub fn attach(member: Member, pidfd: BorrowedFd<'_>) -> Result<(), FamilyError> 
 /// its parent has not [`attach`]ed one; [`RootGone`](FamilyError::RootGone);
 /// [`OutOfDescriptors`](FamilyError::OutOfDescriptors); [`Table`](FamilyError::Table) when the invitation's first descriptor
 /// is no family's table.
+///
+/// ```
+/// use procession_shm::family::{self, FamilyError};
+///
+/// // In the process that was invited this makes it a member; here there is one already.
+/// assert!(matches!(family::join(family::invite()?), Err(FamilyError::AlreadyMember { .. })));
+/// # Ok::<(), FamilyError>(())
+/// ```
 pub fn join(invitation: Invitation) -> Result<Member, FamilyError> {
     let before = identity::session();
     if before.is_some_and(|session| session.standing().is_ok()) {
@@ -188,6 +277,15 @@ pub fn join(invitation: Invitation) -> Result<Member, FamilyError> {
 ///
 /// [`RootStays`](FamilyError::RootStays) in the root; [`NotAMember`](FamilyError::NotAMember), [`Left`](FamilyError::Left)
 /// and [`RootGone`](FamilyError::RootGone) where there is no membership to end.
+///
+/// ```
+/// use procession_shm::family::{self, FamilyError};
+///
+/// family::me()?;
+/// // A member that was invited is free of the family after it; the root ends it by exiting.
+/// assert!(matches!(family::leave(), Err(FamilyError::RootStays { .. })));
+/// # Ok::<(), FamilyError>(())
+/// ```
 pub fn leave() -> Result<(), FamilyError> {
     my_session()?.leave()
 }
@@ -221,6 +319,14 @@ pub(super) fn has_slept() -> bool {
 /// [`Full`](FamilyError::Full), [`OutOfDescriptors`](FamilyError::OutOfDescriptors),
 /// [`PidfdDenied`](FamilyError::PidfdDenied), [`RootGone`](FamilyError::RootGone); [`Left`](FamilyError::Left) when the
 /// parent had left; [`Protocol`](FamilyError::Protocol) when the copied descriptors are closed; otherwise as [`join`].
+///
+/// ```
+/// use procession_shm::family;
+///
+/// let me = family::me()?;
+/// assert_eq!(family::rejoin_after_fork()?, me);         // nobody has forked: it is a member
+/// # Ok::<(), family::FamilyError>(())
+/// ```
 pub fn rejoin_after_fork() -> Result<Member, FamilyError> {
     let (None, Some(ancestor)) = (identity::session(), identity::last_session()) else {
         return me();

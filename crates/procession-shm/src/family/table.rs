@@ -51,6 +51,13 @@ use crate::wait::wake_all;
 use super::member::Member;
 
 /// The most slots a family has; one of them is the root's own.
+///
+/// ```
+/// use procession_shm::family::{self, MEMBERS_MAX};
+///
+/// assert!(family::me()?.slot() <= MEMBERS_MAX);
+/// # Ok::<(), family::FamilyError>(())
+/// ```
 #[cfg(not(procession_loom))]
 pub const MEMBERS_MAX: u16 = 2044;
 /// The most slots a family has in a model.

@@ -36,6 +36,21 @@ const EVENTS_PER_TURN: usize = 64;
 /// While nobody drives it, deaths go unseen, joining blocks, and everyone who waits for something a dead member held waits
 /// for the second line ([`verify`](super::verify)). A watcher that is dropped is driven by a thread of its own from then
 /// on, so that the family is never unwatched. In a process forked from the root it is inert.
+///
+/// ```
+/// use std::os::fd::AsFd;
+/// use procession_shm::family::{self, Watcher};
+/// use rustix::event::{PollFd, PollFlags, Timespec, poll};
+///
+/// let mut watcher: Watcher = family::found()?;
+/// // In the loop of a thread of the program's own:
+/// let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+/// if poll(&mut [PollFd::new(&watcher.as_fd(), PollFlags::IN)], Some(&at_once))? > 0 {
+///     watcher.turn()?;
+/// }
+/// # assert!(family::me().is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Watcher {
     roster: Arc<Roster>,
@@ -62,6 +77,15 @@ impl Watcher {
     ///
     /// [`System`](FamilyError::System) when the kernel does not say what has happened. Nothing is lost by it, and the next
     /// turn asks again.
+    ///
+    /// ```
+    /// use procession_shm::family;
+    ///
+    /// let mut watcher = family::found()?;
+    /// watcher.turn()?;                                      // nobody has died or joined: there is nothing to do
+    /// assert!(family::is_alive(family::me()?));
+    /// # Ok::<(), family::FamilyError>(())
+    /// ```
     pub fn turn(&mut self) -> Result<(), FamilyError> {
         if self.is_needed() { self.work() } else { Ok(()) }
     }

@@ -26,12 +26,28 @@ pub struct FirstWins<T: 'static>(AtomicPtr<T>);
 
 impl<T: Send + Sync + 'static> FirstWins<T> {
     /// An empty cell.
+    ///
+    /// ```
+    /// static LIMIT: procession_shm::fork::FirstWins<u32> = procession_shm::fork::FirstWins::new();
+    ///
+    /// assert_eq!(LIMIT.get(), None);
+    /// ```
     #[expect(clippy::new_without_default, reason = "it is made in statics")]
     pub const fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
     /// The value, once there is one.
+    ///
+    /// ```
+    /// use procession_shm::fork::FirstWins;
+    ///
+    /// static LIMIT: FirstWins<u32> = FirstWins::new();
+    ///
+    /// assert_eq!(LIMIT.get(), None);
+    /// LIMIT.get_or_try_init(|| Ok::<_, ()>(7)).unwrap();
+    /// assert_eq!(LIMIT.get(), Some(&7));
+    /// ```
     pub fn get(&self) -> Option<&'static T> {
         // W1, receiving end.
         let value = self.0.load(Ordering::Acquire);
@@ -46,6 +62,15 @@ impl<T: Send + Sync + 'static> FirstWins<T> {
     /// # Errors
     ///
     /// What `init` returns; the cell then stays empty.
+    ///
+    /// ```
+    /// use procession_shm::fork::FirstWins;
+    ///
+    /// static LIMIT: FirstWins<u32> = FirstWins::new();
+    ///
+    /// assert!(LIMIT.get_or_try_init(|| "x".parse()).is_err());
+    /// assert_eq!(LIMIT.get_or_try_init(|| "7".parse()), Ok(&7)); // it had stayed empty
+    /// ```
     pub fn get_or_try_init<E>(&self, init: impl FnOnce() -> Result<T, E>) -> Result<&'static T, E> {
         match self.get() {
             Some(value) => Ok(value),

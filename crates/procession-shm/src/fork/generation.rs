@@ -26,6 +26,14 @@ static PAGE: FirstWins<WipedPage> = FirstWins::new();
 /// # Errors
 ///
 /// What the system says when it gives no page, once, at the first call.
+///
+/// ```
+/// use procession_shm::fork;
+///
+/// let generation = fork::generation()?;
+/// assert!(fork::is_current(generation));                // until somebody forks, and then only here
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn current() -> io::Result<u64> {
     let word = PAGE.get_or_try_init(WipedPage::new)?.word();
     // Relaxed throughout: the word is compared with numbers only and guards no other memory.
@@ -41,6 +49,14 @@ pub fn current() -> io::Result<u64> {
 }
 
 /// Whether `generation` was drawn in this process and not in one that it was forked from.
+///
+/// ```
+/// use procession_shm::fork;
+///
+/// let generation = fork::generation()?;
+/// assert!(fork::is_current(generation) && !fork::is_current(generation + 1));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[inline]
 pub fn is_current(generation: u64) -> bool {
     PAGE.get().is_some_and(|page| page.word().load(Ordering::Relaxed) == generation)

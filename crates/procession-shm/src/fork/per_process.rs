@@ -35,12 +35,28 @@ struct Made<T> {
 
 impl<T: Send + Sync + 'static> PerProcess<T> {
     /// No process has one.
+    ///
+    /// ```
+    /// static PID: procession_shm::fork::PerProcess<u32> = procession_shm::fork::PerProcess::new();
+    ///
+    /// assert_eq!(PID.get(), None);
+    /// ```
     #[expect(clippy::new_without_default, reason = "it is made in statics")]
     pub const fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
     /// The value of this process, once it has one.
+    ///
+    /// ```
+    /// use procession_shm::fork::PerProcess;
+    ///
+    /// static PID: PerProcess<u32> = PerProcess::new();
+    ///
+    /// PID.get_or_try_init(|| Ok(std::process::id()))?;
+    /// assert_eq!(PID.get(), Some(&std::process::id()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn get(&self) -> Option<&'static T> {
         // W1, receiving end.
         Self::of_this_process(self.0.load(Ordering::Acquire))
@@ -52,6 +68,16 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
     ///
     /// What `init` returns, or what the system says when this process cannot be told from those that it was forked from. The
     /// next call tries again.
+    ///
+    /// ```
+    /// use procession_shm::fork::PerProcess;
+    ///
+    /// static PID: PerProcess<u32> = PerProcess::new();
+    ///
+    /// assert!(PID.get_or_try_init(|| Err(std::io::ErrorKind::Other.into())).is_err());
+    /// assert_eq!(PID.get_or_try_init(|| Ok(7))?, &7);       // the next call tries again
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn get_or_try_init(&self, init: impl FnOnce() -> io::Result<T>) -> io::Result<&'static T> {
         // W1, receiving end.
         let seen = self.0.load(Ordering::Acquire);

@@ -10,6 +10,16 @@ static IS_TEMPLATE: AtomicBool = AtomicBool::new(false);
 
 /// Says whether copies of this process are going to be forked from it. In a template, mapping shared memory is an error
 /// ([`SegmentError::Template`](crate::SegmentError::Template)); a copy starts by saying that it is none.
+///
+/// ```
+/// use procession_shm::{Segment, SegmentError, fork::set_template};
+///
+/// set_template(true);
+/// assert!(matches!(Segment::new(1)?.map(), Err(SegmentError::Template)));
+/// set_template(false);
+/// assert!(Segment::new(1)?.map().is_ok());
+/// # Ok::<(), SegmentError>(())
+/// ```
 pub fn set_template(is_template: bool) {
     IS_TEMPLATE.store(is_template, Ordering::Relaxed);
 }

@@ -8,6 +8,17 @@ use super::SharedBuf;
 use crate::segment::SegmentError;
 
 /// Why a buffer could not be frozen.
+///
+/// ```
+/// use procession_shm::{FreezeErrorKind, SharedBuf};
+///
+/// let part = SharedBuf::<u64>::zeroed(4)?.split_into(2).remove(0);
+/// match part.freeze().unwrap_err().kind() {
+///     FreezeErrorKind::Part => {}                       // unsplit it first
+///     other => panic!("{other}"),
+/// }
+/// # Ok::<(), procession_shm::SegmentError>(())
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum FreezeErrorKind {
@@ -31,6 +42,16 @@ pub enum FreezeErrorKind {
 }
 
 /// A buffer that could not be frozen.
+///
+/// ```
+/// use procession_shm::SharedBuf;
+///
+/// let part = SharedBuf::from_slice(&[1, 2])?.split_into(2).remove(1);
+/// let error = part.freeze().unwrap_err();
+/// eprintln!("{error}");
+/// assert_eq!(error.into_buffer().as_mut_slice(), [2]);
+/// # Ok::<(), procession_shm::SegmentError>(())
+/// ```
 pub struct FreezeError<T: Pod> {
     kind: FreezeErrorKind,
     buffer: SharedBuf<T>,
@@ -42,12 +63,29 @@ impl<T: Pod> FreezeError<T> {
     }
 
     /// What was in the way.
+    ///
+    /// ```
+    /// use procession_shm::{FreezeErrorKind, SharedBuf};
+    ///
+    /// let part = SharedBuf::<u8>::zeroed(2)?.split_into(2).remove(0);
+    /// assert!(matches!(part.freeze().unwrap_err().kind(), FreezeErrorKind::Part));
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn kind(&self) -> &FreezeErrorKind {
         &self.kind
     }
 
     /// The buffer, as it was. After [`Moved`](FreezeErrorKind::Moved) and [`Lost`](FreezeErrorKind::Lost) there is no access to
     /// its elements.
+    ///
+    /// ```
+    /// use procession_shm::SharedBuf;
+    ///
+    /// let mut parts = SharedBuf::from_slice(&[1, 2])?.split_into(2).into_iter();
+    /// let part = parts.next().unwrap().freeze().unwrap_err().into_buffer();
+    /// assert!(SharedBuf::unsplit([part].into_iter().chain(parts)).unwrap().freeze().is_ok());
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn into_buffer(self) -> SharedBuf<T> {
         self.buffer
     }
@@ -72,6 +110,17 @@ impl<T: Pod> std::error::Error for FreezeError<T> {
 }
 
 /// Why parts could not be put together. Indices count the parts from 0.
+///
+/// ```
+/// use procession_shm::{SharedBuf, UnsplitErrorKind};
+///
+/// let strangers = [SharedBuf::from_slice(&[1])?, SharedBuf::from_slice(&[2])?];
+/// match SharedBuf::unsplit(strangers).unwrap_err().kind() {
+///     UnsplitErrorKind::OtherMemory { index } => assert_eq!(*index, 1),
+///     other => panic!("{other}"),
+/// }
+/// # Ok::<(), procession_shm::SegmentError>(())
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnsplitErrorKind {
@@ -103,6 +152,16 @@ pub enum UnsplitErrorKind {
 }
 
 /// Parts that could not be put together.
+///
+/// ```
+/// use procession_shm::SharedBuf;
+///
+/// let strangers = [SharedBuf::from_slice(&[1])?, SharedBuf::from_slice(&[2])?];
+/// let error = SharedBuf::unsplit(strangers).unwrap_err();
+/// eprintln!("{error}");
+/// assert_eq!(error.into_parts().len(), 2);
+/// # Ok::<(), procession_shm::SegmentError>(())
+/// ```
 pub struct UnsplitError<T: Pod> {
     kind: UnsplitErrorKind,
     parts: Vec<SharedBuf<T>>,
@@ -114,11 +173,30 @@ impl<T: Pod> UnsplitError<T> {
     }
 
     /// What is wrong with them.
+    ///
+    /// ```
+    /// use procession_shm::{SharedBuf, UnsplitErrorKind};
+    ///
+    /// let mut parts = SharedBuf::<u8>::zeroed(3)?.split_into(3);
+    /// parts.remove(1);
+    /// let error = SharedBuf::unsplit(parts).unwrap_err();
+    /// assert!(matches!(error.kind(), UnsplitErrorKind::NotAdjacent { index: 1 }));
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn kind(&self) -> &UnsplitErrorKind {
         &self.kind
     }
 
     /// All parts, in the order in which they came.
+    ///
+    /// ```
+    /// use procession_shm::SharedBuf;
+    ///
+    /// let strangers = [SharedBuf::from_slice(&[1])?, SharedBuf::from_slice(&[2])?];
+    /// let mut parts = SharedBuf::unsplit(strangers).unwrap_err().into_parts();
+    /// assert_eq!(parts[1].as_mut_slice(), [2]);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn into_parts(self) -> Vec<SharedBuf<T>> {
         self.parts
     }

@@ -22,6 +22,14 @@ pub mod thread {
 }
 
 /// The word as the kernel takes it.
+///
+/// ```
+/// use procession_shm::sync::atomic::AtomicU32;
+/// use procession_shm::sync::raw;
+///
+/// let word = AtomicU32::new(7);
+/// assert_eq!(raw(&word).load(std::sync::atomic::Ordering::Relaxed), 7);
+/// ```
 #[cfg(not(procession_hostile))]
 pub fn raw(word: &atomic::AtomicU32) -> &atomic::AtomicU32 {
     word

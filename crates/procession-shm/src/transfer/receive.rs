@@ -18,6 +18,15 @@ struct Receiving {
 }
 
 /// What the sender of a message is trusted to do.
+///
+/// ```
+/// use procession_shm::transfer::{Trust, receive_scope, require_trust, trust};
+///
+/// let received = receive_scope(Vec::new(), Trust::Untrusting { copy_bytes_max: 0 }, trust);
+/// assert_eq!(received.value.unwrap(), Trust::Untrusting { copy_bytes_max: 0 });
+/// let received = receive_scope(Vec::new(), Trust::Trusting, || require_trust("key"));
+/// assert!(received.value.is_ok());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
     /// To keep the rules of the memory that it shares with us.
@@ -30,6 +39,15 @@ pub enum Trust {
 }
 
 /// What a decoder returned, and what the handles in the message have to say about it.
+///
+/// ```
+/// use procession_shm::transfer::{Received, TransferError, Trust, receive_scope, require_trust};
+///
+/// let Received { value, failure, .. } =
+///     receive_scope(Vec::new(), Trust::Untrusting { copy_bytes_max: 0 }, || require_trust("key"));
+/// assert!(value.is_err());
+/// assert!(matches!(failure, Some(TransferError::Untrusted { handle: "key" })));
+/// ```
 #[derive(Debug)]
 #[must_use]
 pub struct Received<R> {
@@ -79,6 +97,13 @@ pub fn receive_scope<R>(
 /// # Errors
 ///
 /// [`NotReceiving`](TransferError::NotReceiving) outside of a [`receive_scope`].
+///
+/// ```
+/// use procession_shm::transfer::{TransferError, Trust, receive_scope, trust};
+///
+/// assert!(matches!(trust(), Err(TransferError::NotReceiving)));
+/// assert_eq!(receive_scope(Vec::new(), Trust::Trusting, trust).value.unwrap(), Trust::Trusting);
+/// ```
 pub fn trust() -> Result<Trust, TransferError> {
     in_scope(|receiving| Ok(receiving.trust))
 }
@@ -89,6 +114,14 @@ pub fn trust() -> Result<Trust, TransferError> {
 ///
 /// [`Untrusted`](TransferError::Untrusted) when the sender is not trusted,
 /// [`NotReceiving`](TransferError::NotReceiving) outside of a [`receive_scope`].
+///
+/// ```
+/// use procession_shm::transfer::{TransferError, Trust, receive_scope, require_trust};
+///
+/// let stranger = Trust::Untrusting { copy_bytes_max: 1000 };
+/// let refused = receive_scope(Vec::new(), stranger, || require_trust("key")).value;
+/// assert!(matches!(refused, Err(TransferError::Untrusted { handle: "key" })));
+/// ```
 pub fn require_trust(handle: &'static str) -> Result<(), TransferError> {
     in_scope(|receiving| match receiving.trust {
         Trust::Trusting => Ok(()),
@@ -102,6 +135,16 @@ pub fn require_trust(handle: &'static str) -> Result<(), TransferError> {
 ///
 /// [`CopyLimit`](TransferError::CopyLimit) when there are fewer left,
 /// [`NotReceiving`](TransferError::NotReceiving) outside of a [`receive_scope`].
+///
+/// ```
+/// use procession_shm::transfer::{TransferError, Trust, receive_scope, take_copy};
+///
+/// let stranger = Trust::Untrusting { copy_bytes_max: 1000 };
+/// let _ = receive_scope(Vec::new(), stranger, || {
+///     assert!(take_copy(600).is_ok());
+///     assert!(matches!(take_copy(600), Err(TransferError::CopyLimit { len: 600, left: 400 })));
+/// });
+/// ```
 pub fn take_copy(len: usize) -> Result<(), TransferError> {
     in_scope(|receiving| match &mut receiving.trust {
         Trust::Trusting => Ok(()),
@@ -119,6 +162,18 @@ pub fn take_copy(len: usize) -> Result<(), TransferError> {
 ///
 /// [`NoDescriptor`](TransferError::NoDescriptor) when there is none,
 /// [`NotReceiving`](TransferError::NotReceiving) outside of a [`receive_scope`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use procession_shm::transfer::{TransferError, Trust, descriptor, receive_scope};
+///
+/// let fds = vec![std::fs::File::open("/dev/null")?.into()];
+/// let _ = receive_scope(fds, Trust::Trusting, || {
+///     assert!(Arc::ptr_eq(&descriptor(0).unwrap(), &descriptor(0).unwrap()));
+///     assert!(matches!(descriptor(1), Err(TransferError::NoDescriptor { index: 1, count: 1 })));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn descriptor(index: u32) -> Result<Arc<OwnedFd>, TransferError> {
     in_scope(|receiving| {
         receiving.find(index)?.clone().ok_or_else(|| receiving.no_descriptor(index))
@@ -131,6 +186,17 @@ pub fn descriptor(index: u32) -> Result<Arc<OwnedFd>, TransferError> {
 ///
 /// [`NoDescriptor`](TransferError::NoDescriptor) when there is none or another handle has it,
 /// [`NotReceiving`](TransferError::NotReceiving) outside of a [`receive_scope`].
+///
+/// ```
+/// use procession_shm::transfer::{Trust, receive_scope, take_descriptor};
+///
+/// let fds = vec![std::fs::File::open("/dev/null")?.into()];
+/// let _ = receive_scope(fds, Trust::Trusting, || {
+///     assert!(take_descriptor(0).is_ok());
+///     assert!(take_descriptor(0).is_err());             // another handle has it
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn take_descriptor(index: u32) -> Result<OwnedFd, TransferError> {
     in_scope(|receiving| {
         let taken = receiving.find(index)?.take();

@@ -31,6 +31,17 @@ impl Sending {
 /// What goes beside the bytes of a message.
 ///
 /// Dropped without [`commit`](Self::commit), it makes the handles in the message usable again.
+///
+/// ```
+/// use procession_shm::transfer::{Outgoing, send_scope};
+/// use procession_shm::SharedBuf;
+///
+/// let mut buffer = SharedBuf::from_slice(&[1_u32, 2])?;
+/// let (_bytes, outgoing): (_, Outgoing) = send_scope(|| postcard::to_stdvec(&buffer)).unwrap();
+/// drop(outgoing);                                       // it could not be sent: the handle is usable again
+/// assert_eq!(buffer.as_mut_slice(), [1, 2]);
+/// # Ok::<(), procession_shm::SegmentError>(())
+/// ```
 #[derive(Default)]
 #[must_use = "dropping it takes the handles back"]
 pub struct Outgoing(Option<Box<Luggage>>);
@@ -45,34 +56,85 @@ struct Luggage {
 
 impl Outgoing {
     /// The descriptors to send, in the order of their indices. Handles of the same memory share one.
+    ///
+    /// ```
+    /// use procession_shm::{SharedSlice, transfer::send_scope};
+    ///
+    /// let words = SharedSlice::from_slice(&[1_u32, 2])?;
+    /// let (_, outgoing) = send_scope(|| postcard::to_stdvec(&(words.clone(), words))).unwrap();
+    /// assert_eq!(outgoing.descriptors().len(), 1);          // both are the same memory
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn descriptors(&self) -> impl ExactSizeIterator<Item = BorrowedFd<'_>> {
         let descriptors = self.0.as_deref().map_or(&[][..], |luggage| &luggage.descriptors);
         descriptors.iter().map(|fd| fd.as_fd())
     }
 
     /// Whether nothing goes beside the bytes, as with most messages.
+    ///
+    /// ```
+    /// use procession_shm::transfer::send_scope;
+    ///
+    /// let (_, outgoing) = send_scope(|| postcard::to_stdvec("text")).unwrap();
+    /// assert!(outgoing.is_empty());
+    /// ```
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
     /// Whether a handle in the message waits on other processes, so that its receiver has to be in the family.
+    ///
+    /// ```
+    /// use procession_shm::transfer::{need_family, send_scope};
+    ///
+    /// let (_, outgoing) = send_scope(|| need_family("lock")).unwrap();
+    /// assert!(outgoing.needs_family());
+    /// ```
     pub fn needs_family(&self) -> bool {
         self.0.as_deref().is_some_and(|luggage| luggage.needs_family)
     }
 
     /// Whether the message moves a handle that can have only one owner: it must not be sent twice.
+    ///
+    /// ```
+    /// use procession_shm::{SharedBuf, SharedSlice, transfer::send_scope};
+    ///
+    /// let (words, buffer) = (SharedSlice::from_slice(&[1])?, SharedBuf::<u8>::zeroed(1)?);
+    /// assert!(!send_scope(|| postcard::to_stdvec(&words)).unwrap().1.is_moving());
+    /// assert!(send_scope(|| postcard::to_stdvec(&buffer)).unwrap().1.is_moving());
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn is_moving(&self) -> bool {
         self.0.as_deref().is_some_and(|luggage| !luggage.leaving.is_empty())
     }
 
     /// Lets go of the handles that have left. To be called when sending cannot fail any more, before the store that makes the
     /// message real.
+    ///
+    /// ```
+    /// use procession_shm::{SharedBuf, transfer::send_scope};
+    ///
+    /// let buffer = SharedBuf::<u8>::zeroed(1)?;
+    /// let (_, outgoing) = send_scope(|| postcard::to_stdvec(&buffer)).unwrap();
+    /// outgoing.commit();
+    /// assert!(buffer.freeze().is_err());                    // it is the receiver's now
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn commit(self) {
         drop(self.into_descriptors());
     }
 
     /// As [`commit`](Self::commit), and keeps the descriptors, for a channel that sends later or may have to send again.
+    ///
+    /// ```
+    /// use procession_shm::{SharedSlice, transfer::send_scope};
+    ///
+    /// let words = SharedSlice::from_slice(&[1_u32, 2])?;
+    /// let (_, outgoing) = send_scope(|| postcard::to_stdvec(&words)).unwrap();
+    /// assert_eq!(outgoing.into_descriptors().len(), 1);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
     pub fn into_descriptors(mut self) -> Vec<Arc<OwnedFd>> {
         let Some(mut luggage) = self.0.take() else { return Vec::new() };
         luggage.leaving.drain(..).for_each(|handle| handle.commit());
@@ -103,6 +165,16 @@ impl fmt::Debug for Outgoing {
 }
 
 /// A value that could not be encoded. Its handles are as they were.
+///
+/// ```
+/// use procession_shm::transfer::{Moved, Sole, TransferError, Unsent, send_scope};
+///
+/// let sole = Sole::new(7);
+/// send_scope(|| sole.leave("key", |_| Ok(()))).unwrap().1.commit();
+/// let twice = send_scope(|| sole.leave("key", |_| Ok(())));
+/// assert!(matches!(twice, Err(Unsent { failure: Some(TransferError::Moved { .. }), .. })));
+/// assert_eq!(sole.with(|_| ()), Err(Moved));
+/// ```
 #[derive(Debug)]
 pub struct Unsent<E> {
     /// What the encoder returned.
@@ -149,6 +221,18 @@ pub fn send_scope<R, E>(encode: impl FnOnce() -> Result<R, E>) -> Result<(R, Out
 ///
 /// [`NotSending`](TransferError::NotSending) outside of a [`send_scope`],
 /// [`Malformed`](TransferError::Malformed) for more than 2^32 descriptors.
+///
+/// ```
+/// use std::os::fd::OwnedFd;
+/// use std::sync::Arc;
+/// use procession_shm::transfer::{TransferError, attach, send_scope};
+///
+/// let fd = Arc::new(OwnedFd::from(std::fs::File::open("/dev/null")?));
+/// assert!(matches!(attach("file", &fd), Err(TransferError::NotSending { handle: "file" })));
+/// let (index, outgoing) = send_scope(|| attach("file", &fd)).unwrap();
+/// assert_eq!((index, outgoing.descriptors().len()), (0, 1));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn attach(handle: &'static str, fd: &Arc<OwnedFd>) -> Result<u32, TransferError> {
     in_scope(handle, |sending| {
         let descriptors = &mut sending.outgoing.luggage().descriptors;
@@ -167,6 +251,13 @@ pub fn attach(handle: &'static str, fd: &Arc<OwnedFd>) -> Result<u32, TransferEr
 /// # Errors
 ///
 /// [`NotSending`](TransferError::NotSending) outside of a [`send_scope`].
+///
+/// ```
+/// use procession_shm::transfer::{need_family, send_scope};
+///
+/// assert!(need_family("lock").is_err());                // nothing is being sent
+/// assert!(send_scope(|| need_family("lock")).unwrap().1.needs_family());
+/// ```
 pub fn need_family(handle: &'static str) -> Result<(), TransferError> {
     in_scope(handle, |sending| {
         sending.outgoing.luggage().needs_family = true;

@@ -50,6 +50,12 @@ unsafe impl<R: Send> Sync for Place<R> {}
 
 impl<R: Send + 'static> Sole<R> {
     /// Makes this handle the owner.
+    ///
+    /// ```
+    /// use procession_shm::transfer::Sole;
+    ///
+    /// assert_eq!(Sole::new(7).with(|n| *n), Ok(7));
+    /// ```
     pub fn new(thing: R) -> Self {
         let place = Place { state: AtomicU32::new(HERE), thing: UnsafeCell::new(Some(thing)) };
         Self { place: Arc::new(place), _not_sync: PhantomData }
@@ -64,6 +70,14 @@ impl<R: Send + 'static> Sole<R> {
     /// # Panics
     ///
     /// When it is being used already: `work` must not come back to its own handle.
+    ///
+    /// ```
+    /// use procession_shm::transfer::Sole;
+    ///
+    /// let sole = Sole::new(vec![1]);
+    /// sole.with(|numbers| numbers.push(2)).unwrap();
+    /// assert_eq!(sole.with(|numbers| numbers.len()), Ok(2));
+    /// ```
     #[inline]
     pub fn with<T>(&self, work: impl FnOnce(&mut R) -> T) -> Result<T, Moved> {
         let use_of = self.begin().ok_or(Moved)?;
@@ -85,6 +99,16 @@ impl<R: Send + 'static> Sole<R> {
     /// # Panics
     ///
     /// When it is being used.
+    ///
+    /// ```
+    /// use procession_shm::transfer::{Moved, Sole, send_scope};
+    ///
+    /// let sole = Sole::new(7);
+    /// let (number, outgoing) = send_scope(|| sole.leave("key", |n| Ok(*n))).unwrap();
+    /// outgoing.commit();                                    // it is gone with the message
+    /// assert_eq!(number, 7);
+    /// assert_eq!(sole.with(|n| *n), Err(Moved));
+    /// ```
     pub fn leave<T>(
         &self,
         handle: &'static str,

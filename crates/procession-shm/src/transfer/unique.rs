@@ -17,6 +17,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{TransferError, send};
 
 /// It is not here any more: it was sent to another process, or taken.
+///
+/// ```
+/// use procession_shm::transfer::{Moved, Unique};
+///
+/// let unique = Unique::new(7);
+/// assert_eq!(unique.take(), Ok(7));
+/// assert_eq!(unique.take(), Err(Moved));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it was already sent to another process, use it there")]
 pub struct Moved;
@@ -29,6 +37,16 @@ enum Right<R> {
 }
 
 /// Something that can have only one owner and may travel: at any time in one process, or in one message.
+///
+/// ```
+/// use procession_shm::transfer::{Moved, Unique, send_scope};
+///
+/// let unique = Unique::new(7);
+/// let (_, outgoing) = send_scope(|| unique.leave("key", |_| Ok(()))).unwrap();
+/// assert_eq!(unique.with(|n| *n), Err(Moved));          // it is in the message
+/// drop(outgoing);                                       // which could not be sent
+/// assert_eq!(unique.with(|n| *n), Ok(7));
+/// ```
 #[derive(Debug)]
 pub struct Unique<R> {
     right: Arc<Mutex<Right<R>>>,
@@ -36,6 +54,12 @@ pub struct Unique<R> {
 
 impl<R: Send + 'static> Unique<R> {
     /// Makes this handle the owner.
+    ///
+    /// ```
+    /// use procession_shm::transfer::Unique;
+    ///
+    /// assert_eq!(Unique::new(7).take(), Ok(7));
+    /// ```
     pub fn new(thing: R) -> Self {
         Self { right: Arc::new(Mutex::new(Right::Here(thing))) }
     }
@@ -45,6 +69,13 @@ impl<R: Send + 'static> Unique<R> {
     /// # Errors
     ///
     /// [`Moved`] when it has left.
+    ///
+    /// ```
+    /// use procession_shm::transfer::Unique;
+    ///
+    /// let unique = Unique::new("here".to_owned());
+    /// assert_eq!(unique.with(String::len), Ok(4));
+    /// ```
     pub fn with<T>(&self, look: impl FnOnce(&R) -> T) -> Result<T, Moved> {
         match &*lock(&self.right) {
             Right::Here(thing) => Ok(look(thing)),
@@ -57,6 +88,14 @@ impl<R: Send + 'static> Unique<R> {
     /// # Errors
     ///
     /// [`Moved`] when it has left.
+    ///
+    /// ```
+    /// use procession_shm::transfer::{Moved, Unique};
+    ///
+    /// let unique = Unique::new(7);
+    /// assert_eq!(unique.take(), Ok(7));
+    /// assert_eq!(unique.with(|n| *n), Err(Moved));
+    /// ```
     pub fn take(&self) -> Result<R, Moved> {
         let mut right = lock(&self.right);
         match std::mem::replace(&mut *right, Right::Gone) {
@@ -74,6 +113,15 @@ impl<R: Send + 'static> Unique<R> {
     ///
     /// [`NotSending`](TransferError::NotSending) outside of a [`send_scope`](super::send_scope),
     /// [`Moved`](TransferError::Moved) when it has left before, and those of `write`, after which it is still here.
+    ///
+    /// ```
+    /// use procession_shm::transfer::{TransferError, Unique, send_scope};
+    ///
+    /// let unique = Unique::new(7);
+    /// send_scope(|| unique.leave("key", |_| Ok(()))).unwrap().1.commit();
+    /// let again = send_scope(|| unique.leave("key", |_| Ok(()))).unwrap_err();
+    /// assert!(matches!(again.error, TransferError::Moved { handle: "key" }));
+    /// ```
     pub fn leave<T>(
         &self,
         handle: &'static str,
