@@ -19,6 +19,9 @@ const FALSE_ALARMS_MAX: u32 = 64;
 /// for a whole frame, of which the shortest has 40 bytes, or for all that lay in the ring.
 const TAKEN_MIN: u64 = 1024;
 
+/// From how long on a worker is asked how much of it it worked: less is not worth a look at a word of its own.
+const ACCOUNT_FROM: Duration = Duration::from_micros(20);
+
 /// What the pool decided about a worker before it died: the reason that its current item is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sentence {
@@ -100,6 +103,8 @@ pub(crate) struct Lane {
     pub(crate) told_time_at: Option<(u64, usize)>,
     /// Since when its current chunk can have been running at most.
     pub(crate) chunk_since: Instant,
+    /// How long it has worked, by its own account when it was last asked.
+    told: Duration,
     /// When its process was started.
     pub(crate) hired: Instant,
     /// Wake-ups in a row that came with nothing.
@@ -160,6 +165,7 @@ impl Lane {
             finished: None,
             told_time_at: None,
             chunk_since: now,
+            told: Duration::ZERO,
             contexts: Vec::new(),
             quota: None,
             is_bloated: false,
@@ -265,6 +271,16 @@ impl Lane {
         if call == errand::SETUP {
             self.initializing = Some(elapsed);
         }
+    }
+
+    /// How long it worked of the `elapsed` time in which it has finished something: by its own account, if that is less. It counts as
+    /// little as it may: who says less than it was only gets longer chunks, of which what it does not begin is taken back.
+    pub(crate) fn worked(&mut self, elapsed: Duration) -> Duration {
+        if elapsed < ACCOUNT_FROM {
+            return elapsed;
+        }
+        let told = self.link.spent();
+        believed(told.saturating_sub(std::mem::replace(&mut self.told, told)), elapsed)
     }
 
     /// Items that it was given and that have no outcome.
@@ -431,5 +447,23 @@ impl Lane {
         self.in_flight = kept;
         self.send(Arc::new(Frame::resume()))?;
         Ok(taken)
+    }
+}
+
+/// How long a worker has worked that says that it was `told`, of the time that has `elapsed`.
+fn believed(told: Duration, elapsed: Duration) -> Duration {
+    if told.is_zero() { elapsed } else { told.min(elapsed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_believed_that_it_waited_and_not_that_it_did_more_or_nothing() {
+        let ms = Duration::from_millis;
+        assert_eq!(believed(ms(1), ms(8)), ms(1));
+        assert_eq!(believed(ms(9), ms(8)), ms(8));
+        assert_eq!(believed(ms(0), ms(8)), ms(8));
     }
 }

@@ -276,11 +276,12 @@ impl State {
         let elapsed = now - lane.chunk_since;
         lane.chunk_since = now;
         lane.book(call, elapsed);
+        let worked = lane.worked(elapsed);
         if self.policy.max_memory_bytes.is_some() {
             self.weigh(index);
         }
         if let Some(call) = self.calls.get_mut(&call) {
-            call.pace.observe(elapsed, items);
+            call.pace.observe(worked, items);
         }
     }
 }

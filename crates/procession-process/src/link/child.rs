@@ -16,7 +16,9 @@ use super::aside::{Aside, set_current_call};
 use super::beside::{Beside, DESCRIPTORS_MAX, NoHandles};
 use super::frame::{HEADER_LEN, Header, Items, Kind};
 use super::stopwatch::{Stopwatch, ticks};
-use super::{HELLO, RESULT_HEAD_LEN, SPENT, gate, parties, result_head, time_asked_for, wake_at};
+use super::{
+    HELLO, RESULT_HEAD_LEN, SPENT, gate, parties, result_head, spent, time_asked_for, wake_at,
+};
 use crate::answer::{self, reason};
 use crate::function::{Context, Function, Located, Reply, Work};
 use crate::stderr::complain;
@@ -86,6 +88,8 @@ struct Worker {
     is_last: bool,
     /// When the last call ended, in ticks, if nothing was waited for since: the next one has begun then.
     call_since: Option<u64>,
+    /// How long it worked in all.
+    spent_ns: u64,
     /// How many frames with handles were taken back whose packets are still in the socket.
     left_in_socket: u32,
 }
@@ -129,6 +133,7 @@ impl ChildLink {
                 stopwatch: Stopwatch::new(),
                 is_last: false,
                 call_since: None,
+                spent_ns: 0,
                 left_in_socket: 0,
             },
         })
@@ -344,6 +349,9 @@ impl Worker {
             }
             self.send_result(tag)?;
         }
+        if let Some(since) = since {
+            self.note_time(since); // Taken back in the middle.
+        }
         if let Some(shared) = shared {
             self.contexts.insert(call, shared);
         }
@@ -392,12 +400,23 @@ impl Worker {
     /// message.
     #[inline]
     fn tell_time(&mut self, since: u64, items: usize) -> Result<(), Corrupt> {
-        let now = ticks();
-        self.call_since = Some(now);
-        match self.stopwatch.long(now.saturating_sub(since), items as u64) {
+        let span = self.note_time(since);
+        match self.stopwatch.long(span, items as u64) {
             None => Ok(()),
             Some(nanos) => self.write_result(SPENT, &nanos.to_le_bytes()),
         }
+    }
+
+    /// Adds what has passed since then to the time that was spent, and returns it in ticks.
+    #[inline]
+    fn note_time(&mut self, since: u64) -> u64 {
+        let now = ticks();
+        self.call_since = Some(now);
+        let span = now.saturating_sub(since);
+        self.spent_ns = self.spent_ns.wrapping_add(self.stopwatch.nanos(span));
+        // Known with the result that comes next, by its E1.
+        spent(self.results.memory()).store(self.spent_ns, Ordering::Relaxed);
+        span
     }
 
     #[inline]
@@ -507,6 +526,7 @@ impl Worker {
         let few = || self.output.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
         let word = self.output.first_chunk().map_or_else(few, |whole| u64::from_le_bytes(*whole));
         let head = u64::from_le_bytes(result_head(tag, self.output.len()));
+        self.results.fetch_ahead();
         self.results.write_words(&[head, word]);
         if self.is_last {
             let mut latest = [0; LATEST_WORDS_MAX];

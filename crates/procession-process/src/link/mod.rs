@@ -29,6 +29,9 @@
 //! many nanoseconds (u64) the worker spent on its items by its own clock, if that is at least as much for an item as the parent has
 //! [asked for](ParentLink::ask_for_time). The parent decides what it believes.
 //!
+//! A word beside the gate says how long it worked [in all](ParentLink::spent): the parent's clock would count the time in which the
+//! worker waited for a processor, too, and the more of them there are the shorter its chunks would become.
+//!
 //! # Invariants
 //!
 //! * **L1** Frames enter the downward ring only through [`ParentLink::send`], which takes only a [`Frame`]; the memory of that
@@ -100,6 +103,12 @@ fn wake_at(down: &Ring) -> &AtomicU64 {
 /// writes.
 fn time_asked_for(down: &Ring) -> &AtomicU64 {
     down.hint_u64(2)
+}
+
+/// How many nanoseconds the worker has spent on its items in all, by its own clock, up to the last result of the last message. It
+/// lies in the ring that the worker writes, apart from what the parent looks at all the time.
+fn spent(up: &Ring) -> &AtomicU64 {
+    up.word_u64(1)
 }
 
 fn result_head(tag: u8, len: usize) -> [u8; RESULT_HEAD_LEN] {

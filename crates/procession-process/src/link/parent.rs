@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use procession_channel::bell::{AT_REST, Bell};
 use procession_channel::ring::{Consumer, Corrupt, LATEST_WORDS_MAX, Memory, Producer, Ring};
@@ -14,7 +15,9 @@ use rustix::net::SendFlags;
 
 use super::beside::{Beside, NoHandles, Salvage};
 use super::frame::Frame;
-use super::{RESULT_HEAD_LEN, aside, gate, parse_result_head, parties, time_asked_for, wake_at};
+use super::{
+    RESULT_HEAD_LEN, aside, gate, parse_result_head, parties, spent, time_asked_for, wake_at,
+};
 
 /// From how many bytes on a result is received into memory of its own.
 const LONG: usize = 16 << 10;
@@ -344,6 +347,12 @@ impl ParentLink {
         if asked.load(Ordering::Relaxed) != nanos {
             asked.store(nanos, Ordering::Relaxed);
         }
+    }
+
+    /// How long the worker has worked on items in all, by its own account, which never counts what it waited for. It may lie.
+    #[inline]
+    pub fn spent(&self) -> Duration {
+        Duration::from_nanos(spent(self.results.memory()).load(Ordering::Relaxed))
     }
 
     /// Tells the worker how much to say [beside its results](super::Aside).

@@ -27,11 +27,15 @@ pub(super) struct Stopwatch {
     asked_ns: u64,
     /// So many ticks, less the margin.
     asked_ticks: u64,
+    /// How many nanoseconds 2^[`SCALE_BITS`] ticks were at the last look.
+    scale: u64,
 }
+
+const SCALE_BITS: u32 = 20;
 
 impl Stopwatch {
     pub(super) fn new() -> Self {
-        Self { began: Instant::now(), began_at: ticks(), asked_ns: 0, asked_ticks: 0 }
+        Self { began: Instant::now(), began_at: ticks(), asked_ns: 0, asked_ticks: 0, scale: 0 }
     }
 
     /// From now on calls are told of that take at least `nanos` for an item; with 0, none.
@@ -56,9 +60,20 @@ impl Stopwatch {
         self.asked_ns > 0
     }
 
+    /// How many nanoseconds so many ticks are, by an estimate of when it was asked last; 0 if it never was.
+    #[inline]
+    pub(super) fn nanos(&self, ticks: u64) -> u64 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "less than the ticks, or not worth a check"
+        )]
+        let nanos = ((u128::from(ticks) * u128::from(self.scale)) >> SCALE_BITS) as u64;
+        nanos
+    }
+
     /// How many nanoseconds so many ticks are, if that is as much for each of `items` as was asked for.
     #[inline]
-    pub(super) fn long(&self, ticks: u64, items: u64) -> Option<u64> {
+    pub(super) fn long(&mut self, ticks: u64, items: u64) -> Option<u64> {
         if ticks < self.asked_ticks.saturating_mul(items) {
             None
         } else {
@@ -67,16 +82,18 @@ impl Stopwatch {
     }
 
     #[cold]
-    fn measure(&self, span: u64, items: u64) -> Option<u64> {
+    fn measure(&mut self, span: u64, items: u64) -> Option<u64> {
         let (ticks, elapsed_ns) = self.elapsed();
         let nanos = u64::try_from(u128::from(span) * elapsed_ns / ticks).unwrap_or(u64::MAX);
         (nanos / items.max(1) >= self.asked_ns).then_some(nanos)
     }
 
-    /// Ticks and nanoseconds since it was made, at least 1.
-    fn elapsed(&self) -> (u128, u128) {
+    /// Ticks and nanoseconds since it was made, at least 1. The scale follows: the later, the better it is.
+    fn elapsed(&mut self) -> (u128, u128) {
         let ticks = ticks().saturating_sub(self.began_at);
-        (u128::from(ticks.max(1)), self.began.elapsed().as_nanos().max(1))
+        let (ticks, nanos) = (u128::from(ticks.max(1)), self.began.elapsed().as_nanos().max(1));
+        self.scale = u64::try_from((nanos << SCALE_BITS) / ticks).unwrap_or(u64::MAX);
+        (ticks, nanos)
     }
 }
 
@@ -118,6 +135,8 @@ mod tests {
         stopwatch.ask(nanos / 2);
         let told = stopwatch.long(ticks, 1).unwrap();
         assert!(told >= nanos / 2, "{told} of {nanos} ns");
+        let estimated = stopwatch.nanos(ticks);
+        assert!(estimated >= nanos / 2, "{estimated} of {nanos} ns");
         assert_eq!(stopwatch.long(ticks / 8, 1), None);
         assert_eq!(stopwatch.long(ticks, 8), None, "it is what an item took that counts");
     }
@@ -126,9 +145,11 @@ mod tests {
     fn nothing_is_asked_at_first_and_any_number_can_be() {
         let mut stopwatch = Stopwatch::new();
         assert!(!stopwatch.is_asked());
+        assert_eq!(stopwatch.nanos(1 << 40), 0);
         stopwatch.ask(1);
         assert!(stopwatch.is_asked());
         assert!(stopwatch.long(u64::MAX, 1).is_some());
+        assert!(stopwatch.nanos(u64::MAX >> 1) > 0);
         stopwatch.ask(u64::MAX);
         assert_eq!(stopwatch.long(ticks() / 2, u64::MAX), None);
         assert_eq!(stopwatch.long(0, 0), None);

@@ -222,3 +222,42 @@ fn a_length_alone_makes_the_worker_allocate_little() {
     tasks.memory().reader_bell().ring(AT_REST);
     assert!(matches!(worker.join().unwrap(), Err(ServeError::Corrupt(_))));
 }
+
+/// Takes as many milliseconds as its first byte says.
+struct Nap;
+
+impl Task<fn(u8) -> u8> for Nap {
+    fn run(function: fn(u8) -> u8, work: &mut Work<'_>) -> u8 {
+        thread::sleep(Duration::from_millis(function(work.input[0]).into()));
+        3
+    }
+}
+
+#[test]
+fn what_was_worked_is_told_and_what_was_waited_for_is_not() {
+    let mut pair = Pair::new();
+    pair.parent.ask_for_time(1 << 40);
+    let nap = |ms: &[u8]| {
+        let mut frame = Frame::call(Function::unary::<Nap, u8, u8>(|ms| ms).unwrap(), 1);
+        for ms in ms {
+            let pushed: Result<(), ItemTooLarge> = frame.push_plain(|out| {
+                out.push(*ms);
+                Ok(())
+            });
+            pushed.unwrap();
+        }
+        frame.sealed()
+    };
+    pair.send(&nap(&[5, 5]));
+    (0..2).for_each(|_| assert_eq!(pair.next().0, 3));
+    let first = pair.parent.spent();
+    // By two clocks, of which one is estimated.
+    assert!(first > Duration::from_millis(9), "{first:?}");
+    // It waits for the next message, which is not its work.
+    thread::sleep(Duration::from_millis(200));
+    pair.send(&nap(&[0]));
+    assert_eq!(pair.next().0, 3);
+    let second = pair.parent.spent() - first;
+    assert!(second < Duration::from_millis(150), "{second:?}");
+    pair.quit();
+}
