@@ -27,7 +27,7 @@ use crate::core::chunk::{CallId, Chunk, Delivery};
 use crate::core::results::Results;
 use crate::error::{SubmitError, TaskError};
 use crate::pool::Pool;
-use crate::run::Encode;
+use crate::run::{Fill, Filled, Room};
 
 /// How long a chunk shall keep a worker busy: long enough that sending it does not count, short enough to share the work.
 const CHUNK_SPAN: Duration = Duration::from_micros(500);
@@ -91,7 +91,7 @@ pub struct Imap<'p, I: Iterator, R> {
     core: Arc<Core>,
     call: CallId,
     function: Option<Function>,
-    encode: Encode<I::Item>,
+    fill: Fill<I>,
     input: Option<Fuse<I>>,
     /// Items that were pulled and have not been submitted: the frame that is being filled, and full ones.
     open: Frame,
@@ -125,11 +125,11 @@ pub struct Imap<'p, I: Iterator, R> {
 }
 
 /// How an [`Imap`] is made.
-pub(crate) struct Setup<X> {
+pub(crate) struct Setup<I> {
     /// Or why the call cannot even begin.
     pub(crate) function: Result<Function, SubmitError>,
     pub(crate) context: Option<Arc<SharedValue>>,
-    pub(crate) encode: Encode<X>,
+    pub(crate) fill: Fill<I>,
     pub(crate) options: Options,
     pub(crate) is_ordered: bool,
 }
@@ -140,7 +140,7 @@ fn blank(function: Function, call: CallId, options: &Options) -> Frame {
 }
 
 impl<I: Iterator, R> Imap<'_, I, R> {
-    pub(crate) fn new(core: &Arc<Core>, input: I, setup: Setup<I::Item>) -> Self {
+    pub(crate) fn new(core: &Arc<Core>, input: I, setup: Setup<I>) -> Self {
         let (options, context) = (setup.options.clone(), setup.context);
         let is_timed = options.timeout.is_some();
         let opened = setup.function.and_then(|function| {
@@ -164,7 +164,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
                 .map_or_else(Frame::resume, |function| blank(function, call, &setup.options)),
             staged: Vec::new(),
             function,
-            encode: setup.encode,
+            fill: setup.fill,
             is_ordered: setup.is_ordered,
             chunk: setup.options.chunk.unwrap_or(1),
             chunks_per_worker: CHUNKS_PER_WORKER,
@@ -242,34 +242,33 @@ impl<I: Iterator, R> Imap<'_, I, R> {
 
     /// Pulls up to `size` items, or fewer up to one that cannot be encoded, and puts them on the stage.
     fn pull_chunk(&mut self, size: usize) {
-        while self.open.count() < size && self.open.len() < CHUNK_BYTES_MAX {
-            // This may panic. All that was pulled is in its place then, and the next call goes on from there.
-            let Some(item) = self.input.as_mut().and_then(Iterator::next) else {
+        let Some(input) = &mut self.input else { return self.stage() };
+        let room = Room { items: size, bytes: CHUNK_BYTES_MAX };
+        // This may panic. All that was pulled is in its place then, and the next call goes on from there.
+        match (self.fill)(input, &mut self.open, &mut self.pulled, room) {
+            Filled::Full => self.stage(),
+            Filled::Over => {
                 self.input = None;
-                break;
-            };
-            let (index, encode) = (self.pulled, self.encode);
-            let pushed = encode(item, &mut self.open);
-            self.pulled += 1;
-            match pushed {
-                Ok(None) => {}
-                Ok(Some(alone)) => {
-                    let alone = Chunk::new(self.call, index, alone);
-                    self.has_handles |= alone.has_handles();
-                    self.stage_before(index);
-                    self.item_len = alone.frame.len();
-                    self.staged.push(alone);
-                    return;
-                }
-                Err(error) => {
-                    self.stage_before(index);
-                    let error = TaskError::refused(index, error);
-                    self.arrived.insert(index, Delivery::Failed { item: index, error });
-                    return;
-                }
+                self.stage();
+            }
+            Filled::Alone(alone) => self.stage_alone(alone),
+            Filled::Refused(error) => {
+                let item = self.pulled - 1;
+                self.stage_before(item);
+                let error = TaskError::refused(item, error);
+                self.arrived.insert(item, Delivery::Failed { item, error });
             }
         }
-        self.stage();
+    }
+
+    /// Puts the item that was pulled last, which has a frame of its own, on the stage, and those before it.
+    fn stage_alone(&mut self, alone: Frame) {
+        let item = self.pulled - 1;
+        let alone = Chunk::new(self.call, item, alone);
+        self.has_handles |= alone.has_handles();
+        self.stage_before(item);
+        self.item_len = alone.frame.len();
+        self.staged.push(alone);
     }
 
     fn stage(&mut self) {
@@ -370,6 +369,38 @@ impl<I: Iterator, R: Message> Imap<'_, I, R> {
         self.yielded += 1;
         let decoded = decode::<R>(bytes, &Limits::DEFAULT);
         Some(decoded.map_err(|error| TaskError::decode(item, &error)))
+    }
+}
+
+impl<I: Iterator, R: Message> Imap<'_, I, R> {
+    /// All results, or the first error: what `collect` makes of it, but in one loop over those that came together.
+    pub(crate) fn gather(mut self) -> Result<Vec<R>, TaskError> {
+        let mut all = Vec::new();
+        while let Some(result) = self.next() {
+            all.push(result?);
+            self.take_run(&mut all)?;
+        }
+        Ok(all)
+    }
+
+    /// Takes those that are being yielded, up to where input has to be pulled again.
+    fn take_run(&mut self, all: &mut Vec<R>) -> Result<(), TaskError> {
+        #[cfg(feature = "progress")]
+        if self.bar.is_some() {
+            return Ok(()); // Which counts them one by one.
+        }
+        let until_refill = self.outstanding().saturating_sub(self.refill_at);
+        let max = if self.input.is_some() { until_refill } else { usize::MAX };
+        let Some(current) = &mut self.current else { return Ok(()) };
+        let count = current.count().min(max);
+        all.reserve(count);
+        for _ in 0..count {
+            let Some((item, bytes)) = current.take() else { break };
+            self.yielded += 1;
+            let decoded = decode::<R>(bytes, &Limits::DEFAULT);
+            all.push(decoded.map_err(|error| TaskError::decode(item, &error))?);
+        }
+        Ok(())
     }
 }
 

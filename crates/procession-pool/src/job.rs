@@ -14,7 +14,7 @@ use crate::core::chunk::Chunk;
 use crate::error::{PoolError, SubmitError, TaskError};
 use crate::imap::{Imap, Setup};
 use crate::pool::Pool;
-use crate::run::{Encode, IntoPair, Two, With, encode_one, encode_shared, encode_two};
+use crate::run::{Fill, IntoPair, Two, With, encode_one, encode_shared, fill_one, fill_two};
 use crate::task::{self, Task};
 
 /// A call in the making: options first, then one of the verbs. Made by [`Pool::job`].
@@ -203,7 +203,7 @@ impl<'p> Job<'p> {
         R: Outcome<K>,
         K: 'static,
     {
-        self.imap(function, items).collect()
+        self.imap(function, items).gather()
     }
 
     /// [`Pool::starmap`], with these options.
@@ -230,7 +230,7 @@ impl<'p> Job<'p> {
         R: Outcome<K>,
         K: 'static,
     {
-        self.istarmap(function, items).collect()
+        self.istarmap(function, items).gather()
     }
 
     /// [`Pool::map_with`], with these options.
@@ -260,7 +260,7 @@ impl<'p> Job<'p> {
         R: Outcome<K>,
         K: 'static,
     {
-        self.imap_with(context, function, items).collect()
+        self.imap_with(context, function, items).gather()
     }
 
     /// [`Pool::for_each`], with these options.
@@ -308,7 +308,7 @@ impl<'p> Job<'p> {
     {
         let function = Function::unary::<One<K>, T, R>(function);
         let options = self.about::<fn(T) -> R, T>();
-        self.stream(options, function, None, encode_one::<T, I::Item>, items.into_iter(), true)
+        self.stream(options, function, None, fill_one::<T, I::IntoIter>, items.into_iter(), true)
     }
 
     /// [`Pool::imap_unordered`], with these options.
@@ -333,7 +333,7 @@ impl<'p> Job<'p> {
     {
         let function = Function::unary::<One<K>, T, R>(function);
         let options = self.about::<fn(T) -> R, T>();
-        self.stream(options, function, None, encode_one::<T, I::Item>, items.into_iter(), false)
+        self.stream(options, function, None, fill_one::<T, I::IntoIter>, items.into_iter(), false)
     }
 
     /// [`Pool::istarmap`], with these options.
@@ -360,7 +360,7 @@ impl<'p> Job<'p> {
     {
         let function = Function::binary::<Two<K>, A, B, R>(function);
         let options = self.about::<fn(A, B) -> R, Pairs>();
-        self.stream(options, function, None, encode_two::<A, B, I::Item>, items.into_iter(), true)
+        self.stream(options, function, None, fill_two::<A, B, I::IntoIter>, items.into_iter(), true)
     }
 
     /// [`Pool::istarmap_unordered`], with these options.
@@ -386,7 +386,14 @@ impl<'p> Job<'p> {
     {
         let function = Function::binary::<Two<K>, A, B, R>(function);
         let options = self.about::<fn(A, B) -> R, Pairs>();
-        self.stream(options, function, None, encode_two::<A, B, I::Item>, items.into_iter(), false)
+        self.stream(
+            options,
+            function,
+            None,
+            fill_two::<A, B, I::IntoIter>,
+            items.into_iter(),
+            false,
+        )
     }
 
     /// [`Pool::imap_with`], with these options.
@@ -414,7 +421,7 @@ impl<'p> Job<'p> {
         let function = Function::with_context::<With<K>, C, T, R>(function);
         let context = Some(encode_shared(context));
         let options = self.about::<fn(&C, T) -> R, T>();
-        self.stream(options, function, context, encode_one::<T, I::Item>, items.into_iter(), true)
+        self.stream(options, function, context, fill_one::<T, I::IntoIter>, items.into_iter(), true)
     }
 
     /// [`Pool::imap_unordered_with`], with these options.
@@ -442,7 +449,14 @@ impl<'p> Job<'p> {
         let function = Function::with_context::<With<K>, C, T, R>(function);
         let context = Some(encode_shared(context));
         let options = self.about::<fn(&C, T) -> R, T>();
-        self.stream(options, function, context, encode_one::<T, I::Item>, items.into_iter(), false)
+        self.stream(
+            options,
+            function,
+            context,
+            fill_one::<T, I::IntoIter>,
+            items.into_iter(),
+            false,
+        )
     }
 
     /// The options of a call of a function of type `F` whose items are of type `T`.
@@ -456,7 +470,7 @@ impl<'p> Job<'p> {
         options: Options,
         function: Result<Function, SpawnError>,
         context: Option<Result<SharedValue, SubmitError>>,
-        encode: Encode<I::Item>,
+        fill: Fill<I>,
         input: I,
         is_ordered: bool,
     ) -> Imap<'p, I, R> {
@@ -466,7 +480,7 @@ impl<'p> Job<'p> {
             (_, Err(error)) => (Err(error), None),
         };
         let function = function.and_then(|function| self.owned().map(|()| function));
-        let setup = Setup { function, context, encode, options, is_ordered };
+        let setup = Setup { function, context, fill, options, is_ordered };
         Imap::new(self.pool.core(), input, setup)
     }
 

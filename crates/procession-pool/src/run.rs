@@ -1,5 +1,6 @@
 //! Both ends of an item: encoded in the caller, run in the worker.
 
+use std::iter::Fuse;
 use std::marker::PhantomData;
 
 use procession_channel::codec::{DecodeError, EncodeError, Limits, decode, encode, is_plain};
@@ -13,8 +14,69 @@ use procession_shm::transfer::{Outgoing, send_scope};
 
 use crate::error::SubmitError;
 
-/// Adds an item to a frame, or returns it as a frame of its own.
-pub(crate) type Encode<X> = fn(X, &mut Frame) -> Result<Option<Frame>, SubmitError>;
+/// Adds items of an input to a frame: [`fill_one`] or [`fill_two`]. One call for many items, so that what is done for each can be
+/// compiled into one loop.
+pub(crate) type Fill<I> = fn(&mut Fuse<I>, &mut Frame, &mut usize, Room) -> Filled;
+
+/// How much a frame may hold: no item is added to one that has as many, or as many bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    pub(crate) items: usize,
+    pub(crate) bytes: usize,
+}
+
+/// Why no more items were added to a frame.
+pub(crate) enum Filled {
+    Full,
+    /// There are none.
+    Over,
+    /// The last one is a frame of its own.
+    Alone(Frame),
+    /// The last one cannot be sent.
+    Refused(SubmitError),
+}
+
+/// Adds single arguments to a frame.
+pub(crate) fn fill_one<T: Message, I: Iterator<Item: IntoArg<T>>>(
+    input: &mut Fuse<I>,
+    frame: &mut Frame,
+    pulled: &mut usize,
+    room: Room,
+) -> Filled {
+    fill(input, frame, pulled, room, encode_one::<T, I::Item>)
+}
+
+/// Adds pairs of arguments to a frame.
+pub(crate) fn fill_two<A, B, I: Iterator<Item: IntoPair<A, B>>>(
+    input: &mut Fuse<I>,
+    frame: &mut Frame,
+    pulled: &mut usize,
+    room: Room,
+) -> Filled {
+    fill(input, frame, pulled, room, encode_two::<A, B, I::Item>)
+}
+
+/// Adds items to a frame, and counts each of them in `pulled` as soon as it is there: the input may panic.
+#[inline]
+fn fill<I: Iterator>(
+    input: &mut Fuse<I>,
+    frame: &mut Frame,
+    pulled: &mut usize,
+    room: Room,
+    encode: impl Fn(I::Item, &mut Frame) -> Result<Option<Frame>, SubmitError>,
+) -> Filled {
+    while frame.count() < room.items && frame.len() < room.bytes {
+        let Some(item) = input.next() else { return Filled::Over };
+        let pushed = encode(item, frame);
+        *pulled += 1;
+        match pushed {
+            Ok(None) => {}
+            Ok(Some(alone)) => return Filled::Alone(alone),
+            Err(error) => return Filled::Refused(error),
+        }
+    }
+    Filled::Full
+}
 
 /// Runs an encoder and gathers the handles in what it encodes.
 #[inline]

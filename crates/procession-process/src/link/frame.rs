@@ -259,8 +259,8 @@ impl Frame {
         self.long.as_ref().map_or(&[], |long| long)
     }
 
-    /// Begins another message, which is like the first one but for its items.
-    #[inline]
+    /// Begins another message, which is like the first one but for its items. Apart from what is done for each item.
+    #[inline(never)]
     fn begin_message(&mut self) {
         self.close_message();
         let header = self.header();
