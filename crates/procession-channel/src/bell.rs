@@ -49,12 +49,29 @@ pub struct Bell<'a> {
 
 impl<'a> Bell<'a> {
     /// The bell in this word.
+    ///
+    /// ```
+    /// use procession_channel::bell::Bell;
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// let word = AtomicU32::new(0);
+    /// assert!(!Bell::new(&word).is_rung(0));
+    /// ```
     pub fn new(word: &'a AtomicU32) -> Self {
         Self { word }
     }
 
     /// The sleeper says that it is about to sleep and what it wants to be woken for, [`AT_REST`] or [`AT_ONCE`]. After this
     /// it must look for news once more before it sleeps.
+    ///
+    /// ```
+    /// use procession_channel::bell::{AT_REST, Bell};
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// let word = AtomicU32::new(0);
+    /// Bell::new(&word).announce(AT_REST);
+    /// assert_eq!(word.into_inner(), AT_REST);
+    /// ```
     #[inline]
     pub fn announce(self, wanted: u32) {
         self.word.store(wanted, Ordering::Relaxed);
@@ -64,24 +81,70 @@ impl<'a> Bell<'a> {
     }
 
     /// The sleeper is awake again and needs no waking.
+    ///
+    /// ```
+    /// use procession_channel::bell::{AT_ONCE, Bell};
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// let word = AtomicU32::new(0);
+    /// let bell = Bell::new(&word);
+    /// bell.announce(AT_ONCE);
+    /// bell.retract();
+    /// assert_eq!(word.into_inner(), 0);
+    /// ```
     #[inline]
     pub fn retract(self) {
         self.word.store(AWAKE, Ordering::Relaxed);
     }
 
     /// Whether somebody has rung since the sleeper announced `wanted`.
+    ///
+    /// ```
+    /// use procession_channel::bell::{AT_ONCE, Bell};
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// let word = AtomicU32::new(0);
+    /// let bell = Bell::new(&word);
+    /// bell.announce(AT_ONCE);
+    /// assert!(!bell.is_rung(AT_ONCE));
+    /// bell.ring(AT_ONCE);
+    /// assert!(bell.is_rung(AT_ONCE));
+    /// ```
     #[inline]
     pub fn is_rung(self, wanted: u32) -> bool {
         self.word.load(Ordering::Relaxed) != wanted
     }
 
     /// What the sleeper sleeps on, having announced `wanted`.
+    ///
+    /// ```
+    /// use procession_channel::bell::{AT_ONCE, Bell};
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// let word = AtomicU32::new(0);
+    /// let bell = Bell::new(&word);
+    /// bell.announce(AT_ONCE);
+    /// assert_eq!(bell.watch(AT_ONCE).expected(), AT_ONCE);
+    /// ```
     #[inline]
     pub fn watch(self, wanted: u32) -> Watch<'a> {
         Watch::shared(self.word, wanted)
     }
 
     /// Wakes the sleeper if it sleeps and wants to be woken for news of this `kind`. The news must be stored before.
+    ///
+    /// ```
+    /// use procession_channel::bell::{AT_ONCE, AT_REST, Bell};
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// let word = AtomicU32::new(0);
+    /// let bell = Bell::new(&word);
+    /// bell.announce(AT_REST);
+    /// bell.ring(AT_ONCE);                                   // for a piece of news: not wanted
+    /// assert!(!bell.is_rung(AT_REST));
+    /// bell.ring(AT_REST);
+    /// assert!(bell.is_rung(AT_REST));
+    /// ```
     #[inline]
     pub fn ring(self, kind: u32) {
         fence(Ordering::SeqCst); // E3
@@ -90,6 +153,18 @@ impl<'a> Bell<'a> {
 
     /// [`ring`](Self::ring) for a caller whose last access was a read-modify-write of a word on which the sleeper, too, does
     /// one between announcing and sleeping (edge E4 of [`gate`](crate::gate)).
+    ///
+    /// ```
+    /// use procession_channel::bell::{AT_ONCE, Bell};
+    /// use procession_shm::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// let (word, news) = (AtomicU32::new(0), AtomicU32::new(0));
+    /// let bell = Bell::new(&word);
+    /// bell.announce(AT_ONCE);
+    /// news.fetch_add(1, Ordering::SeqCst);                  // in place of the fence
+    /// bell.ring_after_fence(AT_ONCE);
+    /// assert!(bell.is_rung(AT_ONCE));
+    /// ```
     #[inline]
     pub fn ring_after_fence(self, kind: u32) {
         if self.word.load(Ordering::Relaxed) >= kind {
@@ -99,6 +174,17 @@ impl<'a> Bell<'a> {
 
     /// Wakes the sleeper in place of somebody who is dead, and may have silenced the bell and not lived to wake. The news of
     /// it must be stored before.
+    ///
+    /// ```
+    /// use procession_channel::bell::{AT_ONCE, Bell};
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// let word = AtomicU32::new(0);
+    /// let bell = Bell::new(&word);
+    /// bell.announce(AT_ONCE);
+    /// bell.ring_for_the_dead();
+    /// assert!(bell.is_rung(AT_ONCE));
+    /// ```
     pub fn ring_for_the_dead(self) {
         fence(Ordering::SeqCst); // E3
         self.word.store(AWAKE, Ordering::SeqCst);

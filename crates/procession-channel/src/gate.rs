@@ -49,11 +49,30 @@ pub struct Gate<'a> {
 
 impl<'a> Gate<'a> {
     /// The gate in this word, which is 0 at first.
+    ///
+    /// ```
+    /// use procession_channel::gate::Gate;
+    /// use procession_shm::sync::atomic::AtomicU64;
+    ///
+    /// let word = AtomicU64::new(0);
+    /// assert_eq!(Gate::new(&word).started(), 0);
+    /// ```
     pub fn new(word: &'a AtomicU64) -> Self {
         Self { word }
     }
 
     /// The worker begins item `n`; false if the parent has taken it back.
+    ///
+    /// ```
+    /// use procession_channel::gate::Gate;
+    /// use procession_shm::sync::atomic::AtomicU64;
+    ///
+    /// let word = AtomicU64::new(0);
+    /// let gate = Gate::new(&word);
+    /// assert!(gate.begin(0) && gate.begin(1));
+    /// gate.revoke();
+    /// assert!(!gate.begin(2));
+    /// ```
     #[inline]
     pub fn begin(self, n: u64) -> bool {
         let (before, after) = (n << 1, (n + 1) << 1);
@@ -65,26 +84,80 @@ impl<'a> Gate<'a> {
     }
 
     /// The worker, having begun `started` items, goes on after a revocation.
+    ///
+    /// ```
+    /// use procession_channel::gate::Gate;
+    /// use procession_shm::sync::atomic::AtomicU64;
+    ///
+    /// let word = AtomicU64::new(0);
+    /// let gate = Gate::new(&word);
+    /// gate.revoke();
+    /// gate.resume(0);
+    /// assert!(gate.begin(0));
+    /// ```
     pub fn resume(self, started: u64) {
         self.word.store(started << 1, Ordering::SeqCst);
     }
 
     /// The parent takes back all items that have not been begun, and learns how many were begun.
+    ///
+    /// ```
+    /// use procession_channel::gate::Gate;
+    /// use procession_shm::sync::atomic::AtomicU64;
+    ///
+    /// let word = AtomicU64::new(0);
+    /// let gate = Gate::new(&word);
+    /// assert!(gate.begin(0));
+    /// assert_eq!(gate.revoke(), 1);                         // of these nothing is taken back
+    /// ```
     pub fn revoke(self) -> u64 {
         self.word.fetch_or(REVOKED, Ordering::SeqCst) >> 1
     }
 
     /// Whether a revocation has not been answered by a resume yet.
+    ///
+    /// ```
+    /// use procession_channel::gate::Gate;
+    /// use procession_shm::sync::atomic::AtomicU64;
+    ///
+    /// let word = AtomicU64::new(0);
+    /// let gate = Gate::new(&word);
+    /// gate.revoke();
+    /// assert!(gate.is_revoked());
+    /// gate.resume(0);
+    /// assert!(!gate.is_revoked());
+    /// ```
     pub fn is_revoked(self) -> bool {
         self.raw() & REVOKED != 0
     }
 
     /// How many items were begun.
+    ///
+    /// ```
+    /// use procession_channel::gate::Gate;
+    /// use procession_shm::sync::atomic::AtomicU64;
+    ///
+    /// let word = AtomicU64::new(0);
+    /// let gate = Gate::new(&word);
+    /// assert!(gate.begin(0));
+    /// assert_eq!(gate.started(), 1);
+    /// ```
     pub fn started(self) -> u64 {
         self.raw() >> 1
     }
 
     /// The parent's look at the word before it sleeps, to see whether it has moved.
+    ///
+    /// ```
+    /// use procession_channel::gate::Gate;
+    /// use procession_shm::sync::atomic::AtomicU64;
+    ///
+    /// let word = AtomicU64::new(0);
+    /// let gate = Gate::new(&word);
+    /// let before = gate.look();
+    /// assert!(gate.begin(0));
+    /// assert_ne!(gate.look(), before);
+    /// ```
     #[inline]
     pub fn look(self) -> u64 {
         if procession_shm::seeded!("gate-unfenced") {

@@ -1,5 +1,21 @@
 //! A ring of bytes between one producer and one consumer in different processes.
 //!
+//! ```
+//! use procession_channel::ring::{Consumer, Producer, Ring};
+//!
+//! let (here, segment) = Ring::new(4096)?;
+//! let there = Ring::over(&segment)?;                    // as another process would
+//! let (mut producer, mut consumer) = (Producer::new(here), Consumer::new(there));
+//! producer.write(b"hello")?;
+//! assert_eq!(consumer.available()?, 0);
+//! producer.publish();                                   // the commit point
+//! let (len, mut bytes) = (consumer.available()?, Vec::new());
+//! consumer.read(len, &mut bytes);
+//! consumer.release();                                   // the room is the producer's again
+//! assert_eq!((bytes.as_slice(), producer.free()?), (&b"hello"[..], 4096));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Algorithm
 //!
 //! Two counters, `tail` (bytes ever published) and `head` (bytes ever released), each written by one side only. Each side

@@ -295,6 +295,19 @@ impl Function {
     /// # Errors
     ///
     /// [`SpawnError::NotRestartable`] when the function is not part of the main program.
+    ///
+    /// ```
+    /// use procession_process::function::{Function, Task, Work};
+    ///
+    /// /// Calls functions of the first two bytes.
+    /// struct OfBytes;
+    ///
+    /// impl Task<fn(u8, u8) -> u8> for OfBytes {
+    ///     fn run(function: fn(u8, u8) -> u8, work: &mut Work<'_>) -> u8 { function(work.input[0], work.input[1]) }
+    /// }
+    ///
+    /// assert!(Function::binary::<OfBytes, u8, u8, u8>(u8::wrapping_add).is_ok());
+    /// ```
     pub fn binary<T, A, B, R>(function: fn(A, B) -> R) -> Result<Self, SpawnError>
     where
         T: Task<fn(A, B) -> R>,
@@ -316,6 +329,22 @@ impl Function {
     /// # Errors
     ///
     /// [`SpawnError::NotRestartable`] when the function is not part of the main program.
+    ///
+    /// ```
+    /// use procession_process::function::{Function, Task, Work};
+    ///
+    /// /// Calls functions of the context and the first byte.
+    /// struct OfByte;
+    ///
+    /// impl Task<fn(&u8, u8) -> u8> for OfByte {
+    ///     fn run(function: fn(&u8, u8) -> u8, work: &mut Work<'_>) -> u8 {
+    ///         let byte = work.input[0];
+    ///         work.context.get().map_or(0, |context| function(context, byte))
+    ///     }
+    /// }
+    ///
+    /// assert!(Function::with_context::<OfByte, u8, u8, u8>(|context, byte| context + byte).is_ok());
+    /// ```
     pub fn with_context<T, C, A, R>(function: fn(&C, A) -> R) -> Result<Self, SpawnError>
     where
         T: Task<fn(&C, A) -> R>,

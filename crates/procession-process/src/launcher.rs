@@ -71,7 +71,7 @@ pub(crate) type OnExit = Box<dyn FnOnce(Exit) + Send>;
 /// descriptors of this process, and no other descriptor than those given by [`fds`](Self::fds).
 /// It is killed when this process ends, however it ends.
 ///
-/// ```no_run
+/// ```
 /// use procession_process::{Exit, Launcher, Start};
 ///
 /// fn greet(start: Start) {
@@ -410,6 +410,14 @@ impl Launcher {
 
     /// Gives the child a cgroup of its own below a directory that was delegated to this user. See
     /// [`ProcessBuilder::cgroup`](crate::ProcessBuilder::cgroup). Default: none.
+    ///
+    /// ```
+    /// use procession_process::{Launcher, SpawnError};
+    ///
+    /// // It must be one that was delegated; this is none.
+    /// let refused = Launcher::new(|_| ()).cgroup("/proc").launch();
+    /// assert!(matches!(refused, Err(SpawnError::Cgroup { .. })));
+    /// ```
     pub fn cgroup(mut self, delegated: impl AsRef<Path>) -> Self {
         self.cgroup = Some(delegated.as_ref().to_owned());
         self

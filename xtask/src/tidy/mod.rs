@@ -5,6 +5,7 @@
 //! that makes them wrong, the fix is here and not in the code that they misjudge.
 
 mod atomics;
+mod examples;
 mod floors;
 mod manifests;
 mod names;
@@ -54,6 +55,7 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     safety::forbidden_in_upper_floors,
     safety::undocumented,
     atomics::raw_imports,
+    examples::missing,
     floors::downward_only,
     manifests::readme,
     manifests::lints,

@@ -1,8 +1,38 @@
 //! The two rings between a parent and one of its workers: calls go down, results come up.
 //!
-//! The parent's end, [`ParentLink`], believes nothing that it reads (DESIGN G5: a hostile worker cannot hurt its parent). The
+//! The parent's end, [`ParentLink`], believes nothing that it reads: a hostile worker cannot hurt its parent. The
 //! worker's end, [`ChildLink`], trusts its parent, runs what it is told, and marks what it is on, so that a death or a
 //! deadline can be pinned to one item.
+//!
+//! Both ends, here in one process:
+//!
+//! ```
+//! use procession_process::Plain;
+//! use procession_process::answer::{OK, One};
+//! use procession_process::function::Function;
+//! use procession_process::link::{ChildLink, Frame, HELLO, Handles, ItemTooLarge, ParentLink};
+//!
+//! let (mut parent, descriptors) = ParentLink::new(4096, 1 << 20)?;
+//! let worker = std::thread::spawn(move || ChildLink::over(descriptors, 4096).unwrap().serve());
+//!
+//! let mut call = Frame::call(Function::unary::<One<Plain>, u8, u8>(|n| n * n)?, 1);
+//! call.push(|argument| -> Result<_, ItemTooLarge> {
+//!     argument.push(7);
+//!     Ok(Handles::default())
+//! })?;
+//! for frame in [call.sealed(), Frame::quit()] {
+//!     assert_eq!(parent.send(&frame, 0)?, frame.len()); // there is room for it
+//!     parent.ring();
+//! }
+//! worker.join().unwrap()?;
+//!
+//! let mut inbox = Vec::new();
+//! parent.receive(&mut inbox)?;
+//! let hello = parent.whole_result(&inbox, 0)?.unwrap();
+//! let result = parent.whole_result(&inbox, hello.end)?.unwrap();
+//! assert_eq!((hello.tag, result.tag, &inbox[result.body]), (HELLO, OK, &[49][..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # The gate
 //!
