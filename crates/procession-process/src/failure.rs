@@ -32,7 +32,8 @@ pub struct Failure(Report);
 
 /// The text of an error and of its causes: the form in which it can be sent, stored and shown.
 ///
-/// `{}` shows the error alone, `{:#}` with its causes on one line. [`source`](Error::source) walks the causes.
+/// `{}` shows the error alone, `{:#}` with its causes on one line, where those that the error's own text has are not repeated.
+/// [`source`](Error::source) walks all of them.
 ///
 /// ```
 /// use std::error::Error;
@@ -183,6 +184,15 @@ impl Report {
     fn causes(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(self.cause.as_deref(), |report| report.cause.as_deref())
     }
+
+    /// The texts of the causes, without those that stand in the text before them already: many errors, ours among them, say
+    /// in one line what caused them.
+    fn unsaid_causes(&self) -> impl Iterator<Item = &str> {
+        let effects = std::iter::once(self).chain(self.causes());
+        let said = |(effect, cause): &(&Self, &Self)| effect.message.contains(&cause.message);
+        let unsaid = effects.zip(self.causes()).filter(move |pair| !said(pair));
+        unsaid.map(|(_, cause)| cause.message.as_str())
+    }
 }
 
 /// Cuts a text to at most `len` bytes, between two characters.
@@ -201,7 +211,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         if f.alternate() {
-            self.causes().try_for_each(|cause| write!(f, ": {}", cause.message))?;
+            self.unsaid_causes().try_for_each(|cause| write!(f, ": {cause}"))?;
         }
         Ok(())
     }
@@ -210,10 +220,9 @@ impl fmt::Display for Report {
 impl fmt::Debug for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        if self.cause.is_some() {
-            f.write_str("\n\nCaused by:")?;
-        }
-        self.causes().try_for_each(|cause| write!(f, "\n    {}", cause.message))
+        let mut heading = "\n\nCaused by:";
+        self.unsaid_causes()
+            .try_for_each(|cause| write!(f, "{}\n    {cause}", std::mem::take(&mut heading)))
     }
 }
 
@@ -227,6 +236,20 @@ mod tests {
 
     fn deep(levels: usize) -> Deep {
         (0..levels).rev().fold(Deep(levels, None), |inner, n| Deep(n, Some(Box::new(inner))))
+    }
+
+    #[test]
+    fn a_cause_that_was_said_already_is_not_said_again() {
+        let texts = ["cannot start: no disk: full", "no disk: full", "full", "no space left"];
+        let report = Report::from(texts.map(str::to_owned).to_vec());
+        assert_eq!(format!("{report:#}"), "cannot start: no disk: full: no space left");
+        assert_eq!(
+            format!("{report:?}"),
+            "cannot start: no disk: full\n\nCaused by:\n    no space left"
+        );
+        assert_eq!(report.source().unwrap().to_string(), "no disk: full");
+        let said = Report::from(texts[..3].iter().map(|&text| text.to_owned()).collect::<Vec<_>>());
+        assert_eq!(format!("{said:?}"), "cannot start: no disk: full");
     }
 
     #[test]
