@@ -1,6 +1,7 @@
 //! Options of a pool.
 
 use std::any::TypeId;
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +58,7 @@ impl PoolBuilder {
                 trusting: false,
                 start_method: StartMethod::Spawn,
                 preload: None,
+                program: None,
                 limits: Limits::new(),
                 cgroup: None,
                 #[cfg(feature = "sandbox")]
@@ -499,6 +501,46 @@ impl PoolBuilder {
     /// ```
     pub fn preload(mut self, preload: fn()) -> Self {
         self.config.preload = Some(preload);
+        self
+    }
+
+    /// Executes another program than this one as worker, where this one cannot be started again: in a shared library, such as an
+    /// extension of an interpreter, the interpreter itself, which is to load the library and have it call
+    /// [`serve`](procession_process::serve). [`ProcessBuilder::program`](procession_process::ProcessBuilder::program) says what
+    /// such a program must be. Zygotes are of that program, too.
+    ///
+    /// One that exits before it serves is a worker that has died before it was ready: after some of these in a row the pool
+    /// is broken, and its error says how the last one ended. One that neither serves nor exits holds up what it was sent for as
+    /// long as it likes; [`terminate`](Pool::terminate) kills it.
+    ///
+    /// ```
+    /// use procession_pool::Pool;
+    ///
+    /// // A copy of this program would do; in a Python extension module whose function `serve` calls `procession_process::serve`:
+    /// // Pool::builder().program("/usr/bin/python3").program_args(["-c", "import module; module.serve()"])
+    /// let pool = Pool::builder().workers(2).program(std::env::current_exe()?).build()?;
+    /// assert_eq!(pool.map(|n: u64| n * n, 1..4)?, [1, 4, 9]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn program(mut self, path: impl AsRef<Path>) -> Self {
+        self.config.program = Some((path.as_ref().to_owned(), Vec::new()));
+        self
+    }
+
+    /// The arguments of the other [`program`](Self::program), without its name; does nothing if none was named. Default: none.
+    ///
+    /// ```
+    /// use procession_pool::Pool;
+    ///
+    /// let builder = Pool::builder().workers(1).program("/proc/self/exe").program_args(["--as-worker"]);
+    /// let arguments = |()| std::env::args().skip(1).collect::<Vec<_>>();
+    /// assert_eq!(builder.build()?.apply(arguments, ())?, ["--as-worker"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn program_args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        if let Some((_, arguments)) = &mut self.config.program {
+            *arguments = args.into_iter().map(Into::into).collect();
+        }
         self
     }
 

@@ -110,6 +110,9 @@ impl ProcessBuilder {
     /// program, or a program that loads the same shared library and has it call [`serve`](crate::serve). It must not be linked with this
     /// crate itself then, because its own copy would answer first.
     ///
+    /// Under valgrind and the like, `/proc/self/exe` executes the tool: name the file of this program there, and children run
+    /// with the tool or without it as it was told (`--trace-children=yes`).
+    ///
     /// A program with another image, or one that knows nothing of all this, never has a function called: a
     /// [`NotServed`](ProcessError::NotServed) says how it ended. One that does not end is not ended by anybody: join it with a
     /// [timeout](Process::join_timeout), and [kill](ProcessHandle::kill) it. Before it serves, it also does not die with this process.

@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, c_char};
 
-use procession::{Process, ProcessError, SpawnError};
+use procession::{Pool, Process, ProcessError, SpawnError};
 
 /// Serves, if the process that has loaded this library was started for that.
 #[unsafe(no_mangle)]
@@ -41,4 +41,20 @@ pub unsafe extern "C" fn extension_square(n: i64, helper: *const c_char) -> i64 
         Err(ProcessError::NotServed { code, .. }) => -i64::from(code),
         Err(_) => i64::MIN,
     }
+}
+
+/// The sum of the squares of the numbers below `n`, computed by a pool of two workers of a helper program, given as for
+/// [`extension_square`]; a negative number if that goes wrong.
+///
+/// # Safety
+///
+/// `helper` is a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn extension_sum_of_squares(n: i64, helper: *const c_char) -> i64 {
+    // SAFETY: the caller says so.
+    let helper = unsafe { CStr::from_ptr(helper) }.to_string_lossy();
+    let mut lines = helper.lines();
+    let builder = Pool::builder().workers(2).program(lines.next().unwrap_or_default());
+    let Ok(pool) = builder.program_args(lines).build() else { return -1 };
+    pool.map(square, 0..n).map_or(-2, |squares| squares.iter().sum())
 }

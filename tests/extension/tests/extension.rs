@@ -67,6 +67,13 @@ fn it_starts_processes_through_a_helper_program() {
 }
 
 #[test]
+fn it_has_a_pool_of_helper_programs() {
+    let Some(library) = library("it_has_a_pool_of_helper_programs") else { return };
+    assert_eq!(host(&library, &["sum", library.to_str().unwrap()]), "332833500");
+    assert_eq!(host(&library, &["sum", "/nonexistent/library.so"]), "-2");
+}
+
+#[test]
 fn a_helper_that_loads_another_build_calls_nothing() {
     let Some(library) = library("a_helper_that_loads_another_build_calls_nothing") else { return };
     let other = env::temp_dir().join(format!("procession-{PACKAGE}-{}.so", std::process::id()));
@@ -97,6 +104,9 @@ assert library.extension_refuses() == 1
 helper = [sys.executable, '-c', 'import ctypes; ctypes.CDLL(%r).extension_serve()' % sys.argv[1]]
 square = library.extension_square
 square.argtypes, square.restype = [ctypes.c_int64, ctypes.c_char_p], ctypes.c_int64
+total = library.extension_sum_of_squares
+total.argtypes, total.restype = square.argtypes, square.restype
+assert total(1000, '\\n'.join(helper).encode()) == sum(n * n for n in range(1000))
 print([square(n, '\\n'.join(helper).encode()) for n in range(4)])
 ";
     let answer = say(Command::new("python3").args(["-c", script]).arg(&library));

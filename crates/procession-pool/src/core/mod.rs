@@ -21,6 +21,7 @@ mod staff;
 mod state;
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -57,6 +58,8 @@ pub(crate) struct Config {
     pub(crate) start_method: StartMethod,
     /// What a zygote of workers runs first.
     pub(crate) preload: Option<fn()>,
+    /// What is executed as worker, and its arguments, if it is not this program.
+    pub(crate) program: Option<(PathBuf, Vec<OsString>)>,
     /// What each worker may use of the machine.
     pub(crate) limits: Limits,
     /// The delegated directory below which each worker has a cgroup.

@@ -66,6 +66,9 @@ impl Core {
             .limits(self.config.limits)
             .on_exit(mourn);
         let launcher = self.config.preload.into_iter().fold(launcher, Launcher::preload);
+        let launcher = self.config.program.iter().fold(launcher, |launcher, (path, arguments)| {
+            launcher.program(path).program_args(arguments)
+        });
         let launcher = self.config.cgroup.iter().fold(launcher, Launcher::cgroup);
         #[cfg(feature = "sandbox")]
         let launcher = self.config.sandbox.iter().cloned().fold(launcher, Launcher::sandbox);

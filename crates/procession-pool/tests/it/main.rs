@@ -27,6 +27,7 @@ mod lifecycle;
 mod long;
 mod model;
 mod oddities;
+mod other_program;
 mod places;
 mod resources;
 mod retries;

@@ -5,6 +5,7 @@
 //! | `load` | loads and unloads the library, five times |
 //! | `refuse` | asks whether the library refuses to start this program again |
 //! | `square LIBRARY` | has 7 squared by this program again, which is to load that library |
+//! | `sum LIBRARY` | has the squares below 1,000 summed up by a pool of such programs |
 //! | `serve` | what this program does then |
 #![expect(clippy::print_stdout, reason = "who started it reads it")]
 #![expect(clippy::unwrap_used, reason = "a failure is to fail the test")]
@@ -62,14 +63,19 @@ fn main() {
             let refuses = unsafe { std::mem::transmute::<*mut c_void, Refuses>(refuses) };
             println!("{}", refuses());
         }
-        "square" => {
-            let square = library.function(c"extension_square");
+        verb @ ("square" | "sum") => {
+            let (name, n) = if verb == "sum" {
+                (c"extension_sum_of_squares", 1000)
+            } else {
+                (c"extension_square", 7)
+            };
+            let square = library.function(name);
             // SAFETY: the function has this type.
             let square = unsafe { std::mem::transmute::<*mut c_void, Square>(square) };
             let helper = format!("{}\n{}\nserve", arguments[0], arguments[3]);
             let helper = CString::new(helper).unwrap();
             // SAFETY: the argument is a C string.
-            println!("{}", unsafe { square(7, helper.as_ptr()) });
+            println!("{}", unsafe { square(n, helper.as_ptr()) });
         }
         "serve" => {
             let serve = library.function(c"extension_serve");
