@@ -46,7 +46,7 @@ const BUGS: &[Bug] = &[
     bug("owner-not-checked", Kills("mutex unlock alone")),
     bug("copied-guard-unlocks", Tests("procession-sync", "--test it forks")),
     bug("permit-before-name", Kills("semaphore acquire alone")),
-    bug("turn-unfenced", Models("procession-sync", "loom_semaphore")),
+    bug("turn-unfenced", Models("procession-sync", "loom_semaphore::a_death_at_any_step")),
     bug("epoch-before-mark", Models("procession-shm", "loom::no_death_is_slept_through")),
     bug("death-wakes-nobody", Kills("mutex unlock sleeper")),
     bug("wake-not-passed-on", Models("procession-shm", "loom_tests::a_future_that_is_dropped")),
