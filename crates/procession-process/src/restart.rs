@@ -1,6 +1,6 @@
 //! Whether what is started would be a child of this program: `/proc/self/exe`, if nothing else was asked for.
 
-use std::fs;
+use std::{fs, io};
 
 use crate::error::SpawnError;
 use crate::image;
@@ -65,11 +65,32 @@ pub(crate) fn is_privileged() -> bool {
 /// This must be read from the kernel: the dynamic linker, when it is the file that was executed,
 /// replaces the value in memory by that of the program it loads.
 fn headers_of_executed_file() -> Result<Option<usize>, SpawnError> {
-    let vector = fs::read("/proc/self/auxv")
-        .map_err(|error| SpawnError::proc("read /proc/self/auxv", error))?;
+    let vector = match fs::read("/proc/self/auxv") {
+        Ok(vector) => vector,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => auxiliary_vector()?,
+        Err(error) => return Err(SpawnError::proc("read /proc/self/auxv", error)),
+    };
     let (words, _) = vector.as_chunks::<{ size_of::<usize>() }>();
     let words: Vec<usize> = words.iter().map(|word| usize::from_ne_bytes(*word)).collect();
     let (pairs, _) = words.as_chunks::<2>();
     let found = pairs.iter().find(|[key, _]| *key as u64 == libc::AT_PHDR);
     Ok(found.map(|[_, value]| *value))
+}
+
+/// The auxiliary vector for a process that may not read its own files in /proc, as one that has changed its user id, or set
+/// `PR_SET_DUMPABLE` to 0 (Linux 6.4; prctl(2)). Not the first choice: programs that emulate a processor hide theirs in /proc, but
+/// not here.
+fn auxiliary_vector() -> Result<Vec<u8>, SpawnError> {
+    const PR_GET_AUXV: libc::c_int = 0x4155_5856;
+    let mut vector = vec![0_u8; 4096];
+    // SAFETY: the kernel writes at most as many bytes as the vector has.
+    let len = unsafe { libc::prctl(PR_GET_AUXV, vector.as_mut_ptr(), vector.len(), 0, 0) };
+    let Ok(len) = usize::try_from(len) else {
+        return Err(SpawnError::not_restartable(
+            "this process has given up the right to read /proc/self/auxv (setuid, PR_SET_DUMPABLE); \
+             start a process before it does that, or set PR_SET_DUMPABLE to 1",
+        ));
+    };
+    vector.truncate(len);
+    Ok(vector)
 }

@@ -27,6 +27,20 @@ pub(crate) const ROLES: &[(&str, fn())] = &[
         let child = Launcher::new(|_| std::process::exit(3)).launch().unwrap();
         say(&format!("exit {}", child.wait()));
     }),
+    ("rights given up", || {
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+            .unwrap();
+        if role::is_root() {
+            // SAFETY: the call only changes the rights of this process.
+            assert_eq!(unsafe { libc::setuid(65534) }, 0);
+        }
+        let denied = fs::read("/proc/self/auxv").unwrap_err();
+        assert_eq!(denied.kind(), std::io::ErrorKind::PermissionDenied);
+        match Launcher::new(|_| std::process::exit(3)).launch() {
+            Ok(child) => say(&format!("exit {}", child.wait())),
+            Err(error) => say(&format!("error {error}")),
+        }
+    }),
     ("interrupts", interrupts),
     ("deep stack", || {
         let limit = Rlimit { current: Some(64 << 20), ..getrlimit(Resource::Stack) };
@@ -46,6 +60,16 @@ fn megabytes_deep(depth: usize) -> usize {
     let frame = std::hint::black_box([1_u8; 1 << 20]);
     let below = if depth > 1 { megabytes_deep(depth - 1) } else { 0 };
     below + usize::from(frame[depth])
+}
+
+#[test]
+fn who_has_given_up_rights_starts_processes_all_the_same() {
+    let finished = play("rights given up").succeed();
+    if finished.out.contains("PR_SET_DUMPABLE") {
+        let why = "a kernel before 6.4 tells such a process nothing about itself";
+        return skips::skipped("who_has_given_up_rights_starts_processes_all_the_same", why);
+    }
+    assert_eq!(finished.answer("exit "), "exit code 3");
 }
 
 #[test]
