@@ -122,8 +122,8 @@ const VERBS: &[Verb] = &[
         run: doctor::run,
     },
     Verb {
-        usage: "newcomer",
-        about: "a clean clone, an empty directory, and every program of the pages, run there",
+        usage: "newcomer [words]",
+        about: "a clean clone, an empty directory, and every program of the pages and examples, run there",
         run: newcomer::run,
     },
     Verb {
