@@ -45,6 +45,7 @@ impl State {
             self.condemn(death.index, sentence);
         }
         self.receive_from(death.index);
+        self.takers.are_stale();
         let Some(mut lane) = self.lanes[death.index].take() else { return };
         if !self.retiring {
             self.leave_place(death.index, &lane);
@@ -61,6 +62,7 @@ impl State {
     pub(crate) fn install(&mut self, index: usize, lane: Lane) {
         let id = lane.id;
         self.lanes[index] = Some(lane);
+        self.takers.are_stale();
         self.staffing.refusals = 0;
         let early = &mut self.staffing.early_deaths;
         if let Some(at) = early.iter().position(|death| death.id == id) {

@@ -19,6 +19,7 @@ mod retire;
 mod schedule;
 mod staff;
 mod state;
+mod takers;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;

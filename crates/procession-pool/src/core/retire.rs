@@ -80,7 +80,7 @@ impl State {
 
     /// What a worker gets of a chunk: no more items than it may still be given. The rest waits on.
     pub(super) fn within_quota(&mut self, index: usize, chunk: Chunk) -> Chunk {
-        let quota = self.lane(index).and_then(|lane| lane.quota);
+        let quota = self.lanes[index].as_ref().and_then(|lane| lane.quota);
         let quota = quota.map_or(usize::MAX, |quota| usize::try_from(quota).unwrap_or(usize::MAX));
         if chunk.left() <= quota {
             return chunk;

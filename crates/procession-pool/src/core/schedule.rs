@@ -28,14 +28,32 @@ const BACKLOG: Duration = Duration::from_micros(400);
 impl State {
     /// Gives what waits to workers that can take it.
     pub(crate) fn dispatch(&mut self) {
-        while let Some(index) = self.queue.peek().and_then(|chunk| self.taker_of(chunk)) {
-            let Some(chunk) = self.queue.pop() else { return };
-            let chunk = self.within_quota(index, chunk);
-            self.give(index, chunk);
-        }
+        while self.dispatch_next() {}
         if self.queue.len() > 0 && !self.staffing.dormant.is_empty() {
             self.wake_dormant();
         }
+    }
+
+    /// Gives the first chunk that waits to a worker, if one can take it.
+    fn dispatch_next(&mut self) -> bool {
+        let Some(chunk) = self.queue.peek() else { return false };
+        let needs_kin = self.wants_kin && self.needs_kin(chunk);
+        let is_ordinary = !needs_kin && !chunk.has_handles();
+        let is_short = self.short_item(chunk.call).is_some();
+        let first = if is_ordinary { self.first_taker() } else { None };
+        let first = first.filter(|taker| taker.is_idle() || is_short);
+        let look = || self.queue.peek().and_then(|chunk| self.taker_of(chunk));
+        let index = if is_ordinary { first.map(|taker| taker.index) } else { look() };
+        debug_assert_eq!(index, look(), "the heap knows what a look at all finds");
+        let Some(index) = index else { return false };
+        let Some(chunk) = self.queue.pop() else { return false };
+        let chunk = self.within_quota(index, chunk);
+        if self.give(index, chunk)
+            && let Some(first) = first
+        {
+            self.has_taken(first);
+        }
+        true
     }
 
     /// A worker that has nothing to do, the one that finished last before all others; else one that can have a second chunk.
@@ -69,7 +87,7 @@ impl State {
     }
 
     /// How long the worker will be busy with what it has; nothing if it should not be given more.
-    fn load_of(&self, lane: &Lane) -> Option<Duration> {
+    pub(super) fn load_of(&self, lane: &Lane) -> Option<Duration> {
         if !lane.is_available() || lane.has_outbox() || lane.is_slow {
             return None;
         }
@@ -80,14 +98,15 @@ impl State {
         (lane.in_flight.len() < 2 || load < BACKLOG).then_some(load)
     }
 
-    fn give(&mut self, index: usize, chunk: Chunk) {
+    /// Gives a chunk to a worker. Whether it has it; otherwise others may have changed, too.
+    fn give(&mut self, index: usize, chunk: Chunk) -> bool {
         self.progress += 1;
-        let parties = self.busy() + 2;
+        let parties = self.busy_seen() + 2;
         let call = self.calls.get(&chunk.call);
         let timed = call.is_some_and(|call| call.options.timeout.is_some());
         let context = call.and_then(|call| call.context.clone());
         let (driver, time_asked) = (self.driver, self.books.slowest.nanos_wanted());
-        let Some(lane) = self.lane(index) else { return };
+        let Some(lane) = self.lane(index) else { return false };
         lane.link.set_parties(parties);
         lane.link.ask_for_time(time_asked);
         if driver == Driver::Asleep {
@@ -98,6 +117,7 @@ impl State {
         let given = lane.give(chunk, context.as_deref());
         let unseen = if timed || lane.has_outbox() { Unseen::Alarm } else { Unseen::Work };
         self.unseen = self.unseen.max(unseen);
+        let is_given = given.is_ok();
         match given {
             Ok(()) => {}
             Err(Ungiven::Corrupt(error)) => self.condemn(index, Sentence::Corrupt(error)),
@@ -106,6 +126,7 @@ impl State {
                 self.fail(id, item, TaskError::Encode { item, reason });
             }
         }
+        is_given
     }
 
     /// Kills a worker because of the item that it is on, unless it is done with that by now. An item on a thread goes on.

@@ -21,6 +21,7 @@ use super::errand;
 use super::lane::Lane;
 use super::queue::Queue;
 use super::retire::Policy;
+use super::takers::Takers;
 use crate::error::{PoolError, TaskError};
 
 /// Everything the pool knows.
@@ -28,6 +29,7 @@ use crate::error::{PoolError, TaskError};
 pub(crate) struct State {
     /// The places for workers; an empty one is filled as soon as somebody has the time.
     pub(crate) lanes: Vec<Option<Lane>>,
+    pub(crate) takers: Takers,
     pub(crate) queue: Queue,
     pub(crate) calls: Calls,
     next_call: CallId,
@@ -273,6 +275,7 @@ impl State {
     /// All that is unfinished ends with the error that `why` makes for an item.
     pub(crate) fn fail_everything(&mut self, why: impl Fn(usize) -> TaskError) {
         let mut chunks: Vec<Chunk> = std::iter::from_fn(|| self.queue.pop()).collect();
+        self.takers.are_stale();
         for lane in self.lanes.iter_mut().flatten() {
             let in_flight = std::mem::take(&mut lane.in_flight);
             chunks.extend(in_flight.into_iter().filter(|chunk| !errand::is_one(chunk.call)));
@@ -337,8 +340,9 @@ impl State {
         self.lanes.iter().flatten().any(front)
     }
 
-    /// The lane at `index`, if somebody works there.
+    /// The lane at `index`, if somebody works there. It may stand elsewhere among the takers after this.
     pub(crate) fn lane(&mut self, index: usize) -> Option<&mut Lane> {
+        self.takers.are_stale();
         self.lanes.get_mut(index)?.as_mut()
     }
 }
