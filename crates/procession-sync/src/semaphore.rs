@@ -152,8 +152,13 @@ impl<const N: usize> RawSemaphore<N> {
 
     /// First there is one permit less, then the caller has one less: what is free never grows in between.
     pub(crate) fn forget(&self, cell: usize) {
-        self.permits.fetch_sub(1, Ordering::AcqRel);
-        self.holders.release(cell); // E13
+        if procession_shm::seeded!("forgotten-too-late") {
+            self.holders.release(cell);
+            self.permits.fetch_sub(1, Ordering::AcqRel);
+        } else {
+            self.permits.fetch_sub(1, Ordering::AcqRel);
+            self.holders.release(cell); // E13
+        }
         self.news.wake_one(); // S2: in between, one less was free than should be
     }
 

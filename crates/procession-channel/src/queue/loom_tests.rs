@@ -305,6 +305,22 @@ fn loom_queue_a_death_takes_no_wake_up_along() {
 }
 
 #[test]
+fn loom_queue_two_who_wait_get_an_item_each() {
+    play(|| {
+        let queue = queue(2, 2);
+        let getters = [1, 2].map(|slot| {
+            let queue = Arc::clone(&queue);
+            survivor(slot, move || queue.get())
+        });
+        family::enter(3);
+        assert!(queue.put(1) && queue.put(2));
+        let mut all = getters.map(|getter| getter.join().unwrap());
+        all.sort_unstable();
+        assert_eq!(all, [Some(1), Some(2)]);
+    });
+}
+
+#[test]
 fn loom_queue_who_waits_for_room_hears_of_it() {
     play(|| {
         let queue = queue(1, 1);

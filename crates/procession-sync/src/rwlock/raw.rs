@@ -89,7 +89,9 @@ impl<const N: usize> RawRwLock<N> {
                 None => return ReadEntry::TimedOut,
             }
             let Ok(cell) = self.readers.claim(me, Side::ONLY) else { return ReadEntry::Full };
-            fence(Ordering::SeqCst); // E7
+            if !procession_shm::seeded!("reader-unfenced") {
+                fence(Ordering::SeqCst); // E7
+            }
             if self.writer.mark().is_some_and(Mark::is_clean) {
                 return ReadEntry::Taken(cell); // R1
             }
@@ -99,7 +101,9 @@ impl<const N: usize> RawRwLock<N> {
 
     pub(crate) fn leave_read(&self, cell: usize) {
         self.readers.release(cell);
-        fence(Ordering::SeqCst); // E8
+        if !procession_shm::seeded!("leaver-unfenced") {
+            fence(Ordering::SeqCst); // E8
+        }
         if self.writer.mark().is_none() {
             self.drained.fetch_add(1, Ordering::Release); // E8
             wake_all(&self.drained, false);
@@ -119,7 +123,9 @@ impl<const N: usize> RawRwLock<N> {
     }
 
     pub(crate) fn leave_write(&self, mark: Mark) {
-        self.writer.leave(mark, Call::Everybody); // R3
+        let call =
+            if procession_shm::seeded!("writer-wakes-one") { Call::Next } else { Call::Everybody };
+        self.writer.leave(mark, call); // R3
     }
 
     /// Waits until no live process reads any more, and says whether that was in time.

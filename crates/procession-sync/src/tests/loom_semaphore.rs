@@ -145,24 +145,44 @@ fn a_death_while_forgetting_leaves_one_permit_or_two() {
     });
 }
 
-/// Who adds may die before it wakes; if it died before it added, another one adds.
+/// Who adds may die before it wakes; if it died before it added, another one, who adds at the same time, has added.
 #[test]
-fn added_permits_reach_two_waiters_whoever_dies() {
+fn a_permit_that_is_added_reaches_who_waits_whoever_dies() {
+    play_every_death(|steps| {
+        let guarded = Guarded::<2>::new(0);
+        let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
+        let victim = victim(1, steps, move || one.semaphore.add(1).unwrap());
+        let waiter = survivor(2, move || two.use_up_permit());
+        guarded.semaphore.add(1).unwrap();
+        waiter.join().unwrap();
+        let died = victim.join().unwrap().is_none();
+        let left = guarded.semaphore.available();
+        assert!(left == 1 || (died && left == 0), "{left} permits left");
+        died
+    });
+}
+
+/// The permit is taken and given back by somebody else, by whom the one wake-up that there was may have been used up.
+#[test]
+fn a_permit_that_was_added_and_borrowed_reaches_who_waits_whoever_dies() {
     play_every_death(|steps| {
         let guarded = Guarded::<2>::new(0);
         let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
         let victim = victim(1, steps, move || one.semaphore.add(1).unwrap());
         let waiter = survivor(2, move || two.use_up_permit());
         family::enter(3);
-        guarded.semaphore.add(1).unwrap();
-        guarded.use_permit_or_see_it_used();
+        guarded.borrow_permit_if_there_is_one();
+        let died = victim.join().unwrap().is_none();
+        if died {
+            guarded.semaphore.add(1).unwrap();
+        }
         waiter.join().unwrap();
-        victim.join().unwrap().is_none()
+        died
     });
 }
 
 impl<const N: usize> Guarded<N> {
-    fn use_permit_or_see_it_used(&self) {
+    fn borrow_permit_if_there_is_one(&self) {
         let grant = self.semaphore.acquire(family::me().unwrap(), Limit::Try);
         if let Grant::Taken(cell) = grant {
             self.semaphore.release(cell);
