@@ -19,12 +19,12 @@
 //! | newtype, tuple, struct | the fields in order |
 //! | enum | index of the variant as varint, then its fields |
 //! | sequence, map | number of elements as varint, then each element, or key and value; one that wrote nothing is followed by a 0 |
-//! | a whole message that is a number or a `Vec` of numbers | their memory as it is; its length says how many they are |
+//! | a whole message that is a number, an array of 1 to 32 numbers, or a `Vec` of numbers | their memory as it is; its length says how many they are |
 //!
 //! This is [postcard](https://docs.rs/postcard)'s format with two changes, the last two rows. The *pad byte* of empty elements
 //! makes every element cost a byte, so one comparison bounds every length. The *bulk* row makes a `Vec<u8>` or `Vec<f64>` one
 //! copy, where serde makes a call for each element; it is chosen by the type alone, and only for a message that *is* such a
-//! number or vector, never for one inside a struct (use `serde_bytes` there). So encodings do not nest: the bytes of an `A` and of a
+//! number, array or vector, never for one inside a struct (use `serde_bytes` there). So encodings do not nest: the bytes of an `A` and of a
 //! `B`, one after the other, are not the bytes of an `(A, B)`.
 //!
 //! # What bounds a hostile message
@@ -133,7 +133,7 @@ pub fn encode<T: Message>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeErro
     encode_with(value, out, &Limits::DEFAULT)
 }
 
-/// What [`encode`] would append, without a copy: of a vector of numbers, its memory.
+/// What [`encode`] would append, without a copy: of numbers, and arrays and vectors of them, their memory.
 ///
 /// ```
 /// use procession_channel::codec::as_message;
@@ -158,7 +158,7 @@ pub fn keeps_message<T: Message>() -> bool {
     bulk::is_bytes::<T>()
 }
 
-/// Whether a `T` is a number, text or nothing, or a vector of numbers: no handle can be in it, and nobody need look for one.
+/// Whether a `T` is a number, text or nothing, or an array or vector of numbers: no handle can be in it, and nobody need look for one.
 ///
 /// ```
 /// use procession_channel::codec::is_plain;

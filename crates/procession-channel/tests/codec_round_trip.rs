@@ -78,6 +78,33 @@ fn check_numbers<T: Message + bytemuck::Pod + Debug>(numbers: Vec<T>) {
     assert_eq!(longer.is_ok(), size_of::<T>() == 1);
 }
 
+/// An array as a message by itself is its memory, whatever its length; inside another value it is not, and is the same again.
+fn check_array<T: Message + bytemuck::Pod + PartialEq + Debug, const N: usize>(numbers: &[T])
+where
+    [T; N]: Message,
+{
+    let Some((array, _)) = numbers.split_first_chunk::<N>() else { return };
+    let bytes = encoded(array);
+    assert_eq!(bytes, bytemuck::cast_slice::<T, u8>(array));
+    let mut shifted = vec![0; 1];
+    codec::encode(array, &mut shifted).expect("can be sent");
+    let back = decoded::<[T; N]>(&shifted[1..]).expect("was sent");
+    assert_eq!(bytemuck::cast_slice::<T, u8>(&back), bytes);
+    let longer = [&bytes[..], &[0]].concat();
+    assert_eq!(decoded::<[T; N]>(&longer), Err(DecodeError::TrailingBytes { count: 1 }));
+    assert_eq!(decoded::<[T; N]>(&bytes[1..]), Err(DecodeError::Truncated));
+    let (inside,) = decoded::<([T; N],)>(&encoded(&(*array,))).expect("was sent");
+    assert_eq!(bytemuck::cast_slice::<T, u8>(&inside), bytes);
+}
+
+fn check_arrays<T: Message + bytemuck::Pod + PartialEq + Debug>(raw: &[u8]) {
+    let numbers = numbers::<T>(raw);
+    check_array::<T, 1>(&numbers);
+    check_array::<T, 2>(&numbers);
+    check_array::<T, 7>(&numbers);
+    check_array::<T, 32>(&numbers);
+}
+
 proptest! {
     #[test]
     fn structs_and_enums(value in rich()) {
@@ -135,6 +162,26 @@ proptest! {
         check_numbers::<isize>(numbers(&raw));
         check_numbers::<f32>(numbers(&raw));
         check_numbers::<f64>(numbers(&raw));
+    }
+
+    #[test]
+    fn arrays_of_numbers(raw in vec(any::<u8>(), 512)) {
+        check_arrays::<u8>(&raw);
+        check_arrays::<i16>(&raw);
+        check_arrays::<u32>(&raw);
+        check_arrays::<u64>(&raw);
+        check_arrays::<i128>(&raw);
+        check_arrays::<usize>(&raw);
+        check_arrays::<f32>(&raw);
+        check_arrays::<f64>(&raw);
+    }
+
+    #[test]
+    fn arrays_of_other_things(flags: [bool; 32], characters: [char; 4], nested: [[u8; 3]; 5], none: [u64; 0]) {
+        check(flags);
+        check(characters);
+        check(nested);
+        check(none);
     }
 
     #[test]

@@ -20,7 +20,9 @@
 //!
 //! * **E5** A sleeper sets bit 0, *fence*, looks for news ([`Turn::announce`]); whoever has news stores it, *fence*, looks at
 //!   bit 0 ([`Turn::wake_one`], [`Turn::wake_all`]). Both fences are sequentially consistent, so at least one of the two looks
-//!   sees the other's store: this is the store-buffering pattern, and two acquire-release accesses would not do.
+//!   sees the other's store: this is the store-buffering pattern, and two acquire-release accesses would not do. Who has done a
+//!   read-modify-write in between, such as giving a lock back, has had his fence on some machines and need not have another
+//!   ([`Turn::wake_one_after_rmw`], [`Turn::wake_all_after_rmw`]).
 //!
 //! # Crash points
 //!
@@ -33,7 +35,7 @@
 //! A wake-up may be for nothing. 2^31 wake-ups between a sleeper's announcement and its falling asleep would be mistaken for
 //! none; the check-up would find it.
 
-use procession_shm::sync::atomic::{AtomicU32, Ordering, fence};
+use procession_shm::sync::atomic::{AtomicU32, Ordering, fence, full_fence_after_rmw};
 use procession_shm::{Shareable, wake_all, wake_one};
 
 const SLEEPERS: u32 = 1;
@@ -73,28 +75,58 @@ impl Turn {
     }
 
     /// Wakes one sleeper, if there is any. The news must be stored before.
+    #[inline]
     pub fn wake_one(&self) {
-        if !self.has_sleepers() {
-            return;
+        fence(Ordering::SeqCst); // E5
+        if self.has_sleepers() {
+            self.wake_next();
         }
+    }
+
+    /// [`wake_one`](Self::wake_one) for a caller who has done a read-modify-write, be it of another word, since the news were stored.
+    #[inline]
+    pub fn wake_one_after_rmw(&self) {
+        full_fence_after_rmw(); // E5
+        if self.has_sleepers() {
+            self.wake_next();
+        }
+    }
+
+    /// Wakes all sleepers. The news must be stored before.
+    #[inline]
+    pub fn wake_all(&self) {
+        fence(Ordering::SeqCst); // E5
+        if self.has_sleepers() {
+            self.wake_everybody();
+        }
+    }
+
+    /// [`wake_all`](Self::wake_all) for a caller who has done a read-modify-write, be it of another word, since the news were stored.
+    #[inline]
+    pub fn wake_all_after_rmw(&self) {
+        full_fence_after_rmw(); // E5
+        if self.has_sleepers() {
+            self.wake_everybody();
+        }
+    }
+
+    #[cold]
+    fn wake_next(&self) {
         let now = self.word.fetch_add(ONE_WAKE, Ordering::AcqRel).wrapping_add(ONE_WAKE);
         if !wake_one(&self.word, false) {
             self.retire(now);
         }
     }
 
-    /// Wakes all sleepers. The news must be stored before.
-    pub fn wake_all(&self) {
-        if !self.has_sleepers() {
-            return;
-        }
+    #[cold]
+    fn wake_everybody(&self) {
         self.word.fetch_add(ONE_WAKE, Ordering::AcqRel);
         self.word.fetch_and(!SLEEPERS, Ordering::AcqRel);
         wake_all(&self.word, false); // T2
     }
 
+    #[inline]
     fn has_sleepers(&self) -> bool {
-        fence(Ordering::SeqCst); // E5
         self.word.load(Ordering::Relaxed) & SLEEPERS != 0
     }
 

@@ -1,8 +1,11 @@
-//! Numbers and vectors of numbers as one copy.
+//! Numbers, arrays and vectors of numbers as one copy.
 //!
-//! serde hands a `Vec<u8>` to a format one element at a time. A message that is a number of a type in the table below, or a `Vec`
-//! of them, is recognised by its `TypeId` instead, and its memory is the message. The comparisons are between constants and vanish in an
-//! optimised build, so other types do not pay for them.
+//! serde hands a `Vec<u8>` to a format one element at a time. A message that is a number of a type in the table below, an array of
+//! them that serde knows, or a `Vec` of them, is recognised by its `TypeId` instead, and its memory is the message. The comparisons
+//! are between constants and vanish in an optimised build, so other types do not pay for them.
+//!
+//! The memory of a number or array is no value of another size on the way: what is stored by halves and loaded whole holds a
+//! processor up for longer than the whole copy takes.
 //!
 //! Specialisation would say this better and is not stable. `Any` gives the same cast checked, but for slices, which it does
 //! not know.
@@ -27,13 +30,40 @@ macro_rules! for_each_number {
     };
 }
 
-/// The memory of `value`, which is its message, if it is a number or a vector of numbers.
+/// Whether a `T` is a number, or an array of as many as serde knows in arrays.
+#[inline]
+fn is_numbers<T: Any>() -> bool {
+    for_each_number!(Number => {
+        if TypeId::of::<T>() == TypeId::of::<Number>() || is_array_of::<Number, T>() {
+            return true;
+        }
+    });
+    false
+}
+
+/// Of the lengths only the one that a `T` could have is looked at, also by the compiler.
+#[inline]
+fn is_array_of<Number: Any, T: Any>() -> bool {
+    macro_rules! one_of {
+        ($($len:literal)*) => {
+            match const { size_of::<T>() / size_of::<Number>() } {
+                $( $len => TypeId::of::<T>() == TypeId::of::<[Number; $len]>(), )*
+                _ => false,
+            }
+        };
+    }
+    one_of!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32)
+}
+
+/// The memory of `value`, which is its message, if it is a number, or an array or vector of numbers.
 #[inline]
 pub(super) fn memory_of<T: Any>(value: &T) -> Option<&[u8]> {
+    if is_numbers::<T>() {
+        let memory = std::ptr::from_ref(value).cast();
+        // SAFETY: a number or an array of numbers has no padding: all its bytes are there, for as long as `value` is.
+        return Some(unsafe { std::slice::from_raw_parts(memory, size_of::<T>()) });
+    }
     for_each_number!(Number => {
-        if let Some(number) = (value as &dyn Any).downcast_ref::<Number>() {
-            return Some(bytemuck::bytes_of(number));
-        }
         if let Some(items) = (value as &dyn Any).downcast_ref::<Vec<Number>>() {
             return Some(bytemuck::cast_slice(items));
         }
@@ -44,7 +74,7 @@ pub(super) fn memory_of<T: Any>(value: &T) -> Option<&[u8]> {
 /// How much more room is made for a vector than it takes: whoever pads a message need not move it for that.
 const SLACK: usize = 16;
 
-/// Appends `value` if it is a number or a vector of numbers, and says whether it was.
+/// Appends `value` if it is a number, or an array or vector of numbers, and says whether it was.
 #[inline]
 pub(super) fn encode<T: Any>(value: &T, out: &mut Vec<u8>) -> bool {
     let Some(memory) = memory_of(value) else { return false };
@@ -57,16 +87,17 @@ fn append(memory: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(memory);
 }
 
-/// Whether a `T` is a number, text or nothing, or a vector of numbers.
+/// Whether a `T` is a number, text or nothing, or an array or vector of numbers.
 #[inline]
 pub(super) fn is_plain<T: Any>() -> bool {
     let this = TypeId::of::<T>();
     for_each_number!(Number => {
-        if this == TypeId::of::<Number>() || this == TypeId::of::<Vec<Number>>() {
+        if this == TypeId::of::<Vec<Number>>() {
             return true;
         }
     });
-    this == TypeId::of::<()>()
+    is_numbers::<T>()
+        || this == TypeId::of::<()>()
         || this == TypeId::of::<bool>()
         || this == TypeId::of::<char>()
         || this == TypeId::of::<String>()
@@ -106,16 +137,18 @@ pub(super) fn from_bytes<T: Any>(bytes: Vec<u8>) -> Result<T, Vec<u8>> {
     cast(bytes)
 }
 
-/// Reads the whole of `bytes` as a number or a vector of numbers, or returns `None` when `T` is neither.
+/// Reads the whole of `bytes` as a number, or an array or vector of numbers, or returns `None` when `T` is none of them.
 #[inline]
 pub(super) fn decode<T: Any>(bytes: &[u8], limits: &Limits) -> Option<Result<T, DecodeError>> {
+    if is_numbers::<T>() {
+        return Some(match bytes.len().checked_sub(size_of::<T>()) {
+            // SAFETY: there are as many bytes as a `T` has, and all bit patterns of numbers are numbers.
+            Some(0) => Ok(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }),
+            Some(count) => Err(DecodeError::TrailingBytes { count }),
+            None => Err(DecodeError::Truncated),
+        });
+    }
     for_each_number!(Number => {
-        if TypeId::of::<T>() == TypeId::of::<Number>() {
-            return match read_one::<Number>(bytes) {
-                Ok(number) => cast(number).ok().map(Ok),
-                Err(error) => Some(Err(error)),
-            };
-        }
         if TypeId::of::<T>() == TypeId::of::<Vec<Number>>() {
             return match read::<Number>(bytes, limits) {
                 Ok(items) => cast(items).ok().map(Ok),
@@ -124,15 +157,6 @@ pub(super) fn decode<T: Any>(bytes: &[u8], limits: &Limits) -> Option<Result<T, 
         }
     });
     None
-}
-
-#[inline]
-fn read_one<Number: Pod>(bytes: &[u8]) -> Result<Number, DecodeError> {
-    match bytes.len().checked_sub(size_of::<Number>()) {
-        Some(0) => Ok(bytemuck::pod_read_unaligned(bytes)),
-        Some(count) => Err(DecodeError::TrailingBytes { count }),
-        None => Err(DecodeError::Truncated),
-    }
 }
 
 fn read<Number: Pod>(bytes: &[u8], limits: &Limits) -> Result<Vec<Number>, DecodeError> {

@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use procession_shm::sync::atomic::AtomicU32;
 use procession_shm::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use procession_shm::transfer::{self, TransferError};
 use procession_shm::{Segment, Shared, fork};
@@ -44,14 +45,39 @@ pub(super) struct Seat {
     socket: Option<Arc<OwnedFd>>,
     generation: u64,
     account: Mutex<Account>,
+    pub(super) streak: Streak,
+}
+
+/// Whether the last operations of this process, about, did not have to wait: it is in the middle of a stream. Who sends one value
+/// and waits for another in reply is in none.
+#[derive(Debug, Default)]
+pub(super) struct Streak(AtomicU32);
+
+impl Streak {
+    const ENOUGH: u32 = 2;
+
+    #[inline]
+    pub(super) fn is_stream(&self) -> bool {
+        self.0.load(Relaxed) >= Self::ENOUGH
+    }
+
+    /// Counts an operation that was done at the first attempt, or not.
+    #[inline]
+    pub(super) fn note(&self, is_at_once: bool) {
+        let count = self.0.load(Relaxed);
+        let now = if is_at_once { (count + 1).min(Self::ENOUGH) } else { 0 };
+        if now != count {
+            self.0.store(now, Relaxed);
+        }
+    }
 }
 
 impl Seat {
     fn new(body: Arc<Body>, half: Half, socket: Arc<OwnedFd>) -> Arc<Self> {
         // A process for which no generation can be drawn has none of the fork either.
         let generation = fork::generation().unwrap_or_default();
-        let account = Mutex::default();
-        Arc::new(Self { body, half, socket: Some(socket), generation, account })
+        let (account, streak) = (Mutex::default(), Streak::default());
+        Arc::new(Self { body, half, socket: Some(socket), generation, account, streak })
     }
 
     #[inline]

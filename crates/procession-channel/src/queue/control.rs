@@ -6,17 +6,15 @@
 //! |---|---|---|
 //! | settings | capacity, items, longest message | nobody |
 //! | state | `window`, `closed`, `travels` | see below |
-//! | `put_lock` | the lock of those who put | |
-//! | `put` | `tail`; `head_seen`, a lower bound of `head` | under `put_lock` |
-//! | `get_lock` | the lock of those who get | |
-//! | `get` | `cursor`, `taker`, `counted`, `claims_end`; `tail_seen`, a lower bound of `tail` | under `get_lock` |
-//! | `head` | what can be written over | under `get_lock` |
-//! | turns | where sleepers sleep: `not_empty`, `not_full`, `finished` | all |
-//! | `claims` | 64 cells of two words | under `get_lock` |
-//! | `holders` | two words for each member of the family | under `get_lock` |
+//! | `put` | the lock of those who put; `tail`; `head_seen`, a lower bound of `head` | under that lock |
+//! | `get` | the lock of those who get; `cursor`, `taker`, `counted`, `claims_end`; `tail_seen`, a lower bound of `tail`; `head`: what can be written over | under that lock |
+//! | turns, a line each | where sleepers sleep: `not_empty`, `not_full`, `finished` | all |
+//! | `claims` | 64 cells of two words | under the lock of those who get |
+//! | `holders` | two words for each member of the family | under the lock of those who get |
 //!
-//! `window` is changed under both locks, `closed` under `put_lock`, `travels` only from 0 to 1. Processors fetch cache lines in
-//! pairs, so what two sides use lies 128 bytes apart.
+//! `window` is changed under both locks, `closed` under that of those who put, `travels` only from 0 to 1. Processors fetch cache
+//! lines in pairs, so what two sides use lies 128 bytes apart. What is changed under a lock is in the same 64 bytes as the lock:
+//! whoever takes it from another processor gets all of it at once, and waits once.
 
 use std::ops::Deref;
 
@@ -122,12 +120,8 @@ impl<T> Deref for Apart<T> {
 pub(super) struct Control {
     pub(super) settings: Apart<Settings>,
     pub(super) state: Apart<State>,
-    pub(super) put_lock: Apart<Lock>,
     pub(super) put: Apart<Put>,
-    pub(super) get_lock: Apart<Lock>,
     pub(super) get: Apart<Get>,
-    /// What can be written over: all before the place. Its items are those that are not claimed any more.
-    pub(super) head: Apart<AtomicU64>,
     /// Where those sleep who want an item.
     pub(super) not_empty: Apart<Turn>,
     /// Where those sleep who want room.
@@ -154,6 +148,7 @@ pub(super) struct State {
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Put {
+    pub(super) lock: Lock,
     /// Where the next frame goes.
     pub(super) tail: AtomicU64,
     pub(super) head_seen: AtomicU64,
@@ -163,6 +158,7 @@ pub(super) struct Put {
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Get {
+    pub(super) lock: Lock,
     /// The next frame that was not given out.
     pub(super) cursor: AtomicU64,
     pub(super) tail_seen: AtomicU64,
@@ -174,6 +170,8 @@ pub(super) struct Get {
     pub(super) claims_end: AtomicU32,
     /// Items of dead members whose names were forgotten.
     pub(super) forgotten: AtomicU64,
+    /// What can be written over: all before the place. Its items are those that are not claimed any more.
+    pub(super) head: AtomicU64,
 }
 
 #[cfg_attr(not(procession_loom), derive(Shareable))]
@@ -204,18 +202,17 @@ impl Control {
                 closed: AtomicU32::new(0),
                 travels: AtomicU32::new(0),
             }),
-            put_lock: Apart(Lock::new()),
-            put: Apart(Put { tail: zero(), head_seen: zero() }),
-            get_lock: Apart(Lock::new()),
+            put: Apart(Put { lock: Lock::new(), tail: zero(), head_seen: zero() }),
             get: Apart(Get {
+                lock: Lock::new(),
                 cursor: zero(),
                 tail_seen: zero(),
                 taker: zero(),
                 counted: AtomicU32::new(0),
                 claims_end: AtomicU32::new(0),
                 forgotten: zero(),
+                head: zero(),
             }),
-            head: Apart(zero()),
             not_empty: Apart(Turn::new()),
             not_full: Apart(Turn::new()),
             finished: Apart(Turn::new()),
@@ -235,13 +232,15 @@ mod tests {
     fn the_words_lie_where_the_layout_says() {
         assert_eq!(offset_of!(Control, state), 128);
         assert_eq!((offset_of!(State, closed), offset_of!(State, travels)), (8, 12));
-        assert_eq!((offset_of!(Control, put_lock), offset_of!(Control, put)), (256, 384));
-        assert_eq!((offset_of!(Control, get_lock), offset_of!(Control, get)), (512, 640));
-        assert_eq!((offset_of!(Get, taker), offset_of!(Get, counted)), (16, 24));
-        assert_eq!((offset_of!(Get, claims_end), offset_of!(Get, forgotten)), (28, 32));
-        assert_eq!((offset_of!(Control, head), offset_of!(Control, not_empty)), (768, 896));
-        assert_eq!((offset_of!(Control, not_full), offset_of!(Control, finished)), (1024, 1152));
-        assert_eq!((offset_of!(Control, claims), offset_of!(Control, holders)), (1280, 2304));
+        assert_eq!((offset_of!(Control, put), offset_of!(Control, get)), (256, 384));
+        assert_eq!((offset_of!(Put, tail), offset_of!(Put, head_seen)), (16, 24));
+        assert_eq!((offset_of!(Get, cursor), offset_of!(Get, tail_seen)), (16, 24));
+        assert_eq!((offset_of!(Get, taker), offset_of!(Get, counted)), (32, 40));
+        assert_eq!((offset_of!(Get, claims_end), offset_of!(Get, forgotten)), (44, 48));
+        assert_eq!((offset_of!(Get, head), size_of::<Get>()), (56, 64));
+        assert_eq!((offset_of!(Control, not_empty), offset_of!(Control, not_full)), (512, 640));
+        assert_eq!((offset_of!(Control, finished), offset_of!(Control, claims)), (768, 896));
+        assert_eq!(offset_of!(Control, holders), 1920);
     }
 
     #[test]

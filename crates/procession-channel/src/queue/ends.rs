@@ -24,7 +24,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     /// The lock of those who get, for as long as the guard lives; what a death under it left is repaired. `None` when somebody
     /// else had it for too long.
     pub(super) fn hold_get(&self, me: Member, limit: Limit) -> Result<Option<Hold<'_>>, Corrupt> {
-        let Some((hold, mark)) = Hold::take(&self.control.get_lock, me, true, limit) else {
+        let Some((hold, mark)) = Hold::take(&self.control.get.lock, me, true, limit) else {
             return Ok(None);
         };
         if mark.is_torn() {

@@ -17,14 +17,40 @@ use super::{Corrupt, RecvError, claims, packets};
 /// Items that were got, as bytes.
 #[derive(Debug, Default)]
 pub(super) struct Haul {
-    pub(super) bytes: Vec<u8>,
-    /// Of each item, where its bytes end and how they are to be read.
-    pub(super) items: Vec<(usize, Kind)>,
+    /// Their frames.
+    bytes: Vec<u8>,
+    pub(super) items: Vec<Item>,
     /// Of the only item, if it has any.
     pub(super) descriptors: Vec<OwnedFd>,
 }
 
+/// Where the body of an item lies in a haul, and how it is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Item {
+    start: usize,
+    end: usize,
+    pub(super) kind: Kind,
+}
+
 impl Haul {
+    pub(super) fn body(&self, item: Item) -> &[u8] {
+        &self.bytes[item.start..item.end]
+    }
+
+    /// How many bytes of memory it takes for the next items, about.
+    #[cfg(not(procession_loom))]
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.items.capacity() * size_of::<Item>()
+    }
+
+    /// An item whose frame is to begin at `offset`.
+    #[inline]
+    fn expect(&mut self, offset: usize, header: Header) {
+        let tag_len = if header.has_tag() { TAG_LEN } else { 0 };
+        let (start, end) = (offset + HEADER_LEN + tag_len, offset + HEADER_LEN + header.len());
+        self.items.push(Item { start, end, kind: header.kind });
+    }
+
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.items.clear();
@@ -60,7 +86,7 @@ pub(super) enum Rest {
 }
 
 impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
-    /// Gets up to `items_max` items, as long as they have at most `bytes_max` bytes, and at least one if there is one.
+    /// Gets up to `items_max` items, and no more once they have `bytes_max` bytes, but at least one if there is one.
     pub(super) fn get(
         &self,
         me: Member,
@@ -79,20 +105,23 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         }
         let start = Place(self.control.get.cursor.load(Relaxed));
         let mut at = start;
-        while haul.items.len() < items_max && haul.bytes.len() < bytes_max {
+        let mut descriptors = 0;
+        while haul.items.len() < items_max && at.bytes_since(start) < bytes_max {
             let Some(header) = self.next_header(at)? else { break };
-            if header.has_tag() && !haul.items.is_empty() {
+            if header.has_tag() && at != start {
                 break;
             }
-            self.read(at, header, haul, socket)?;
+            haul.expect(at.bytes_since(start), header);
             at = at.after(frame_len(header.len()), 1);
             if header.has_tag() {
+                descriptors = header.descriptors;
                 break;
             }
         }
         if at == start {
             return Ok(self.nothing());
         }
+        self.read(start, at.bytes_since(start), descriptors, haul, socket)?;
         self.commit_take(me, start, at);
         if !haul.descriptors.is_empty() {
             packets::discard(socket)?;
@@ -120,7 +149,8 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         if header.has_tag() {
             return Err(RecvError::NotClaimable { descriptors: header.descriptors });
         }
-        self.read(place, header, haul, socket)?;
+        haul.expect(0, header);
+        self.read(place, frame_len(header.len()), 0, haul, socket)?;
         let index = claims::prepare(&self.control, me, place);
         let index = index.ok_or(RecvError::TooManyClaims { limit: CLAIMS_MAX as usize })?;
         let next = place.after(frame_len(header.len()), 1);
@@ -193,7 +223,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
 
     fn len_held(&self) -> u32 {
         let tail = Place(self.control.put.tail.load(Acquire)); // E1
-        tail.items_since(Place(self.control.head.load(Relaxed)))
+        tail.items_since(Place(self.control.get.head.load(Relaxed)))
     }
 
     /// An item that is offered again, be it that its claimer is dead.
@@ -233,27 +263,25 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     ) -> Result<(), RecvError> {
         let ring = self.ring()?;
         let header = Header::parse(ring.header(at), ring.window())?;
-        self.read(at, header, haul, socket)
+        haul.expect(0, header);
+        self.read(at, frame_len(header.len()), header.descriptors, haul, socket)
     }
 
-    /// Copies an item. Its descriptors stay in the socket as well.
+    /// Copies the frames of the items that are expected. The descriptors of the first, if it has any, stay in the socket as well.
     #[inline]
     fn read(
         &self,
         at: Place,
-        header: Header,
+        len: usize,
+        descriptors: u16,
         haul: &mut Haul,
         socket: BorrowedFd<'_>,
     ) -> Result<(), RecvError> {
-        let (ring, mut skip) = (self.ring()?, HEADER_LEN);
-        if header.has_tag() {
-            let mut tag = Vec::new();
-            ring.read(at, skip, TAG_LEN, &mut tag);
-            haul.descriptors = packets::peek(socket, &tag, usize::from(header.descriptors))?;
-            skip += TAG_LEN;
+        self.ring()?.read(at, len, &mut haul.bytes);
+        if descriptors > 0 {
+            let tag = &haul.bytes[HEADER_LEN..HEADER_LEN + TAG_LEN];
+            haul.descriptors = packets::peek(socket, tag, usize::from(descriptors))?;
         }
-        ring.read(at, skip, header.len() + HEADER_LEN - skip, &mut haul.bytes);
-        haul.items.push((haul.bytes.len(), header.kind));
         Ok(())
     }
 
@@ -286,7 +314,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         } else {
             claims::head(&self.control, cursor)
         };
-        self.control.head.store(head.0, Release); // E3
+        self.control.get.head.store(head.0, Release); // E3
     }
 
     /// Finishes what somebody who died with the lock had made real, and undoes what he had not.

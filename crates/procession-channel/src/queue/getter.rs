@@ -29,7 +29,8 @@ const MANY_BYTES_MAX: usize = 1 << 20;
 const ONE: (usize, usize) = (1, usize::MAX);
 
 thread_local! {
-    static HAUL: Cell<Option<Haul>> = const { Cell::new(None) };
+    /// In a box, of which one word is taken and put back: a haul that is stored by words and loaded by several holds up the next get.
+    static HAUL: Cell<Option<Box<Haul>>> = const { Cell::new(None) };
 }
 
 /// A handle of a queue that gets and does not put: see [`Queue::getter`](super::Queue::getter).
@@ -94,7 +95,8 @@ impl<T> Getter<T> {
 
     pub(super) fn join_within(&self, patience: Patience) -> Result<bool, JoinError> {
         let (me, body) = (family::me()?, self.body());
-        let vigil = Vigil { turn: &body.control.finished, patience, is_sliced: false };
+        let turn = &body.control.finished;
+        let vigil = Vigil { turn, patience, is_sliced: false, lets_ahead: false };
         let attempt = || match body.rest(me, patience.limit())? {
             Rest::Nothing => Ok(Some(())),
             Rest::Some => Ok(None),
@@ -112,9 +114,21 @@ impl<T> Getter<T> {
         patience: Patience,
         mut get: impl FnMut(Member) -> Result<Result<R, Found>, RecvError>,
     ) -> Result<Option<R>, RecvError> {
-        let body = self.body();
-        let vigil = Vigil { turn: &body.control.not_empty, patience, is_sliced: self.is_sliced() };
-        vigil.keep(|| body.looks_ready_to_get(), || Ok(self.attempt(&mut get)?.done()))
+        let (body, streak) = (self.body(), &self.seat.streak);
+        let vigil = Vigil {
+            turn: &body.control.not_empty,
+            patience,
+            is_sliced: self.is_sliced(),
+            lets_ahead: streak.is_stream(),
+        };
+        let mut attempts = 0;
+        let attempt = || {
+            attempts += 1;
+            Ok::<_, RecvError>(self.attempt(&mut get)?.done())
+        };
+        let got = vigil.keep(|| body.looks_ready_to_get(), attempt)?;
+        streak.note(attempts == 1 && got.is_some());
+        Ok(got)
     }
 
     #[inline]
@@ -171,7 +185,7 @@ impl<T> Getter<T> {
     ) -> Result<Result<(), Found>, RecvError> {
         match self.body().get(me, haul, most, self.seat.socket(), limit)? {
             Found::Items => {
-                self.body().control.not_full.wake_all();
+                self.body().control.not_full.wake_all_after_rmw();
                 Ok(Ok(()))
             }
             other => Ok(Err(other)),
@@ -251,7 +265,7 @@ impl<T: Message> Getter<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get_many(&self, max: usize) -> Result<Many<T>, RecvError> {
-        let mut haul = Haul::default();
+        let mut haul = take_haul();
         let most = (max.max(1), MANY_BYTES_MAX);
         if !self.haul(&mut haul, most, Patience::ENDLESS)? {
             return Err(RecvError::Closed);
@@ -339,7 +353,8 @@ impl<T: Message> Getter<T> {
             self.body().claim(me, &mut haul, self.seat.socket(), limit)
         })?;
         let Some(ticket) = ticket else { return Ok(None) };
-        match parcel::decode(&haul.bytes, Kind::Inline, Vec::new()) {
+        let Some(item) = haul.items.pop() else { return Ok(None) };
+        match parcel::decode(haul.body(item), Kind::Inline, Vec::new()) {
             Ok(value) => Ok(Some(Claim::new(Arc::clone(&self.seat), ticket, value))),
             Err(error) => {
                 // Offered again it would be as bad.
@@ -353,22 +368,34 @@ impl<T: Message> Getter<T> {
 /// Runs `work` with a haul of this thread.
 #[inline]
 fn with_haul<R>(work: impl FnOnce(&mut Haul) -> R) -> R {
-    let mut haul = HAUL.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    let mut haul = take_haul();
     let result = work(&mut haul);
-    if haul.bytes.capacity() <= KEPT_BYTES_MAX {
+    keep_haul(haul);
+    result
+}
+
+/// The haul that was kept, or a new one.
+#[inline]
+fn take_haul() -> Box<Haul> {
+    HAUL.try_with(Cell::take).ok().flatten().unwrap_or_default()
+}
+
+/// Keeps a haul of this thread for the next items, unless it is large.
+#[inline]
+pub(super) fn keep_haul(mut haul: Box<Haul>) {
+    if haul.capacity() <= KEPT_BYTES_MAX {
         haul.clear();
         // At the end of a thread there may be no place for it any more.
         let _gone = HAUL.try_with(|kept| kept.set(Some(haul)));
     }
-    result
 }
 
 /// The value of the only item that was got.
 #[inline]
 fn open<T: Message>(haul: &mut Haul) -> Result<Option<T>, RecvError> {
     let descriptors = std::mem::take(&mut haul.descriptors);
-    let Some((end, kind)) = haul.items.pop() else { return Ok(None) };
-    parcel::decode(&haul.bytes[..end], kind, descriptors).map(Some)
+    let Some(item) = haul.items.pop() else { return Ok(None) };
+    parcel::decode(haul.body(item), item.kind, descriptors).map(Some)
 }
 
 impl<T> Clone for Getter<T> {

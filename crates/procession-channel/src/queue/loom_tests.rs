@@ -93,7 +93,8 @@ impl Model {
     /// Puts; false if the queue is closed.
     fn put(&self, number: u64) -> bool {
         let turn = &*self.ends.control.not_full;
-        let vigil = Vigil { turn, patience: Patience::ENDLESS, is_sliced: false };
+        let vigil =
+            Vigil { turn, patience: Patience::ENDLESS, is_sliced: false, lets_ahead: false };
         let put = vigil.keep(
             || false,
             || match self.try_put(number)? {
@@ -137,7 +138,8 @@ impl Model {
 
     fn await_items(&self, mut get: impl FnMut() -> Result<Found, RecvError>) -> Option<Found> {
         let turn = &*self.ends.control.not_empty;
-        let vigil = Vigil { turn, patience: Patience::ENDLESS, is_sliced: false };
+        let vigil =
+            Vigil { turn, patience: Patience::ENDLESS, is_sliced: false, lets_ahead: false };
         let got = vigil.keep(
             || false,
             || match get()? {
@@ -190,7 +192,7 @@ impl Model {
 }
 
 fn number(haul: &Haul) -> u64 {
-    u64::from_le_bytes(haul.bytes[..].try_into().unwrap())
+    u64::from_le_bytes(haul.body(haul.items[0]).try_into().unwrap())
 }
 
 #[expect(clippy::print_stderr, reason = "how large a model is shows with `--nocapture`")]

@@ -3,11 +3,9 @@
 use std::fmt;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
-use std::vec;
 
-use super::frame::Kind;
 use super::get::Haul;
-use super::{RecvError, parcel};
+use super::{RecvError, getter, parcel};
 use crate::Message;
 
 /// Items that this process has got at once, of which each is decoded when it is its turn: see
@@ -24,16 +22,29 @@ use crate::Message;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Many<T> {
-    haul: Haul,
-    ends: vec::IntoIter<(usize, Kind)>,
-    start: usize,
+    /// `None` only when this has been dropped.
+    haul: Option<Box<Haul>>,
+    /// How many of them were asked for.
+    done: usize,
     _value: PhantomData<fn() -> T>,
 }
 
 impl<T> Many<T> {
-    pub(super) fn new(mut haul: Haul) -> Self {
-        let ends = std::mem::take(&mut haul.items).into_iter();
-        Self { haul, ends, start: 0, _value: PhantomData }
+    pub(super) fn new(haul: Box<Haul>) -> Self {
+        Self { haul: Some(haul), done: 0, _value: PhantomData }
+    }
+
+    fn left(&self) -> usize {
+        self.haul.as_ref().map_or(0, |haul| haul.items.len() - self.done)
+    }
+}
+
+/// The memory is kept for the next ones.
+impl<T> Drop for Many<T> {
+    fn drop(&mut self) {
+        if let Some(haul) = self.haul.take() {
+            getter::keep_haul(haul);
+        }
     }
 }
 
@@ -42,14 +53,15 @@ impl<T: Message> Iterator for Many<T> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let (end, kind) = self.ends.next()?;
-        let start = std::mem::replace(&mut self.start, end);
-        let descriptors = std::mem::take(&mut self.haul.descriptors);
-        Some(parcel::decode(&self.haul.bytes[start..end], kind, descriptors))
+        let haul = self.haul.as_mut()?;
+        let item = *haul.items.get(self.done)?;
+        self.done += 1;
+        let descriptors = std::mem::take(&mut haul.descriptors);
+        Some(parcel::decode(haul.body(item), item.kind, descriptors))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.ends.size_hint()
+        (self.left(), Some(self.left()))
     }
 }
 
@@ -58,6 +70,6 @@ impl<T: Message> FusedIterator for Many<T> {}
 
 impl<T> fmt::Debug for Many<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Many").field("left", &self.ends.len()).finish_non_exhaustive()
+        f.debug_struct("Many").field("left", &self.left()).finish_non_exhaustive()
     }
 }

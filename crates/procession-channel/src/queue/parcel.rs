@@ -5,7 +5,7 @@ use procession_shm::transfer::{Outgoing, Received, Trust, receive_scope, send_sc
 use std::os::fd::OwnedFd;
 
 use super::control::{GRANULE, Settings};
-use super::frame::{HEADER_LEN, Header, Kind, TAG_LEN};
+use super::frame::{HEADER_LEN, Header, Kind, TAG_LEN, frame_len};
 use super::packets::DESCRIPTORS_MAX;
 use super::{RecvError, SendErrorKind};
 use crate::Message;
@@ -26,6 +26,43 @@ pub(super) fn encode<T: Message>(
     buffer: &mut Vec<u8>,
     settings: &Settings,
 ) -> Result<Vec<Outgoing>, SendErrorKind> {
+    if append_memory(value, buffer, settings) {
+        return Ok(Vec::new());
+    }
+    encode_value(value, buffer, settings)
+}
+
+/// Appends the frame of a value whose memory is its message, unless that is long or too long. False if nothing was appended.
+#[inline]
+fn append_memory<T: Message>(value: &T, buffer: &mut Vec<u8>, settings: &Settings) -> bool {
+    let Some(memory) = codec::as_message(value) else { return false };
+    if !is_small(memory.len(), settings) || memory.len() as u64 > settings.len_max {
+        return false;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a quarter of the largest ring is below 4 GiB"
+    )]
+    let header = Header { len: memory.len() as u32, kind: Kind::Inline, descriptors: 0 };
+    let padding = frame_len(memory.len()) - HEADER_LEN - memory.len();
+    buffer.reserve(frame_len(memory.len()));
+    buffer.extend_from_slice(&header.to_bytes());
+    buffer.extend_from_slice(memory);
+    buffer.extend_from_slice(&[0; GRANULE][..padding]);
+    true
+}
+
+/// Whether a body of `len` bytes lies in the ring, and not in a file.
+#[inline]
+fn is_small(len: usize, settings: &Settings) -> bool {
+    (len + HEADER_LEN + TAG_LEN) as u64 <= settings.capacity / SHARE
+}
+
+fn encode_value<T: Message>(
+    value: &T,
+    buffer: &mut Vec<u8>,
+    settings: &Settings,
+) -> Result<Vec<Outgoing>, SendErrorKind> {
     let start = buffer.len();
     buffer.extend_from_slice(&[0; HEADER_LEN]);
     let outgoing = encode_body(value, buffer)?;
@@ -33,7 +70,7 @@ pub(super) fn encode<T: Message>(
     if len as u64 > settings.len_max {
         return Err(too_large(len, settings));
     }
-    let is_small = (len + HEADER_LEN + TAG_LEN) as u64 <= settings.capacity / SHARE;
+    let is_small = is_small(len, settings);
     let mut handles = Vec::new();
     if outgoing.descriptors().len() > 0 {
         handles.push(outgoing);

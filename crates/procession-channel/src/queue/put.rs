@@ -75,7 +75,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     pub(super) fn looks_ready_to_put(&self) -> bool {
         let control = &*self.control;
         let seen = control.put.head_seen.load(Relaxed);
-        control.head.load(Acquire) != seen || control.state.closed.load(Relaxed) != 0
+        control.get.head.load(Acquire) != seen || control.state.closed.load(Relaxed) != 0
     }
 
     /// Closes the queue: no put commits after that.
@@ -109,7 +109,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         if room.items >= ends.len() && ends[ends.len() - 1] <= room.bytes {
             return Ok(ends.len());
         }
-        let head = Place(self.control.head.load(Acquire)); // E3
+        let head = Place(self.control.get.head.load(Acquire)); // E3
         self.control.put.head_seen.store(head.0, Release);
         let room = self.room(tail, head, window)?;
         Ok(ends.iter().take(room.items).take_while(|end| **end <= room.bytes).count())
@@ -136,7 +136,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
             return Ok(());
         }
         let Some(_hold) = self.hold_get(me, limit)? else { return Ok(()) };
-        let head = Place(control.head.load(Relaxed));
+        let head = Place(control.get.head.load(Relaxed));
         control.put.head_seen.store(head.0, Release);
         loop {
             let ring = self.ring()?;
@@ -162,7 +162,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     }
 
     fn hold_put(&self, me: Member, limit: Limit) -> Option<Hold<'_>> {
-        Hold::take(&self.control.put_lock, me, false, limit).map(|(hold, _)| hold)
+        Hold::take(&self.control.put.lock, me, false, limit).map(|(hold, _)| hold)
     }
 }
 

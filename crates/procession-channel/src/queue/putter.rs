@@ -26,8 +26,17 @@ const KEPT_BYTES_MAX: usize = 256 << 10;
 /// So many bytes of frames are gathered before they are put.
 const GATHERED_BYTES: usize = 64 << 10;
 
+/// Frames that are about to be put.
+#[derive(Default)]
+struct Draft {
+    bytes: Vec<u8>,
+    /// Where each of several frames ends.
+    ends: Vec<usize>,
+}
+
 thread_local! {
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// In a box, of which one word is taken and put back: what is stored by words and loaded by several holds up the next put.
+    static DRAFT: Cell<Option<Box<Draft>>> = const { Cell::new(None) };
 }
 
 /// A handle of a queue that puts and does not get: see [`Queue::putter`](super::Queue::putter).
@@ -138,9 +147,9 @@ impl<T: Message> Putter<T> {
     pub fn put_many(&self, values: impl IntoIterator<Item = T>) -> Result<(), SendError<Vec<T>>> {
         let mut values: Vec<T> = values.into_iter().collect();
         let mut count = 0;
-        let result = with_buffer(|buffer| {
+        let result = with_draft(|draft| {
             while count < values.len() {
-                self.put_next(&values, &mut count, buffer)?;
+                self.put_next(&values, &mut count, draft)?;
             }
             Ok(())
         });
@@ -152,11 +161,12 @@ impl<T: Message> Putter<T> {
         &self,
         values: &[T],
         count: &mut usize,
-        buffer: &mut Vec<u8>,
+        draft: &mut Draft,
     ) -> Result<(), SendErrorKind> {
         let settings = &self.seat.body.control.settings;
-        let mut ends = Vec::new();
+        let Draft { bytes: buffer, ends } = draft;
         buffer.clear();
+        ends.clear();
         for value in &values[*count..] {
             let start = buffer.len();
             match parcel::encode(value, buffer, settings) {
@@ -178,7 +188,7 @@ impl<T: Message> Putter<T> {
                 break;
             }
         }
-        self.put_run(buffer, &mut ends, count)
+        self.put_run(buffer, ends, count)
     }
 
     /// Puts frames without handles, as many at a time as there is room for.
@@ -201,7 +211,7 @@ impl<T: Message> Putter<T> {
 
     #[inline]
     fn put_within(&self, value: T, patience: Patience) -> Result<(), SendError<T>> {
-        let result = with_buffer(|buffer| {
+        let result = with_draft(|Draft { bytes: buffer, .. }| {
             buffer.clear();
             let mut handles = parcel::encode(&value, buffer, &self.seat.body.control.settings)?;
             let len = buffer.len();
@@ -220,7 +230,8 @@ impl<T: Message> Putter<T> {
         patience: Patience,
     ) -> Result<usize, SendErrorKind> {
         let body = &*self.seat.body;
-        let vigil = Vigil { turn: &body.control.not_full, patience, is_sliced: self.is_sliced() };
+        let (turn, is_sliced) = (&body.control.not_full, self.is_sliced());
+        let vigil = Vigil { turn, patience, is_sliced, lets_ahead: false };
         let attempt =
             || Ok::<_, SendErrorKind>(self.attempt(bytes, ends, handles, patience.limit())?.done());
         let done = vigil.keep(|| body.looks_ready_to_put(), attempt)?;
@@ -247,8 +258,8 @@ impl<T: Message> Putter<T> {
         }
         match count {
             0 => return self.nothing(me),
-            1 => body.control.not_empty.wake_one(),
-            _ => body.control.not_empty.wake_all(),
+            1 => body.control.not_empty.wake_one_after_rmw(),
+            _ => body.control.not_empty.wake_all_after_rmw(),
         }
         Ok(Attempt::Done(count))
     }
@@ -277,14 +288,14 @@ impl<T> Putter<T> {
     }
 }
 
-/// Runs `work` with a buffer of this thread. A value that puts another one while it is encoded finds a new one.
+/// Runs `work` with a draft of this thread. A value that puts another one while it is encoded finds a new one.
 #[inline]
-fn with_buffer<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
-    let result = work(&mut buffer);
-    if buffer.capacity() <= KEPT_BYTES_MAX {
+fn with_draft<R>(work: impl FnOnce(&mut Draft) -> R) -> R {
+    let mut draft = DRAFT.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    let result = work(&mut draft);
+    if draft.bytes.capacity() <= KEPT_BYTES_MAX {
         // At the end of a thread there may be no place for it any more.
-        let _gone = BUFFER.try_with(|kept| kept.set(buffer));
+        let _gone = DRAFT.try_with(|kept| kept.set(Some(draft)));
     }
     result
 }

@@ -58,10 +58,10 @@ impl<'a, B: Bytes> Ring<'a, B> {
         }
     }
 
-    /// Appends `len` bytes, at most `window`, from `skip` bytes behind `at` on.
+    /// Appends `len` bytes, at most `window`.
     #[inline]
-    pub(super) fn read(&self, at: Place, skip: usize, len: usize, out: &mut Vec<u8>) {
-        let offset = self.offset(at.byte() + skip);
+    pub(super) fn read(&self, at: Place, len: usize, out: &mut Vec<u8>) {
+        let offset = self.offset(at.byte());
         let first = len.min(self.window - offset);
         self.bytes.read(offset, first, out);
         if first < len {

@@ -34,7 +34,7 @@ fn overwrite(queue: &Queue<Vec<u32>>, word: usize, value: u64) {
         &control.get.tail_seen,
         &control.get.taker,
         &control.get.forgotten,
-        &*control.head,
+        &control.get.head,
         &control.claims[0].owner,
         &control.claims[0].place,
         &control.claims[1].owner,

@@ -86,6 +86,9 @@ pub(super) struct Vigil<'a> {
     pub(super) patience: Patience,
     /// Whether something may happen of which nobody tells.
     pub(super) is_sliced: bool,
+    /// Whether the other side is in the middle of a stream, and is left alone for a moment before the first look: each look takes
+    /// the cache line from it that it is about to write.
+    pub(super) lets_ahead: bool,
 }
 
 impl Vigil<'_> {
@@ -112,7 +115,11 @@ impl Vigil<'_> {
         mut attempt: impl FnMut() -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
         // Two want to run at the same time: who waits and who is waited for.
-        if Spin::for_parties(2).until(looks_ready)
+        let spin = Spin::for_parties(2);
+        if self.lets_ahead {
+            spin.hold_off();
+        }
+        if spin.until(looks_ready)
             && let Some(done) = attempt()?
         {
             return Ok(Some(done));

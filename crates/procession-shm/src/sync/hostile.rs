@@ -8,6 +8,7 @@ pub mod atomic {
     //! Atomics that tell lies about what lies in a ring.
     pub use std::sync::atomic::{Ordering, fence};
 
+    pub use crate::sync::fences::full_fence_after_rmw;
     use crate::sync::lies;
 
     macro_rules! doubtful_atomic {

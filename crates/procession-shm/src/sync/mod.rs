@@ -10,6 +10,8 @@
 
 #[cfg(procession_bugs)]
 pub mod bugs;
+#[cfg(not(procession_loom))]
+mod fences;
 #[cfg(procession_hostile)]
 mod hostile;
 #[cfg(procession_hostile)]

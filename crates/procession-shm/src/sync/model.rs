@@ -23,6 +23,11 @@ pub mod atomic {
 
     use super::mortal::step;
 
+    /// A full fence: what a machine may leave out is no part of the model.
+    pub fn full_fence_after_rmw() {
+        fence(Ordering::SeqCst);
+    }
+
     macro_rules! mortal_atomic {
         ($(#[$doc:meta])* $name:ident, $value:ty) => {
             $(#[$doc])*

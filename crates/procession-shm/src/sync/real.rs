@@ -4,6 +4,8 @@
 pub mod atomic {
     //! The standard library's atomics.
     pub use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+    pub use crate::sync::fences::full_fence_after_rmw;
 }
 
 pub mod hint {
