@@ -3,6 +3,7 @@
 //! The director, which is the test, is the root of a family. It starts this binary again as a player, and hands it over
 //! a socket what it needs: an invitation to the family, and the table, which both map.
 
+use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -94,11 +95,25 @@ impl Player {
         self.hear()
     }
 
-    /// Tells it to do something that blocks, and gives it the time to fall asleep over it.
+    /// Tells it to do something that blocks, and waits until it has fallen asleep over it.
     pub(crate) fn ask_to_wait(&self, command: &str) {
         self.tell(command);
-        std::thread::sleep(Duration::from_millis(20));
+        let start = Instant::now();
+        while !self.sleeps_on_futexes() && start.elapsed() < HANG {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         assert!(self.is_silent(), "process {} did not wait to {command}", self.pid());
+    }
+
+    /// Whether all of its threads do: the test harness has some besides the one that plays, which otherwise sleeps on its
+    /// socket, or runs.
+    fn sleeps_on_futexes(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        threads.map(|thread| thread.unwrap().path().join("syscall")).all(|call| {
+            let call = fs::read_to_string(call).unwrap();
+            let number = call.split(' ').next().and_then(|number| number.parse().ok());
+            number.is_some_and(|call| [libc::SYS_futex, libc::SYS_futex_waitv].contains(&call))
+        })
     }
 
     fn is_silent(&self) -> bool {
