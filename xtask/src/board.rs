@@ -38,6 +38,18 @@ impl Board {
         }
     }
 
+    /// What a part needs before it can be run, such as its build: it is nothing that is counted.
+    pub(crate) fn prepare(
+        &self,
+        part: &str,
+        invocation: &Invocation,
+    ) -> Result<(), Box<dyn Error>> {
+        if invocation.run(&self.root)?.success {
+            return Ok(());
+        }
+        Err(format!("{part} could not be prepared").into())
+    }
+
     /// A part that cannot run here. It is counted and named, never left out.
     pub(crate) fn skip(&mut self, part: &str, reason: &str) {
         let line = format!("SKIPPED: {part}: {reason}");

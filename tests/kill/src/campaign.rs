@@ -126,24 +126,29 @@ impl Campaign<'_> {
         Ok(())
     }
 
-    /// Each point of the heir's work, for each point of the victim's: all states of both, and every instruction of both if the
-    /// operation is one of those of which every instruction is wanted; or a sample of the states, if the plot has one.
+    /// Each point of the heir's work, for each of the victim's: all states of both, or a sample of them if the plot has one.
+    ///
+    /// If every instruction is wanted, it is every one of the heir's, for each of the victim's behind which the state is another or
+    /// the kernel has done something. A dead process leaves nothing but these behind: for its heir it is the same after which of
+    /// the instructions between two of them the victim has died, and what others find there its case without an heir has shown.
     fn kill_two(&mut self, density: Density) -> io::Result<()> {
         let trace = self.walk_of_victim()?;
         let is_all = density.short == usize::MAX;
         let sample = self.case.plot.sample;
         let (victims, heirs) = sample.filter(|_| !is_all).unwrap_or((usize::MAX, usize::MAX));
-        let chosen = |trace: &Trace, count| {
+        let chosen = |trace: &Trace, count, density| {
             if is_all && sample.is_none() {
                 trace.points(density)
             } else {
                 spread(trace.distinct_points(), count)
             }
         };
-        for victim in std::iter::once(None).chain(chosen(&trace, victims).into_iter().map(Some)) {
+        let victims = chosen(&trace, victims, Density::EVENTS).into_iter().map(Some);
+        for victim in std::iter::once(None).chain(victims) {
             let victim = victim.map(|point| Aim { point, walk: &trace });
             let walk = self.walk_of_heir(victim)?;
-            for heir in std::iter::once(None).chain(chosen(&walk, heirs).into_iter().map(Some)) {
+            let heirs = chosen(&walk, heirs, density).into_iter().map(Some);
+            for heir in std::iter::once(None).chain(heirs) {
                 let heir = heir.map(|point| Aim { point, walk: &walk });
                 self.try_script(Script { victim, heir })?;
                 if self.figures.is_enough(self.case.expect) {

@@ -10,10 +10,15 @@ pub(crate) struct Density {
     pub(crate) sample: usize,
 }
 
+impl Density {
+    /// Only where the shared state has changed or the kernel was called.
+    pub(crate) const EVENTS: Self = Self { short: 0, sample: 0 };
+}
+
 /// How it is called.
 pub(crate) const USAGE: &str = "\
 usage: procession-kill [--all] [--short N] [--sample N] [--list] [filter..]
-  --all       kill after every instruction of every operation
+  --all       kill after every instruction of every operation; of two who die, of the second one
   --short N   only of those with up to N instructions (default 256); of others where something has changed
   --sample N  and at N places more, spread over the operation (default 16, in a debug build 4)
   --list      name the cases and stop
