@@ -100,9 +100,24 @@ fn describe(_: Start) {
     std::io::stdout().write_all(b"what is buffered at the end").unwrap();
 }
 
+/// Plays a role that inherits no ignored signal from whoever runs the tests, such as nohup or a shell in the background.
+fn play_with_default_signals(role: &str) -> role::Finished {
+    let mut command = command(role);
+    let reset = || {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+            // SAFETY: the call is async-signal-safe, and gives the signal no handler.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes async-signal-safe calls only.
+    unsafe { command.pre_exec(reset) };
+    finish(&mut command)
+}
+
 #[test]
 fn a_child_finds_what_a_rust_program_expects() {
-    let finished = play("describe").succeed();
+    let finished = play_with_default_signals("describe").succeed();
     let arguments = r#"["--exact", "role::program", "--nocapture", "--test-threads=1"]"#;
     assert_eq!(finished.answer("arguments "), arguments);
     assert_eq!(finished.answer("variable "), "None");
@@ -166,7 +181,7 @@ fn interrupts() {
 
 #[test]
 fn interrupts_reach_a_child_unless_it_is_deaf_to_them() {
-    let finished = play("interrupts").succeed();
+    let finished = play_with_default_signals("interrupts").succeed();
     assert_eq!(finished.answer("ordinary "), "SIGINT (interrupt)");
     assert_eq!(finished.answer("deaf "), "SIGTERM (terminated)");
     assert_eq!(finished.answer("another "), "exit code 2");

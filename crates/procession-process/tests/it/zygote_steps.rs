@@ -106,6 +106,7 @@ mod tests {
 
     #[test]
     fn each_call_of_a_fork_fails_in_turn() {
+        needs_pidfds!();
         let Some(mut tracee) = Tracee::run_with_children(&mut command("later forks")) else {
             return skipped("each_call_of_a_fork_fails_in_turn", "ptrace is not allowed here");
         };
@@ -119,6 +120,7 @@ mod tests {
 
     #[test]
     fn each_call_of_the_first_fork_fails_in_turn() {
+        needs_pidfds!();
         let (mut failed, mut started) = (0, 0);
         for nth in 1.. {
             let Some(mut tracee) = Tracee::run_with_children(&mut command("first fork")) else {
@@ -139,6 +141,7 @@ mod tests {
 
     #[test]
     fn a_zygote_is_killed_at_each_step_of_a_fork() {
+        needs_pidfds!();
         let Some(mut tracee) = Tracee::run_with_children(&mut command("later forks")) else {
             let test = "a_zygote_is_killed_at_each_step_of_a_fork";
             return skipped(test, "ptrace is not allowed here");
