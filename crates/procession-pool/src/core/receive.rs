@@ -231,7 +231,8 @@ impl State {
         Ok(())
     }
 
-    /// Tries an item again if its call asks for it, else gives up on it.
+    /// Tries an item again if its call asks for it, else gives up on it. One that would be tried again, had its call not been
+    /// called off, was cancelled: whoever did it may have come when its last try was lost already.
     pub(crate) fn retry_or_fail(
         &mut self,
         id: u64,
@@ -241,12 +242,11 @@ impl State {
         retry: Chunk,
     ) {
         let Some(call) = self.calls.get(&id) else { return self.errand_failed(id, error) };
-        let tries_left =
-            !call.called_off && earlier.len() < call.options.retries as usize && !retry.is_moved();
-        if tries_left && error.is_worth_a_retry() {
-            self.queue.push_front(call.options.priority, retry);
-        } else {
-            self.fail(id, item, error.with_attempts(earlier));
+        let tries_left = earlier.len() < call.options.retries as usize && !retry.is_moved();
+        match tries_left && error.is_worth_a_retry() {
+            true if call.called_off => self.fail(id, item, TaskError::Cancelled { item }),
+            true => self.queue.push_front(call.options.priority, retry),
+            false => self.fail(id, item, error.with_attempts(earlier)),
         }
     }
 

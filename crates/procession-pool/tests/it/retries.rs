@@ -135,6 +135,23 @@ fn a_dropped_task_is_tried_again() {
     });
 }
 
+/// Also if it comes while the worker dies that its last try was killed with.
+#[test]
+fn a_task_whose_tries_are_called_off_is_cancelled() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let job = pool.job().retries(u32::MAX).timeout(Duration::from_millis(2));
+        for round in 0..60 {
+            let task = job.submit(std::thread::sleep, Duration::MAX).unwrap();
+            std::thread::sleep(Duration::from_micros(3000 + 50 * round));
+            assert!(task.cancel());
+            let ended = task.get();
+            assert!(matches!(ended, Err(TaskError::Cancelled { item: 0, .. })), "{ended:?}");
+        }
+        assert_sound(&pool);
+    });
+}
+
 #[test]
 fn retries_do_not_hold_up_other_items() {
     guarded(|| {
