@@ -81,6 +81,8 @@ pub(crate) struct Message<'a> {
     pub(crate) core_dumps: bool,
     pub(crate) ignore_interrupt: bool,
     pub(crate) has_pidfd: bool,
+    /// How many cores the parent believes that it can use.
+    pub(crate) cores: u32,
     /// Whether it is to be a zygote.
     pub(crate) is_zygote: bool,
     pub(crate) payload: Payload<'a>,

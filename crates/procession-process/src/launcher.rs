@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use procession_shm::limit;
+use procession_shm::{Spin, limit};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -594,6 +594,7 @@ impl Launcher {
             core_dumps: self.core_dumps,
             ignore_interrupt: self.ignore_interrupt,
             has_pidfd: offices.own_pidfd().is_some(),
+            cores: u32::try_from(Spin::cores()).unwrap_or(u32::MAX),
             is_zygote: self.is_zygote,
             payload,
         };

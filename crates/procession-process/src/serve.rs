@@ -15,6 +15,7 @@ use std::io::Read;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 
+use procession_shm::Spin;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketType, sockopt};
@@ -201,6 +202,7 @@ pub(crate) fn job(parent: Parent, mut packet: Packet) -> Result<Job, Refusal> {
     let directory = directory.then(|| descriptors.next().ok_or_else(missing_descriptor));
     let settings = message.settings.into_owned();
     settings.apply(directory.transpose()?)?;
+    Spin::learn_cores(message.cores as usize);
     if message.ignore_interrupt {
         standard::catch_interrupts().map_err(Refusal::system("catch SIGINT"))?;
     }

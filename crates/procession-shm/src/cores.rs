@@ -6,9 +6,11 @@
 //! that was a second ago, and counts anew if the affinity is another one. Who does not sleep pays nothing for that, and who
 //! does a look at the clock.
 //!
-//! The number only grows. A process that is confined to one core from its start, with all that it starts, spins in vain; but a
-//! thread that pins itself to a core later says nothing about where its peer runs, which as a rule is pinned to another one.
-//! With fewer cores than that a program spins for at most 40 µs before each sleep.
+//! The number only grows. A thread that pins itself to a core says nothing about where its peer runs, which as a rule is
+//! pinned to another one. For the same reason a process tells those that it starts how many cores it has seen: a child that
+//! is confined to one core from its first instruction would otherwise take its parent for one that needs that core, and sleep
+//! before each message. A whole tree that is confined to one core knows of no other. With fewer cores than are believed in, a
+//! program spins for at most 40 µs before each sleep.
 //!
 //! Rejected: to count anew each second, because of the files. Where a process may open none, because it has shut itself into a
 //! sandbox, the answer is at best an error and at worst its death, and it would come from nothing but a sleep. So a quota that
@@ -45,6 +47,11 @@ pub(crate) fn cores() -> usize {
     }
 }
 
+/// Believes in at least as many as another process has seen, and opens no file to find out.
+pub(crate) fn learn(cores: usize) {
+    believe(affinity(), cores.max(1));
+}
+
 /// Looks whether the number still is right, if that is due. For who is about to sleep.
 pub(crate) fn review() {
     if CORES.load(Ordering::Relaxed) == 0 || now_ms() < REVIEW_AT_MS.load(Ordering::Relaxed) {
@@ -61,7 +68,10 @@ pub(crate) fn review() {
 #[cold]
 fn count(affinity: usize) -> usize {
     // An error means that neither limit could be read: one core is what every process has.
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    believe(affinity, std::thread::available_parallelism().map_or(1, NonZero::get))
+}
+
+fn believe(affinity: usize, cores: usize) -> usize {
     AFFINITY.store(affinity, Ordering::Relaxed);
     let before = CORES.fetch_max(cores, Ordering::Relaxed);
     put_off();

@@ -59,8 +59,8 @@ impl Spin {
     /// that this process may use, else [`NONE`](Self::NONE).
     ///
     /// The cores are those of its CPU affinity, or as many as the quotas of its cgroup allow if these are fewer. They are
-    /// counted at the first call; a process whose affinity changes goes by the new one when it sleeps in
-    /// [`wait`](crate::wait()) a second later or more. A quota that changes later is not noticed by itself.
+    /// counted at the first call, or [learned](Self::learn_cores) before; a process whose affinity changes goes by the new one when
+    /// it sleeps in [`wait`](crate::wait()) a second later or more. A quota that changes later is not noticed by itself.
     ///
     /// ```
     /// use procession_shm::Spin;
@@ -77,6 +77,34 @@ impl Spin {
     #[cfg(procession_loom)]
     pub fn for_parties(_parties: usize) -> Self {
         Self::NONE
+    }
+
+    /// How many cores this process believes it can use at a time: what [`for_parties`](Self::for_parties) goes by, and what a
+    /// process tells those that it starts.
+    ///
+    /// ```
+    /// assert!(procession_shm::Spin::cores() >= 1);
+    /// ```
+    #[cfg(not(procession_loom))]
+    #[must_use]
+    pub fn cores() -> usize {
+        crate::cores::cores()
+    }
+
+    /// Believes in at least `cores` cores, because whoever has started this process can use them: a process that is confined
+    /// to one core still has peers on the others. For the first moments of a process; it saves the look into the files of the
+    /// cgroup, which a sandbox may forbid.
+    ///
+    /// ```
+    /// use procession_shm::Spin;
+    ///
+    /// Spin::learn_cores(4);
+    /// assert!(Spin::cores() >= 4);
+    /// assert_eq!(Spin::for_parties(4), Spin::BRIEF);
+    /// ```
+    #[cfg(not(procession_loom))]
+    pub fn learn_cores(cores: usize) {
+        crate::cores::learn(cores);
     }
 
     #[cfg(not(procession_loom))]

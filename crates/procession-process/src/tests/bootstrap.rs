@@ -21,6 +21,7 @@ fn message<'a>(name: &'a str, payload: Payload<'a>) -> Message<'a> {
         core_dumps: true,
         ignore_interrupt: false,
         has_pidfd: false,
+        cores: 1,
         is_zygote: false,
         payload,
     }

@@ -30,6 +30,7 @@ fn message() -> Message<'static> {
         core_dumps: false,
         ignore_interrupt: false,
         has_pidfd: false,
+        cores: 1,
         is_zygote: false,
         payload: Payload::Inline(b"payload"),
     }

@@ -8,8 +8,8 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
 use procession_process::{
-    Exit, Failure, Limits, Process, ProcessBuilder, ProcessError, SpawnError, Stdio, current,
-    refusal,
+    Exit, Failure, Limits, Process, ProcessBuilder, ProcessError, SpawnError, StartMethod, Stdio,
+    current, refusal,
 };
 
 use skips::skipped;
@@ -232,6 +232,18 @@ fn a_process_is_bound_to_processors() {
     assert!(none.to_string().contains("there is no processor 5000"), "{none}");
     let absent = Process::builder().affinity(&[1023]).stderr(Stdio::null());
     assert_eq!(absent.spawn(bound, ()).unwrap().wait(), Exit::Code(refusal::SYSTEM));
+}
+
+/// Or it would sleep before each message of a peer that runs on another one.
+#[test]
+fn a_process_that_is_bound_to_one_processor_knows_of_its_parents() {
+    let allowed = rustix::thread::sched_getaffinity(None).unwrap();
+    let first = (0..1024).find(|number| allowed.is_set(*number)).unwrap();
+    for method in [StartMethod::Spawn, StartMethod::Zygote] {
+        let bound = Process::builder().affinity(&[first]).start_method(method);
+        let believed = bound.spawn(|()| procession_shm::Spin::cores(), ()).unwrap().join().unwrap();
+        assert_eq!(believed, procession_shm::Spin::cores(), "{method:?}");
+    }
 }
 
 #[test]
