@@ -9,6 +9,8 @@ mod board;
 mod bugs;
 mod command;
 mod doctor;
+#[cfg(test)]
+mod evidence;
 mod faults;
 mod floor;
 mod fuzz;
