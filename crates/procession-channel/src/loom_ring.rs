@@ -5,13 +5,7 @@ use procession_shm::sync::atomic::{AtomicU64, Ordering};
 
 use crate::ring::Memory;
 
-/// Runs `f` through all interleavings with up to three preemptions, or as many as `LOOM_MAX_PREEMPTIONS` says.
-pub(crate) fn model(f: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(builder.preemption_bound.unwrap_or(3));
-    builder.check(f);
-}
-
+/// A ring of bytes, as `Ring` is one in a mapping.
 pub(crate) struct RingOnHeap {
     pub(crate) tail: AtomicU64,
     head: AtomicU64,

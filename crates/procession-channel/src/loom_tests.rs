@@ -9,11 +9,12 @@ use std::sync::Arc;
 use loom::sync::Mutex;
 use loom::thread;
 use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use procession_shm::sync::stage::play;
 use procession_shm::{Deadline, wait};
 
 use crate::bell::{AT_ONCE, AT_REST, Bell};
 use crate::gate::Gate;
-use crate::loom_ring::{RingOnHeap, model};
+use crate::loom_ring::RingOnHeap;
 use crate::ring::{Consumer, Producer};
 
 const CAPACITY: usize = 2;
@@ -50,7 +51,7 @@ fn sleep_until(word: &AtomicU32, wanted: u32, mut ready: impl FnMut() -> bool) {
 
 #[test]
 fn loom_ring_bytes_arrive_in_order_and_sleepers_are_woken() {
-    model(|| {
+    play(|| {
         let heap = Heap::new();
         let sender = {
             let heap = Arc::clone(&heap);
@@ -80,7 +81,7 @@ fn loom_ring_bytes_arrive_in_order_and_sleepers_are_woken() {
 #[test]
 fn loom_ring_a_dead_producer_has_sent_whole_messages_only() {
     for steps in 0..=4 {
-        model(move || {
+        play(move || {
             let heap = Heap::new();
             let victim = {
                 let heap = Arc::clone(&heap);
@@ -110,7 +111,7 @@ fn loom_ring_a_dead_producer_has_sent_whole_messages_only() {
 
 #[test]
 fn loom_gate_an_item_is_begun_or_taken_back_never_both_never_neither() {
-    model(|| {
+    play(|| {
         let heap = Heap::new();
         let worker = {
             let heap = Arc::clone(&heap);
@@ -131,7 +132,7 @@ fn loom_gate_an_item_is_begun_or_taken_back_never_both_never_neither() {
 fn loom_gate_a_handle_has_one_owner_wherever_the_worker_dies() {
     const ITEMS: u64 = 2;
     for steps in 0..=3 * ITEMS {
-        model(move || {
+        play(move || {
             let heap = Heap::new();
             let socket = Arc::new(Mutex::new((0..ITEMS).collect::<VecDeque<_>>()));
             let worker = {
@@ -162,7 +163,7 @@ fn loom_gate_a_handle_has_one_owner_wherever_the_worker_dies() {
 /// The worker's gate stands in for the fence of the bell it rings after a result in the middle of a chunk.
 #[test]
 fn loom_gate_wakes_a_parent_that_waits_for_a_result_in_the_middle() {
-    model(|| {
+    play(|| {
         let heap = Heap::new();
         let worker = {
             let heap = Arc::clone(&heap);
@@ -196,7 +197,7 @@ fn loom_gate_wakes_a_parent_that_waits_for_a_result_in_the_middle() {
 #[test]
 #[should_panic(expected = "deadlock")]
 fn loom_bell_without_its_fence_loses_a_wake_up() {
-    model(|| {
+    play(|| {
         let heap = Heap::new();
         let ringer = {
             let heap = Arc::clone(&heap);

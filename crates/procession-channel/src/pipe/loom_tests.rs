@@ -9,6 +9,7 @@ use std::sync::Arc;
 use loom::thread;
 use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use procession_shm::sync::mortal::live_for;
+use procession_shm::sync::stage::{play, play_every_death};
 use procession_shm::{Deadline, Wake, wait as sleep};
 
 use super::frame::Last;
@@ -16,7 +17,7 @@ use super::lookout::tell;
 use super::stream::{FrameReader, FrameWriter, Gathered, Look, bytes_of};
 use crate::bell::{AT_REST, Bell};
 use crate::codec::SHORT_BYTES_MAX;
-use crate::loom_ring::{RingOnHeap, model};
+use crate::loom_ring::RingOnHeap;
 use crate::ring::{Consumer, Producer};
 
 /// Room for two frames of 8 bytes and the reserve.
@@ -124,7 +125,10 @@ fn next(heap: &Heap, frames: &mut FrameReader<&RingOnHeap>) -> Option<Vec<u8>> {
     Some(message)
 }
 
-fn writer(heap: &Arc<Heap>, write: impl FnOnce(&Heap) + Send + 'static) -> thread::JoinHandle<()> {
+fn writer<R: 'static>(
+    heap: &Arc<Heap>,
+    write: impl FnOnce(&Heap) -> R + Send + 'static,
+) -> thread::JoinHandle<R> {
     let heap = Arc::clone(heap);
     thread::spawn(move || write(&heap))
 }
@@ -132,7 +136,7 @@ fn writer(heap: &Arc<Heap>, write: impl FnOnce(&Heap) + Send + 'static) -> threa
 /// The reader may look at the frame beside the tail while the next one is being written there.
 #[test]
 fn loom_pipe_a_frame_beside_the_tail_is_the_one_that_is_next() {
-    model(|| {
+    play(|| {
         let heap = Heap::new();
         let writer = writer(&heap, |heap| {
             let mut frames = heap.frames_in();
@@ -162,7 +166,7 @@ fn take_what_is_there(frames: &mut FrameReader<&RingOnHeap>, taken: &mut Vec<u8>
 
 #[test]
 fn loom_pipe_a_message_longer_than_the_ring_streams_and_nobody_sleeps_on_news() {
-    model(|| {
+    play(|| {
         let heap = Heap::new();
         let writer = writer(&heap, |heap| {
             let mut frames = heap.frames_in();
@@ -178,7 +182,7 @@ fn loom_pipe_a_message_longer_than_the_ring_streams_and_nobody_sleeps_on_news() 
 
 #[test]
 fn loom_pipe_an_aborted_message_was_never_sent() {
-    model(|| {
+    play(|| {
         let heap = Heap::new();
         let writer = writer(&heap, |heap| {
             let mut frames = heap.frames_in();
@@ -198,7 +202,7 @@ fn loom_pipe_an_aborted_message_was_never_sent() {
 
 #[test]
 fn loom_pipe_a_close_comes_after_what_was_sent() {
-    model(|| {
+    play(|| {
         let heap = Heap::new();
         let writer = writer(&heap, |heap| {
             put(heap, &mut heap.frames_in(), 1, true);
@@ -215,7 +219,7 @@ fn loom_pipe_a_close_comes_after_what_was_sent() {
 #[test]
 #[should_panic(expected = "missed")]
 fn loom_pipe_a_close_without_a_last_look_misses_a_message() {
-    model(|| {
+    play(|| {
         let heap = Heap::new();
         let writer = writer(&heap, |heap| {
             put(heap, &mut heap.frames_in(), 1, true);
@@ -231,49 +235,44 @@ fn loom_pipe_a_close_without_a_last_look_misses_a_message() {
 /// Two messages, the first in two parts, by a writer that dies before each of its steps in turn.
 #[test]
 fn loom_pipe_a_dead_writer_has_sent_whole_messages_only() {
-    for steps in 0..24 {
-        model(move || {
-            let heap = Heap::new();
-            let writer = writer(&heap, move |heap| {
-                live_for(steps, || {
-                    let mut frames = heap.frames_in();
-                    put(heap, &mut frames, 1, false);
-                    put(heap, &mut frames, 2, true);
-                });
-                heap.hang_up();
+    play_every_death(|steps| {
+        let heap = Heap::new();
+        let writer = writer(&heap, move |heap| {
+            let end = live_for(steps, || {
+                let mut frames = heap.frames_in();
+                put(heap, &mut frames, 1, false);
+                put(heap, &mut frames, 2, true);
             });
-            let mut frames = heap.frames_out();
-            let message = next(&heap, &mut frames);
-            if let Some(message) = &message {
-                assert_eq!(*message, [[1; PART], [2; PART]].concat());
-                assert_eq!(next(&heap, &mut frames), None);
-            }
-            writer.join().unwrap();
-            let published = heap.ring.published();
-            assert_eq!(message.is_some(), published == 48, "its last frame is its commit");
-            assert_eq!(
-                frames.gathered().is_open,
-                published == 24,
-                "and half of it is known as such"
-            );
+            heap.hang_up();
+            end
         });
-    }
+        let mut frames = heap.frames_out();
+        let message = next(&heap, &mut frames);
+        if let Some(message) = &message {
+            assert_eq!(*message, [[1; PART], [2; PART]].concat());
+            assert_eq!(next(&heap, &mut frames), None);
+        }
+        let died = writer.join().unwrap().is_none();
+        let published = heap.ring.published();
+        assert_eq!(message.is_some(), published == 48, "its last frame is its commit");
+        assert_eq!(frames.gathered().is_open, published == 24, "and half of it is known as such");
+        died
+    });
 }
 
 /// The control: a lookout that leaves a silenced bell alone, as those do who have news, lets the sleeper of a dead ringer sleep.
 #[test]
 #[should_panic(expected = "deadlock")]
 fn loom_pipe_a_lookout_that_trusts_the_bell_of_the_dead_wakes_nobody() {
-    for steps in 0..16 {
-        model(move || {
-            let heap = Heap::new();
-            let writer = writer(&heap, move |heap| {
-                live_for(steps, || put(heap, &mut heap.frames_in(), 1, true));
-                heap.gone.store(1, Ordering::Release);
-                Bell::new(&heap.reader).ring(AT_REST);
-            });
-            next(&heap, &mut heap.frames_out());
-            writer.join().unwrap();
+    play_every_death(|steps| {
+        let heap = Heap::new();
+        let writer = writer(&heap, move |heap| {
+            let end = live_for(steps, || put(heap, &mut heap.frames_in(), 1, true));
+            heap.gone.store(1, Ordering::Release);
+            Bell::new(&heap.reader).ring(AT_REST);
+            end
         });
-    }
+        next(&heap, &mut heap.frames_out());
+        writer.join().unwrap().is_none()
+    });
 }

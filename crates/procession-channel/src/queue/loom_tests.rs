@@ -1,17 +1,11 @@
 //! Models of the queue: loom runs them through every interleaving that its bounds allow, with a death at every step.
-//!
-//! Each thread stands for a process. A *victim* has a number of steps to live; where it stops, the family's root marks it as dead,
-//! moves the epoch and wakes all. A model with a victim is run for every number of steps up to the one with which it survives.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64}; // tidy: raw atomic: counts across runs of a model, outside of it
 
 use loom::cell::UnsafeCell;
-use loom::thread::{self, JoinHandle};
 use procession_shm::family;
-use procession_shm::sync::atomic::Ordering;
-use procession_shm::sync::mortal;
+use procession_shm::sync::stage::{play, play_every_death, survivor, victim};
 use procession_sync::parts::Limit;
 
 use super::control::{Control, Settings};
@@ -22,12 +16,6 @@ use super::put::Load;
 use super::store::Bytes;
 use super::vigil::{Patience, Vigil};
 use super::{Corrupt, RecvError, SendErrorKind};
-
-/// Two preemptions miss a lost wake-up among three that three find.
-const PREEMPTIONS: usize = 3;
-
-/// No victim takes more steps than that.
-const STEPS_MAX: usize = 80;
 
 const WORDS: usize = 8;
 const FRAME_LEN: usize = 16;
@@ -193,63 +181,6 @@ impl Model {
 
 fn number(haul: &Haul) -> u64 {
     u64::from_le_bytes(haul.body(haul.items[0]).try_into().unwrap())
-}
-
-#[expect(clippy::print_stderr, reason = "how large a model is shows with `--nocapture`")]
-fn play(scene: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(builder.preemption_bound.unwrap_or(PREEMPTIONS));
-    builder.max_branches = 20_000;
-    let orders = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&orders);
-    builder.check(move || {
-        count.fetch_add(1, Ordering::Relaxed);
-        scene();
-    });
-    eprintln!("{} orders", orders.load(Ordering::Relaxed));
-}
-
-/// Plays `scene` with a victim that has 0, 1, 2... steps to live, until it lives through every order of steps. `scene` returns
-/// whether the victim died.
-fn play_every_death(scene: impl Fn(usize) -> bool + Copy + Sync + Send + 'static) {
-    for steps in 0..STEPS_MAX {
-        let died = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&died);
-        play(move || {
-            if scene(steps) {
-                seen.store(true, Ordering::Relaxed);
-            }
-        });
-        if !died.load(Ordering::Relaxed) {
-            assert!(steps > 0, "the victim takes no step at all");
-            return;
-        }
-    }
-    panic!("the victim takes more than {STEPS_MAX} steps");
-}
-
-/// A process of the family in `slot` that is killed after so many steps. What it came to, or `None` if it died; the family
-/// knows of the death by then.
-fn victim<R: 'static>(
-    slot: u16,
-    steps: usize,
-    part: impl Fn() -> R + 'static,
-) -> JoinHandle<Option<R>> {
-    thread::spawn(move || {
-        let me = family::enter(slot);
-        let end = mortal::live_for(steps, &part);
-        if end.is_none() {
-            family::kill(me);
-        }
-        end
-    })
-}
-
-fn survivor<R: 'static>(slot: u16, part: impl FnOnce() -> R + 'static) -> JoinHandle<R> {
-    thread::spawn(move || {
-        family::enter(slot);
-        part()
-    })
 }
 
 #[test]

@@ -94,12 +94,12 @@ mod tests {
     mod loom {
         use std::sync::Arc;
 
-        use ::loom::model;
         use ::loom::thread;
 
         use crate::family::table::Holder;
         use crate::family::{Member, enter, epoch, is_alive, kill, leave, model::TABLE, pid_of};
         use crate::sync::atomic::{AtomicU32, Ordering};
+        use crate::sync::stage::play;
         use crate::{Deadline, Watch, wait, wake_all, wake_one};
 
         /// Sleeps, as everybody does who waits for something that `owner` holds, until it is dead.
@@ -117,7 +117,7 @@ mod tests {
 
         #[test]
         fn no_death_is_slept_through() {
-            model(|| {
+            play(|| {
                 let owner = enter(1);
                 let sleepers = [(); 2].map(|()| thread::spawn(move || outlive(owner)));
                 kill(owner);
@@ -131,7 +131,7 @@ mod tests {
         #[test]
         #[should_panic(expected = "deadlock")]
         fn a_death_that_is_told_before_it_is_marked_is_slept_through() {
-            model(|| {
+            play(|| {
                 let owner = enter(1);
                 let sleeper = thread::spawn(move || outlive(owner));
                 TABLE.announce();
@@ -142,7 +142,7 @@ mod tests {
 
         #[test]
         fn who_buries_and_dies_before_he_tells_does_no_harm() {
-            model(|| {
+            play(|| {
                 let owner = enter(1);
                 let sleeper = thread::spawn(move || outlive(owner));
                 let second_line = thread::spawn(move || TABLE.bury(owner)); // and is killed
@@ -155,7 +155,7 @@ mod tests {
 
         #[test]
         fn a_pid_is_told_of_its_own_member_or_not_at_all() {
-            model(|| {
+            play(|| {
                 let old = enter(1);
                 TABLE.bury(old);
                 let reader = thread::spawn(move || pid_of(old));
@@ -170,7 +170,7 @@ mod tests {
 
         /// One sleeper takes what there is, and one only waits for it and then goes away by `leave`. There is one wake-up.
         fn one_takes_and_one_leaves(leave: fn(Member)) {
-            model(move || {
+            play(move || {
                 let word = Arc::new((AtomicU32::new(0), AtomicU32::new(0)));
                 let sleep = |(news, there): &(AtomicU32, AtomicU32)| {
                     let (epoch_seen, seen) =

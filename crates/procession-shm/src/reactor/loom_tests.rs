@@ -9,24 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool; // tidy: raw atomic: only the thread that drives the reactor uses it
 use std::task::{Context, Poll, Wake, Waker};
 
-use loom::model::Builder;
 use loom::thread::{self, JoinHandle};
 
 use super::{Registration, turn_reactor, until_ready};
 use crate::family::{self, Member};
 use crate::ready::Waitable;
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::mortal;
+use crate::sync::stage::{play, play_every_death, survivor, victim};
 use crate::{Deadline, KeptWord, Watch, wait, wake_all, wake_one};
-
-/// No reactor takes more steps than that.
-const STEPS_MAX: usize = 32;
-
-fn play(scene: impl Fn() + Sync + Send + 'static) {
-    let mut builder = Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(3));
-    builder.check(scene);
-}
 
 /// Items, each of which is for one.
 struct Items {
@@ -173,20 +163,15 @@ impl End {
     /// Runs the reactor until it has been told to end; `None` if it was killed before, which the family knows by then.
     fn drive(&self, slot: u16, steps: Option<usize>) -> JoinHandle<Option<()>> {
         let is_seen = Arc::clone(&self.is_seen);
-        thread::spawn(move || {
-            let me = family::enter(slot);
-            let life = || {
-                while !is_seen.0.load(Ordering::Relaxed) {
-                    turn_reactor();
-                }
-            };
-            let Some(steps) = steps else { return Some(life()) };
-            let end = mortal::live_for(steps, life);
-            if end.is_none() {
-                family::kill(me);
+        let life = move || {
+            while !is_seen.0.load(Ordering::Relaxed) {
+                turn_reactor();
             }
-            end
-        })
+        };
+        match steps {
+            Some(steps) => victim(slot, steps, life),
+            None => survivor(slot, move || Some(life())),
+        }
     }
 
     fn tell(&self) {
@@ -255,20 +240,7 @@ fn a_future_that_is_dropped_takes_no_wake_up_along() {
 /// The process of the future is killed at any step of its reactor: a wake-up that it has used up is not lost for the other.
 #[test]
 fn a_death_takes_no_wake_up_along() {
-    for steps in 0..STEPS_MAX {
-        let died = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&died);
-        play(move || {
-            if dies_with_a_wake_up(steps) {
-                seen.store(true, Ordering::Relaxed);
-            }
-        });
-        if !died.load(Ordering::Relaxed) {
-            assert!(steps > 0, "the reactor takes no step at all");
-            return;
-        }
-    }
-    panic!("the reactor takes more than {STEPS_MAX} steps");
+    play_every_death(dies_with_a_wake_up);
 }
 
 fn dies_with_a_wake_up(steps: usize) -> bool {

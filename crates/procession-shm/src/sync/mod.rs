@@ -22,6 +22,8 @@ mod model;
 pub mod mortal;
 #[cfg(not(procession_loom))]
 mod real;
+#[cfg(procession_loom)]
+pub mod stage;
 
 #[cfg(procession_hostile)]
 pub use hostile::{atomic, hint, raw, thread};

@@ -1,9 +1,10 @@
 //! The barrier: all leave together or all learn that it is broken, with a death at every step.
 
-use procession_shm::family;
 use std::sync::Arc;
 
-use super::stage::{play, play_every_death, survivor, victim};
+use procession_shm::family;
+use procession_shm::sync::stage::{play, play_every_death, survivor, victim};
+
 use crate::{Barrier, BarrierError};
 
 #[test]

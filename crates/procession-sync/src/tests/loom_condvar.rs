@@ -1,11 +1,12 @@
 //! The condition variable: no lost notification, and a death at every step of waiting and of notifying.
 
+use std::sync::Arc;
+
 use loom::cell::UnsafeCell;
 use loom::thread::JoinHandle;
 use procession_shm::family;
-use std::sync::Arc;
+use procession_shm::sync::stage::{play, play_every_death, survivor, victim};
 
-use super::stage::{play, play_every_death, survivor, victim};
 use crate::Condvar;
 use crate::lock::{Call, Claim, Entry, Lock, Mark};
 use crate::patience::Limit;

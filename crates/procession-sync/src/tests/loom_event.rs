@@ -1,9 +1,10 @@
 //! The event: no lost set, not even one that is cleared at once, and a death at every step of setting.
 
-use procession_shm::family;
 use std::sync::Arc;
 
-use super::stage::{play, play_every_death, survivor, victim};
+use procession_shm::family;
+use procession_shm::sync::stage::{play, play_every_death, survivor, victim};
+
 use crate::Event;
 use crate::patience::Limit;
 

@@ -1,11 +1,13 @@
 //! The mutex's lock: mutual exclusion, no lost wake-up, and a death at every step.
 
+use std::sync::Arc;
+
 use loom::thread::{self, JoinHandle};
 use procession_shm::family;
 use procession_shm::sync::mortal::live_for;
-use std::sync::Arc;
+use procession_shm::sync::stage::{play, play_every_death, survivor, victim};
 
-use super::stage::{Pair, can_die, play, play_every_death, survivor, victim};
+use super::pair::Pair;
 use crate::lock::{Call, Claim, Entry, Lock, Mark};
 use crate::patience::Limit;
 
@@ -147,31 +149,27 @@ fn a_torn_value_is_repaired_before_anybody_sees_it() {
 #[test]
 #[should_panic(expected = "deadlock")]
 fn without_waking_all_three_parties_hang() {
-    for steps in 0..8 {
-        can_die(steps, |steps| {
-            let guarded = Guarded::new();
-            let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
-            let victim = unwatched_victim(steps, one);
-            let other = survivor(2, move || two.count());
-            family::enter(3);
-            guarded.count();
-            other.join().unwrap();
-            victim.join().unwrap().is_none()
-        });
-    }
+    play_every_death(|steps| {
+        let guarded = Guarded::new();
+        let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
+        let victim = unwatched_victim(steps, one);
+        let other = survivor(2, move || two.count());
+        family::enter(3);
+        guarded.count();
+        other.join().unwrap();
+        victim.join().unwrap().is_none()
+    });
 }
 
 /// The control to the above: for two parties, what a kernel does is enough.
 #[test]
 fn without_waking_all_two_parties_get_on() {
-    for steps in 0..8 {
-        can_die(steps, |steps| {
-            let guarded = Guarded::new();
-            let one = Arc::clone(&guarded);
-            let victim = unwatched_victim(steps, one);
-            family::enter(3);
-            guarded.count();
-            victim.join().unwrap().is_none()
-        });
-    }
+    play_every_death(|steps| {
+        let guarded = Guarded::new();
+        let one = Arc::clone(&guarded);
+        let victim = unwatched_victim(steps, one);
+        family::enter(3);
+        guarded.count();
+        victim.join().unwrap().is_none()
+    });
 }

@@ -2,11 +2,12 @@
 
 use std::mem::ManuallyDrop;
 use std::ops::ControlFlow;
-
-use procession_shm::family;
 use std::sync::Arc;
 
-use super::stage::{Pair, play, play_every_death, survivor, victim};
+use procession_shm::family;
+use procession_shm::sync::stage::{play, play_every_death, survivor, victim};
+
+use super::pair::Pair;
 use crate::Once;
 use crate::lock::{Call, Mark};
 use crate::patience::Limit;

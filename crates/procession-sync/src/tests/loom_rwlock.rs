@@ -1,9 +1,11 @@
 //! The reader-writer lock: exclusion, no lost wake-up, and a death at every step of a reader and of a writer.
 
-use procession_shm::family;
 use std::sync::Arc;
 
-use super::stage::{Pair, play, play_every_death, survivor, victim};
+use procession_shm::family;
+use procession_shm::sync::stage::{play, play_every_death, survivor, victim};
+
+use super::pair::Pair;
 use crate::lock::{Entry, Mark};
 use crate::patience::Limit;
 use crate::rwlock::raw::{RawRwLock, ReadEntry};

@@ -1,11 +1,12 @@
 //! The semaphore: never more holders than permits, no lost wake-up, a death at every step of taking, giving back and
 //! forgetting.
 
-use loom::cell::UnsafeCell;
-use procession_shm::family;
 use std::sync::Arc;
 
-use super::stage::{play, play_every_death, survivor, victim};
+use loom::cell::UnsafeCell;
+use procession_shm::family;
+use procession_shm::sync::stage::{play, play_every_death, survivor, victim};
+
 use crate::patience::Limit;
 use crate::semaphore::{Grant, RawSemaphore};
 

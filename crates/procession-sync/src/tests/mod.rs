@@ -15,4 +15,4 @@ mod loom_rwlock;
 #[cfg(procession_loom)]
 mod loom_semaphore;
 #[cfg(procession_loom)]
-mod stage;
+mod pair;
