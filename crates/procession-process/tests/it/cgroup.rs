@@ -1,45 +1,24 @@
 //! Processes in cgroups of their own. They need a directory that was delegated, which `PROCESSION_CGROUP` names.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod janitors;
 
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use procession_channel::pipe::{Receiver, simplex};
 use procession_process::{
     Exit, Limits, Process, ProcessBuilder, ProcessError, SpawnError, StartMethod,
 };
-use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process};
+use rustix::fs::{FlockOperation, flock};
 use skips::delegated_cgroup;
 
-use super::role::{GUARD, command, eventually, finish, say};
+use super::role::{GUARD, eventually};
 
-pub(crate) const ROLES: &[(&str, fn())] = &[
-    ("killed with groups", || {
-        let limited = builder(&std::env::var_os("PROCESSION_CGROUP").unwrap().into(), 64 << 20);
-        let sleeper = limited.spawn(leaves_a_sleeper, ()).unwrap();
-        let quiet = limited.daemon(true).spawn(sleeps, ()).unwrap();
-        let left = sleeper.join().unwrap();
-        say(&format!("left {left}"));
-        say(&format!("pid {}", std::process::id()));
-        say(&format!("quiet {}", quiet.pid()));
-        kill_process(getpid(), Signal::KILL).unwrap();
-    }),
-    ("exits with groups", || {
-        let limited = builder(&std::env::var_os("PROCESSION_CGROUP").unwrap().into(), 64 << 20);
-        let daemon = limited.daemon(true).spawn(sleeps, ()).unwrap();
-        say(&format!("daemon {}", daemon.pid()));
-        say(&format!("pid {}", std::process::id()));
-        // Not even what runs at exit.
-        // SAFETY: _exit has no preconditions.
-        unsafe { libc::_exit(0) };
-    }),
-];
+pub(crate) use janitors::ROLES;
 
 fn sleeps((): ()) {
     std::thread::sleep(GUARD);
-}
-
-fn leaves_a_sleeper((): ()) -> u32 {
-    Command::new("sleep").arg("1000").spawn().unwrap().id()
 }
 
 fn leaves_with_7((): ()) {
@@ -62,22 +41,10 @@ fn groups_of(delegated: &Path, pid: u32) -> Vec<String> {
     names.filter(|name| name.starts_with(&format!("procession-{pid}-"))).collect()
 }
 
-fn is_gone(pid: u32) -> bool {
-    test_kill_process(Pid::from_raw(pid.cast_signed()).unwrap()).is_err()
-}
-
-/// The janitors of this process that have not ended.
-fn janitors() -> Vec<Pid> {
-    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let pid: i32 = entry.unwrap().file_name().to_str()?.parse().ok()?;
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (name, fields) = stat.split_once(" (")?.1.rsplit_once(") ")?;
-        let mut fields = fields.split(' ');
-        let runs = fields.next()? != "Z" && name == "cgroup-janitor";
-        let is_ours = fields.next()? == std::process::id().to_string();
-        (runs && is_ours).then(|| Pid::from_raw(pid))?
-    });
-    processes.collect()
+/// Runs this in a process that has groups of its own, and no other test's.
+fn below(test: &str, f: fn(PathBuf)) {
+    let Some(delegated) = delegated_cgroup(test) else { return };
+    Process::spawn(f, delegated.as_path()).unwrap().join().unwrap();
 }
 
 #[test]
@@ -147,58 +114,6 @@ fn holds_and_counts(delegated: PathBuf) -> (usize, usize) {
 }
 
 #[test]
-fn what_a_process_leaves_behind_ends_with_it() {
-    let Some(delegated) = delegated_cgroup("what_a_process_leaves_behind_ends_with_it") else {
-        return;
-    };
-    let left = builder(&delegated, 64 << 20).spawn(leaves_a_sleeper, ()).unwrap();
-    let left = left.join().unwrap();
-    eventually("what was left behind is gone", || is_gone(left));
-}
-
-#[test]
-fn groups_outlive_their_maker_by_a_moment() {
-    let Some(delegated) = delegated_cgroup("groups_outlive_their_maker_by_a_moment") else {
-        return;
-    };
-    for (role, key) in [("killed with groups", "quiet"), ("exits with groups", "daemon")] {
-        let finished = finish(&mut command(role));
-        let child: u32 = finished.answer(key).parse().unwrap();
-        eventually("the child is gone", || is_gone(child));
-        let maker = finished.answer("pid").parse().unwrap();
-        eventually("the groups are gone", || groups_of(&delegated, maker).is_empty());
-    }
-}
-
-#[test]
-fn what_others_left_is_swept() {
-    let Some(delegated) = delegated_cgroup("what_others_left_is_swept") else { return };
-    let left = delegated.join("procession-1-987654");
-    fs::create_dir(&left).unwrap();
-    let below = |delegated: PathBuf| {
-        builder(&delegated, 64 << 20).spawn(|()| (), ()).unwrap().join().unwrap();
-    };
-    Process::spawn(below, delegated.as_path()).unwrap().join().unwrap();
-    eventually("the group is gone", || !left.exists());
-}
-
-#[test]
-fn a_janitor_that_dies_is_replaced() {
-    let Some(delegated) = delegated_cgroup("a_janitor_that_dies_is_replaced") else { return };
-    let below = |delegated: PathBuf| {
-        let limited = builder(&delegated, 64 << 20);
-        limited.spawn(|()| (), ()).unwrap().join().unwrap();
-        let first = janitors();
-        assert_eq!(first.len(), 1);
-        kill_process(first[0], Signal::KILL).unwrap();
-        eventually("the janitor is gone", || janitors().is_empty());
-        limited.spawn(|()| (), ()).unwrap().join().unwrap();
-        assert_eq!(janitors().len(), 1);
-    };
-    Process::spawn(below, delegated.as_path()).unwrap().join().unwrap();
-}
-
-#[test]
 fn a_directory_in_which_processes_live_is_refused() {
     let test = "a_directory_in_which_processes_live_is_refused";
     let Some(delegated) = delegated_cgroup(test) else { return };
@@ -229,4 +144,92 @@ fn what_is_no_cgroup_is_an_error() {
     assert_eq!(error.to_string(), said);
     let error = builder(&"/nonexistent".into(), 1).spawn(sleeps, ()).unwrap_err().to_string();
     assert!(error.contains("below /nonexistent: open it: No such file"), "{error}");
+}
+
+#[test]
+fn a_name_that_is_taken_is_passed_over() {
+    below("a_name_that_is_taken_is_passed_over", |delegated| {
+        let own = std::process::id();
+        let taken: Vec<OwnedFd> = (0..3).map(|number| take(&delegated, own, number)).collect();
+        let process = builder(&delegated, 64 << 20).spawn(sleeps, ()).unwrap();
+        assert!(groups_of(&delegated, own).contains(&format!("procession-{own}-3")));
+        process.kill().unwrap();
+        process.wait();
+        drop(taken);
+    });
+}
+
+/// Makes a group that is locked, so that it is not swept.
+fn take(delegated: &Path, pid: u32, number: u32) -> OwnedFd {
+    let path = delegated.join(format!("procession-{pid}-{number}"));
+    fs::create_dir(&path).unwrap();
+    let group = fs::File::open(path).unwrap().into();
+    flock(&group, FlockOperation::NonBlockingLockExclusive).unwrap();
+    group
+}
+
+#[test]
+fn a_group_has_the_limits_that_were_asked_for() {
+    below("a_group_has_the_limits_that_were_asked_for", |delegated| {
+        let process = builder(&delegated, 64 << 20).spawn(sleeps, ()).unwrap();
+        let [group] = groups_of(&delegated, std::process::id()).try_into().unwrap();
+        let says = |file: &str| fs::read_to_string(delegated.join(&group).join(file));
+        assert_eq!(says("memory.max").unwrap().trim(), (64 << 20).to_string());
+        assert_eq!(says("memory.oom.group").unwrap().trim(), "1");
+        // A kernel that does not count swap has no such file.
+        assert_eq!(
+            says("memory.swap.max").map_or("0".to_owned(), |text| text.trim().to_owned()),
+            "0"
+        );
+        process.kill().unwrap();
+        process.wait();
+    });
+}
+
+#[test]
+fn a_directory_without_the_controller_is_refused() {
+    below("a_directory_without_the_controller_is_refused", |delegated| {
+        let above = delegated.join("without-memory");
+        let directory = above.join("below");
+        fs::create_dir_all(&directory).unwrap();
+        let error = builder(&directory, 64 << 20).spawn(sleeps, ()).unwrap_err().to_string();
+        assert!(error.contains("the group above does not hand it down; write +memory"), "{error}");
+        fs::remove_dir(&directory).unwrap();
+        fs::remove_dir(&above).unwrap();
+    });
+}
+
+#[test]
+fn only_who_was_killed_was_killed_for_memory() {
+    below("only_who_was_killed_was_killed_for_memory", |delegated| {
+        let aside = delegated.join("aside");
+        fs::create_dir(&aside).unwrap();
+        let process = builder(&delegated, 64 << 20).spawn(lets_another_hoard, aside.as_path());
+        assert_eq!(process.unwrap().wait(), Exit::Code(7));
+        eventually("the process has left", || fs::remove_dir(&aside).is_ok());
+    });
+}
+
+/// Leaves its group to a process that is killed there for memory, and ends by itself.
+fn lets_another_hoard(aside: PathBuf) {
+    let (ours, theirs) = simplex::<()>().unwrap();
+    let hoarder = Process::spawn(hoard_when_told, theirs).unwrap();
+    fs::write(aside.join("cgroup.procs"), "0").unwrap();
+    ours.send(()).unwrap();
+    assert_eq!(hoarder.wait(), Exit::Signal(libc::SIGKILL));
+    leaves_with_7(());
+}
+
+fn hoard_when_told(line: Receiver<()>) {
+    line.recv().unwrap();
+    hoard(256 << 20);
+}
+
+#[test]
+fn the_arguments_of_a_process_are_its_own_memory() {
+    let test = "the_arguments_of_a_process_are_its_own_memory";
+    let Some(delegated) = delegated_cgroup(test) else { return };
+    let length = |bytes: Vec<u8>| bytes.len();
+    let process = builder(&delegated, 32 << 20).spawn(length, vec![1; 64 << 20]).unwrap();
+    assert_eq!(process.wait(), Exit::OutOfMemory);
 }
