@@ -3,13 +3,14 @@
 //! # Algorithm
 //!
 //! Rounds. Who arrives counts itself in a table of [`Holders`]; who finds that all have arrived moves the *round* on, which is
-//! the one store that opens the barrier, and wakes the others. Arrivals pass through a *gate*, a [`Lock`] that one process
+//! the one store that opens the barrier, and wakes the others. Arrivals pass through a [`Gate`], which one process
 //! holds at a time while it adds up the table. What is counted for a round is counted on one *side*, odd or even, so moving
 //! the round on makes all cells worth nothing at once.
 //!
 //! A round that cannot end well is *broken*: somebody in it died or ran out of time, found no cell left to be counted in, or
 //! called [`abort`](Barrier::abort). It stays so, for who is in it and for who comes, until a reset moves the round on. Whether a round ended well or was broken is
-//! noted beside it for the last 64 rounds, so that one who wakes up late learns the truth about its own.
+//! noted beside it for the last 63 rounds, so that one who wakes up late learns the truth about its own; if it is later than
+//! that, it is told that its round was broken.
 //!
 //! Rejected: a count of arrivals (a dead one is counted for ever). Rejected: to make all who arrived leave before the next
 //! round begins (the dead and the stopped do not leave). Rejected: to refuse more parties than there are cells (parties are
@@ -19,9 +20,9 @@
 //!
 //! | field | what |
 //! |---|---|
-//! | `gate` | the [`Lock`] of those who arrive, break or reset |
+//! | `gate` | the [`Gate`] of those who arrive, break or reset |
 //! | `round` | u32: bit 0 `BROKEN`, the others count rounds; the word waiters sleep on |
-//! | `outcomes` | u64: bit n is set if round n modulo 64 was broken |
+//! | `outcomes` | u64: bit n is set if the last round to end that is n modulo 64 was broken |
 //! | `parties` | u32: how many must arrive |
 //! | `arrivals` | a cell for each process of which some have arrived |
 //!
@@ -54,14 +55,13 @@ use procession_shm::{Deadline, Shareable, wake_all};
 
 use crate::LockError;
 use crate::error::me;
+use crate::gate::Gate;
 use crate::holders::{COUNT_MAX, Holders, Side};
-use crate::lock::{Call, Claim, Entry, Lock, Mark};
 use crate::patience::{Limit, Nap, Patience};
 
 const BROKEN: u32 = 1;
 const ONE_ROUND: u32 = 2;
 const OUTCOMES: u32 = 64;
-const GATE: Claim = Claim { dirty: false, repair: false };
 
 /// Why a wait at a [`Barrier`] did not end with all of them there.
 ///
@@ -172,7 +172,7 @@ impl BarrierWaitResult {
 /// ```
 #[repr(C)]
 pub struct Barrier<const HOLDERS: usize = 64> {
-    gate: Lock,
+    gate: Gate,
     round: AtomicU32,
     parties: u32,
     outcomes: AtomicU64,
@@ -225,7 +225,7 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
             let can_all_be_counted = parties as u64 <= HOLDERS as u64 * COUNT_MAX;
             assert!(can_all_be_counted, "more parties than a barrier with so few holders can count");
             Self {
-                gate: Lock::new(),
+                gate: Gate::new(),
                 round: AtomicU32::new(0),
                 parties: if parties == 0 { 1 } else { parties },
                 outcomes: AtomicU64::new(0),
@@ -242,7 +242,8 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
     ///
     /// [`Broken`](BarrierError::Broken) when the barrier is broken or breaks, or is reset meanwhile;
     /// [`Lock`](BarrierError::Lock) with [`TooManyHolders`](LockError::TooManyHolders) when the table is full, with which the
-    /// barrier is broken for the others, or with [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family.
+    /// barrier is broken for the others, or with [`NotAMember`](LockError::NotAMember) in a process that is no member of the
+    /// family, or is none any more.
     ///
     /// ```
     /// use procession_sync::Barrier;
@@ -281,7 +282,7 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
     ///
     /// # Errors
     ///
-    /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family.
+    /// [`NotAMember`](LockError::NotAMember) in a process that is no member of the family, or is none any more.
     ///
     /// ```
     /// use procession_sync::{Barrier, BarrierError};
@@ -292,15 +293,14 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
     /// # Ok::<(), procession_sync::LockError>(())
     /// ```
     pub fn abort(&self) -> Result<(), LockError> {
-        self.behind_gate(me()?, || self.break_round(self.round.load(Ordering::Relaxed)));
-        Ok(())
+        self.gate.pass(me()?, || self.break_round(self.round.load(Ordering::Relaxed)))
     }
 
     /// Makes the barrier as good as new. Who waits meanwhile gets [`Broken`](BarrierError::Broken).
     ///
     /// # Errors
     ///
-    /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family.
+    /// [`NotAMember`](LockError::NotAMember) in a process that is no member of the family, or is none any more.
     ///
     /// ```
     /// use procession_sync::Barrier;
@@ -312,8 +312,7 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
     /// # Ok::<(), procession_sync::LockError>(())
     /// ```
     pub fn reset(&self) -> Result<(), LockError> {
-        self.behind_gate(me()?, || self.end_round(self.round.load(Ordering::Relaxed), BROKEN));
-        Ok(())
+        self.gate.pass(me()?, || self.end_round(self.round.load(Ordering::Relaxed), BROKEN))
     }
 
     /// How many must arrive.
@@ -362,10 +361,10 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
 
     fn wait_within(&self, limit: Limit) -> Result<BarrierWaitResult, BarrierError> {
         let me = me()?;
-        let (round, index) = self.behind_gate(me, || self.arrive(me))?;
+        let (round, index) = self.gate.pass(me, || self.arrive(me))??;
         let is_leader = index + 1 == self.parties;
         if !is_leader {
-            self.await_others(me, round, limit)?;
+            self.await_others(round, limit)?;
         }
         Ok(BarrierWaitResult { index, is_leader })
     }
@@ -393,7 +392,7 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
         Ok((round, index))
     }
 
-    fn await_others(&self, me: Member, round: u32, limit: Limit) -> Result<(), BarrierError> {
+    fn await_others(&self, round: u32, limit: Limit) -> Result<(), BarrierError> {
         let mut patience = Patience::new(limit);
         patience.spin(|| self.round.load(Ordering::Relaxed) != round);
         loop {
@@ -402,20 +401,21 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
                 return self.outcome(round);
             }
             if self.arrivals.dead_holder(side_of(round), &patience).is_some() {
-                self.give_up(me, round);
+                self.give_up(round)?;
                 return self.outcome(round);
             }
             let words = [(&self.round, round), (family::epoch(), epoch)];
             if patience.is_over() || patience.nap(words) == Nap::TimedOut {
-                let was_mine = self.give_up(me, round);
+                let was_mine = self.give_up(round)?;
                 return if was_mine { Err(BarrierError::TimedOut) } else { self.outcome(round) };
             }
         }
     }
 
-    /// Breaks the round if it still lasts, and says whether it did.
-    fn give_up(&self, me: Member, round: u32) -> bool {
-        self.behind_gate(me, || {
+    /// Breaks the round if it still lasts, and says whether it did. Who is no member any more because the family has ended
+    /// learns that, and leaves it to the others to learn it, too.
+    fn give_up(&self, round: u32) -> Result<bool, LockError> {
+        self.gate.pass(me()?, || {
             let lasts = self.round.load(Ordering::Relaxed) == round;
             if lasts {
                 self.break_round(round);
@@ -424,12 +424,12 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
         })
     }
 
-    /// What became of a round that does not last any more.
+    /// What became of a round that does not last any more. Its bit may be the present round's from the 64th on.
     fn outcome(&self, round: u32) -> Result<(), BarrierError> {
         let outcomes = self.outcomes.load(Ordering::Acquire);
         let now = self.round.load(Ordering::Acquire); // E10
         let since = (now / ONE_ROUND).wrapping_sub(round / ONE_ROUND) % (u32::MAX / ONE_ROUND + 1);
-        let was_broken = since == 0 || since > OUTCOMES || outcomes & outcome_bit(round) != 0;
+        let was_broken = since == 0 || since >= OUTCOMES || outcomes & outcome_bit(round) != 0;
         if was_broken { Err(BarrierError::Broken) } else { Ok(()) }
     }
 
@@ -451,13 +451,6 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
         let next = (round & !BROKEN).wrapping_add(ONE_ROUND);
         self.round.store(next, Ordering::Release); // B2, E10
         wake_all(&self.round, false);
-    }
-
-    fn behind_gate<R>(&self, me: Member, work: impl FnOnce() -> R) -> R {
-        while !matches!(self.gate.enter(me, GATE, Limit::NEVER), Entry::Taken(_)) {}
-        let result = work();
-        self.gate.leave(Mark::CLEAN, Call::Next);
-        result
     }
 }
 
@@ -489,5 +482,39 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
     pub(crate) fn the_dead_had_arrived(&self) -> bool {
         let round = self.round.load(Ordering::Acquire);
         round != 0 || self.arrivals.has_dead_holder(side_of(round))
+    }
+}
+
+#[cfg(all(test, not(procession_loom)))]
+mod tests {
+    use super::*;
+
+    fn barrier_in_round(round: u32, outcomes: u64) -> Barrier<2> {
+        let barrier = Barrier::with_holders(2);
+        barrier.round.store(round * ONE_ROUND, Ordering::Relaxed);
+        barrier.outcomes.store(outcomes, Ordering::Relaxed);
+        barrier
+    }
+
+    #[test]
+    fn the_outcomes_of_the_last_rounds_are_known() {
+        let barrier = barrier_in_round(OUTCOMES - 1, 1 << 3);
+        let was_broken = |round: u32| barrier.outcome(round * ONE_ROUND).is_err();
+        assert!((0..OUTCOMES - 1).all(|round| was_broken(round) == (round == 3)));
+    }
+
+    /// Round 0 was broken. Round 64 is about to end well, and has noted so in the same bit.
+    #[test]
+    fn a_round_whose_bit_may_be_anothers_counts_as_broken() {
+        let barrier = barrier_in_round(OUTCOMES, 0);
+        assert!(matches!(barrier.outcome(0), Err(BarrierError::Broken)));
+    }
+
+    #[test]
+    fn rounds_are_counted_beyond_the_end_of_their_word() {
+        let barrier = barrier_in_round(0, 0);
+        let last = u32::MAX / ONE_ROUND * ONE_ROUND;
+        assert!(barrier.outcome(last).is_ok());
+        assert!(barrier.outcome(last - OUTCOMES * ONE_ROUND).is_err());
     }
 }

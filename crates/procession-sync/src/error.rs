@@ -40,7 +40,8 @@ pub enum LockError {
         "a thread panicked while it held the lock: check the value and call `clear_poison`, or replace it with `lock_or_reset`"
     )]
     Poisoned,
-    /// This process does not belong to the family that shares the lock.
+    /// This process does not belong to the family that shares the lock: a bare `fork` made it, it has left, or the family has
+    /// ended with its root, of which one who waits learns at his next check-up.
     #[error("{reason}")]
     NotAMember {
         /// Why not, and what can be done.

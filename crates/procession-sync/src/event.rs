@@ -144,7 +144,7 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family.
+    /// [`NotAMember`](LockError::NotAMember) in a process that is no member of the family, or is none any more.
     ///
     /// ```
     /// use procession_sync::Event;

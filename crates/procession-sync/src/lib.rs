@@ -59,8 +59,8 @@
 //!
 //! # Modules
 //!
-//! The algorithms and their proofs stand at the top of each file: `lock` is the lock under the locks, `holders` the table of
-//! who holds how much, `turn` the word to sleep on, `patience` how long; `rwlock::raw`, `semaphore`, `barrier`, `event`,
+//! The algorithms and their proofs stand at the top of each file: `lock` is the lock under the locks, `gate` one behind which
+//! nobody stays, `holders` the table of who holds how much, `turn` the word to sleep on, `patience` how long; `rwlock::raw`, `semaphore`, `barrier`, `event`,
 //! `condvar` and `once` stand on these.
 
 /// A function that can run at compile time, except in a model, where no shared word can be made then.
@@ -79,6 +79,7 @@ mod barrier;
 mod condvar;
 mod error;
 mod event;
+mod gate;
 mod holders;
 mod lock;
 mod mutex;

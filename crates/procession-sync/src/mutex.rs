@@ -106,7 +106,7 @@ impl<T> Mutex<T> {
     ///
     /// [`OwnerDied`](LockError::OwnerDied) when a holder has died inside and nobody has repaired the value,
     /// [`Poisoned`](LockError::Poisoned) when a thread has panicked inside, [`NotAMember`](LockError::NotAMember) in a
-    /// process that a bare `fork` made or that has left the family.
+    /// process that is no member of the family, or is none any more.
     ///
     /// ```
     /// use procession_shm::Shared;
@@ -191,7 +191,8 @@ impl<T> Mutex<T> {
     ///
     /// # Panics
     ///
-    /// In a process that is no member of the family: one that a bare `fork` made, or that has left.
+    /// In a process that is no member of a family: one that a bare `fork` made, or that has left, or whose family has ended,
+    /// also while it waits.
     pub fn lock_or_reset(&self, value: impl FnOnce() -> T) -> MutexGuard<'_, T> {
         let (guard, mark) = self.lock_for_repair();
         if mark.is_clean() {
@@ -216,7 +217,8 @@ impl<T> Mutex<T> {
     ///
     /// # Panics
     ///
-    /// In a process that is no member of the family: one that a bare `fork` made, or that has left.
+    /// In a process that is no member of a family: one that a bare `fork` made, or that has left, or whose family has ended,
+    /// also while it waits.
     ///
     /// ```
     /// use procession_sync::{LockError, Mutex};
@@ -346,8 +348,8 @@ impl<T> Mutex<T> {
 
     /// The lock in whatever state, and what it was marked with.
     fn lock_for_repair(&self) -> (MutexGuard<'_, T>, Mark) {
-        let me = family::me().unwrap_or_else(|reason| panic!("{reason}"));
         loop {
+            let me = family::me().unwrap_or_else(|reason| panic!("{reason}"));
             if let Entry::Taken(mark) = self.lock.enter(me, REPAIR, Limit::NEVER) {
                 return (MutexGuard::new(self, me), mark);
             }

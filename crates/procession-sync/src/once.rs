@@ -85,7 +85,7 @@ impl Once {
     ///
     /// # Errors
     ///
-    /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family, unless it is
+    /// [`NotAMember`](LockError::NotAMember) in a process that is no member of the family, or is none any more, unless it is
     /// done already.
     ///
     /// ```
@@ -130,8 +130,9 @@ impl Once {
         &self,
         limit: Limit,
     ) -> Result<ControlFlow<(), Initializer<'_>>, LockError> {
-        let me = me()?;
         loop {
+            // Asked again whenever the lock was not had: who waits is no member any more when the family has ended.
+            let me = me()?;
             match self.lock.enter(me, INITIALIZE, limit) {
                 Entry::Taken(_) => {
                     return Ok(ControlFlow::Continue(Initializer { once: self, me }));
@@ -293,7 +294,7 @@ impl<T> OnceLock<T> {
     ///
     /// # Errors
     ///
-    /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family, unless there is
+    /// [`NotAMember`](LockError::NotAMember) in a process that is no member of the family, or is none any more, unless there is
     /// a value already.
     ///
     /// ```

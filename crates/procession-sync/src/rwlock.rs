@@ -117,7 +117,7 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     ///
     /// [`OwnerDied`](LockError::OwnerDied) and [`Poisoned`](LockError::Poisoned) when that happened to a writer and nobody has
     /// repaired the value, [`TooManyHolders`](LockError::TooManyHolders) when the table is full,
-    /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family.
+    /// [`NotAMember`](LockError::NotAMember) in a process that is no member of the family, or is none any more.
     ///
     /// ```
     /// let settings = procession_sync::RwLock::new(7);
@@ -241,7 +241,8 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     ///
     /// # Panics
     ///
-    /// In a process that is no member of the family: one that a bare `fork` made, or that has left.
+    /// In a process that is no member of a family: one that a bare `fork` made, or that has left, or whose family has ended,
+    /// also while it waits.
     ///
     /// ```
     /// let settings = procession_sync::RwLock::new(7);
@@ -279,7 +280,8 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     ///
     /// # Panics
     ///
-    /// In a process that is no member of the family: one that a bare `fork` made, or that has left.
+    /// In a process that is no member of a family: one that a bare `fork` made, or that has left, or whose family has ended,
+    /// also while it waits.
     ///
     /// ```
     /// let settings = procession_sync::RwLock::new(7);
@@ -408,8 +410,8 @@ impl<T, const HOLDERS: usize> RwLock<T, HOLDERS> {
     }
 
     fn write_for_repair(&self) -> (RwLockWriteGuard<'_, T, HOLDERS>, Mark) {
-        let me = family::me().unwrap_or_else(|reason| panic!("{reason}"));
         loop {
+            let me = family::me().unwrap_or_else(|reason| panic!("{reason}"));
             if let Entry::Taken(mark) = self.raw.write(me, true, Limit::NEVER) {
                 return (RwLockWriteGuard::new(self, me), mark);
             }

@@ -4,9 +4,8 @@
 //!
 //! How many permits there are stands in one word, who has how many in a table of [`Holders`]; what is free is the
 //! difference. To take a permit is to count it in one's cell, and must not happen when none is free: whoever takes one
-//! passes through a *gate*, a [`Lock`] that one process holds at a time while it adds up the table. Nothing else is done
-//! behind the gate, and what is done there is one store, so its owner's death leaves nothing to repair and the gate is
-//! simply open again. To give a permit back is one decrement, without the gate.
+//! passes through a [`Gate`], which one process holds at a time while it adds up the table. Nothing else is done behind the
+//! gate, and what is done there is one store. To give a permit back is one decrement, without the gate.
 //!
 //! Rejected: a count of free permits beside the table (killed between the two stores, a process takes a permit along).
 //! Rejected: to count oneself first, add up, and go away again if that was too much (two who want the last permit see each
@@ -16,7 +15,7 @@
 //!
 //! | field | what |
 //! |---|---|
-//! | `gate` | the [`Lock`] of those who take |
+//! | `gate` | the [`Gate`] of those who take |
 //! | `permits` | u32: how many there are, taken or not |
 //! | `news` | the [`Turn`] on which those sleep who want one |
 //! | `holders` | a cell for each process that has some |
@@ -57,8 +56,8 @@ use procession_shm::{Deadline, Shareable, Waitable, Watch};
 
 use crate::LockError;
 use crate::error::me;
+use crate::gate::Gate;
 use crate::holders::{Holders, Side};
-use crate::lock::{Call, Claim, Entry, Lock, Mark};
 use crate::patience::{Limit, Nap, Patience};
 use crate::turn::Turn;
 
@@ -70,8 +69,6 @@ use crate::turn::Turn;
 /// assert_eq!(Semaphore::new(u32::MAX).available_permits(), PERMITS_MAX);
 /// ```
 pub const PERMITS_MAX: u32 = i32::MAX.cast_unsigned();
-
-const GATE: Claim = Claim { dirty: false, repair: false };
 
 /// A semaphore would have more than [`PERMITS_MAX`] permits.
 ///
@@ -95,7 +92,7 @@ pub struct TooManyPermits {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct RawSemaphore<const N: usize> {
-    gate: Lock,
+    gate: Gate,
     permits: AtomicU32,
     news: Turn,
     holders: Holders<N>,
@@ -116,7 +113,7 @@ impl<const N: usize> RawSemaphore<N> {
     const_fn! {
         pub(crate) fn new(permits: u32) -> Self {
             Self {
-                gate: Lock::new(),
+                gate: Gate::new(),
                 permits: AtomicU32::new(permits),
                 news: Turn::new(),
                 holders: Holders::new(),
@@ -124,13 +121,13 @@ impl<const N: usize> RawSemaphore<N> {
         }
     }
 
-    pub(crate) fn acquire(&self, me: Member, limit: Limit) -> Grant {
+    pub(crate) fn acquire(&self, me: Member, limit: Limit) -> Result<Grant, LockError> {
         let mut patience = Patience::new(limit);
-        let mut grant = self.take(me);
+        let mut grant = self.take(me)?;
         while grant == Grant::TimedOut && !patience.is_try() {
             let epoch = family::epoch().load(Ordering::Acquire); // E3
             let news = self.news.announce();
-            grant = self.take(me);
+            grant = self.take(me)?;
             if grant != Grant::TimedOut || patience.is_over() {
                 break;
             }
@@ -142,7 +139,7 @@ impl<const N: usize> RawSemaphore<N> {
         if grant == Grant::Full && patience.has_slept() {
             self.news.wake_one(); // S3
         }
-        grant
+        Ok(grant)
     }
 
     pub(crate) fn release(&self, cell: usize) {
@@ -182,15 +179,14 @@ impl<const N: usize> RawSemaphore<N> {
     }
 
     /// Takes a permit if there is one.
-    fn take(&self, me: Member) -> Grant {
-        while !matches!(self.gate.enter(me, GATE, Limit::NEVER), Entry::Taken(_)) {}
-        let grant = if self.has_free() {
-            self.holders.claim(me, Side::ONLY).map_or(Grant::Full, Grant::Taken) // S1
-        } else {
-            Grant::TimedOut
-        };
-        self.gate.leave(Mark::CLEAN, Call::Next);
-        grant
+    fn take(&self, me: Member) -> Result<Grant, LockError> {
+        self.gate.pass(me, || {
+            if self.has_free() {
+                self.holders.claim(me, Side::ONLY).map_or(Grant::Full, Grant::Taken) // S1
+            } else {
+                Grant::TimedOut
+            }
+        })
     }
 
     fn has_free(&self) -> bool {
@@ -290,7 +286,7 @@ impl<const HOLDERS: usize> Semaphore<HOLDERS> {
     /// # Errors
     ///
     /// [`TooManyHolders`](LockError::TooManyHolders) when a permit is free but the table is full,
-    /// [`NotAMember`](LockError::NotAMember) in a process that a bare `fork` made or that has left the family.
+    /// [`NotAMember`](LockError::NotAMember) in a process that is no member of the family, or is none any more.
     ///
     /// ```
     /// let seats = procession_sync::Semaphore::new(1);
@@ -377,7 +373,7 @@ impl<const HOLDERS: usize> Semaphore<HOLDERS> {
 
     fn acquire_within(&self, limit: Limit) -> Result<Option<Permit<'_, HOLDERS>>, LockError> {
         let owner = me()?;
-        match self.raw.acquire(owner, limit) {
+        match self.raw.acquire(owner, limit)? {
             Grant::Taken(cell) => {
                 Ok(Some(Permit { semaphore: self, owner, cell, _not_send: PhantomData }))
             }

@@ -22,7 +22,7 @@ impl<const N: usize> Guarded<N> {
     }
 
     fn acquire(&self) -> usize {
-        match self.semaphore.acquire(family::me().unwrap(), Limit::NEVER) {
+        match self.semaphore.acquire(family::me().unwrap(), Limit::NEVER).unwrap() {
             Grant::Taken(cell) => cell,
             Grant::TimedOut | Grant::Full => panic!("no time passes, and there is room"),
         }
@@ -68,7 +68,7 @@ fn who_gives_up_takes_no_wake_up_along() {
         let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
         let hasty = survivor(1, move || {
             let me = family::me().unwrap();
-            if let Grant::Taken(cell) = one.semaphore.acquire(me, Limit::Naps(1)) {
+            if let Grant::Taken(cell) = one.semaphore.acquire(me, Limit::Naps(1)).unwrap() {
                 one.semaphore.release(cell);
             }
         });
@@ -117,7 +117,8 @@ fn a_permit_that_is_forgotten_goes_to_nobody() {
         family::enter(3);
         let cell = guarded.acquire();
         let one = Arc::clone(&guarded);
-        let other = survivor(1, move || one.semaphore.acquire(family::me().unwrap(), Limit::Try));
+        let other =
+            survivor(1, move || one.semaphore.acquire(family::me().unwrap(), Limit::Try).unwrap());
         guarded.semaphore.forget(cell);
         assert_eq!(other.join().unwrap(), Grant::TimedOut);
         assert_eq!(guarded.semaphore.available(), 0);
@@ -184,7 +185,7 @@ fn a_permit_that_was_added_and_borrowed_reaches_who_waits_whoever_dies() {
 
 impl<const N: usize> Guarded<N> {
     fn borrow_permit_if_there_is_one(&self) {
-        let grant = self.semaphore.acquire(family::me().unwrap(), Limit::Try);
+        let grant = self.semaphore.acquire(family::me().unwrap(), Limit::Try).unwrap();
         if let Grant::Taken(cell) = grant {
             self.semaphore.release(cell);
         }

@@ -2,6 +2,7 @@
 
 use procession_shm::Shared;
 use procession_sync::{BarrierError, LockError};
+use rustix::process::Signal;
 
 use crate::player::{PERMITS, Table};
 use crate::stage::Player;
@@ -223,12 +224,11 @@ fn a_stopped_owner_keeps_its_lock() {
     let table = table();
     let owner = Player::start(&table);
     owner.ask("lock");
-    let pid = rustix::process::Pid::from_raw(owner.pid().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    owner.send_signal(Signal::STOP);
     // Longer than the first check-up, which must not take it for dead.
     let waited = table.mutex.lock_timeout(std::time::Duration::from_millis(300)).unwrap();
     assert!(waited.is_none());
-    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    owner.send_signal(Signal::CONT);
     owner.ask("unlock");
     assert!(table.mutex.lock().is_ok());
 }

@@ -12,6 +12,7 @@ mod awaited;
 mod barrier;
 mod condvar;
 mod deaths;
+mod ended;
 mod event;
 mod forks;
 mod machine;
@@ -28,4 +29,11 @@ mod wide;
 #[ignore = "the process that the other tests start"]
 fn player() {
     stage::play();
+}
+
+/// Not a test: the root of a family that does not outlive it.
+#[test]
+#[ignore = "the process that the other tests start"]
+fn director() {
+    stage::direct();
 }

@@ -1,6 +1,9 @@
 //! A player: holds what it is told to take, in this process or in one of its own.
 
-use procession_shm::Shareable;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use procession_shm::{Shareable, family};
 use procession_sync::{
     Barrier, BarrierError, Condvar, Event, LockError, Mutex, MutexGuard, OnceLock, Permit, RwLock,
     RwLockReadGuard, RwLockWriteGuard, Semaphore,
@@ -85,6 +88,14 @@ fn hold<G>(hand: &mut Option<G>, taken: Result<Option<G>, LockError>) -> Answer 
     }))
 }
 
+/// As `hold`, of what is had or ends in a panic.
+fn repair<G>(hand: &mut Option<G>, take: impl FnOnce() -> G) -> Answer {
+    match catch_unwind(AssertUnwindSafe(take)) {
+        Ok(guard) => hold(hand, Ok(Some(guard))),
+        Err(_) => Some(Ok("panicked".into())),
+    }
+}
+
 fn done() -> Answer {
     Some(Ok("done".into()))
 }
@@ -94,7 +105,7 @@ fn on_mutex<'a>(table: &'a Table, hands: &mut Hands<'a>, verb: &str, number: u64
     match verb {
         "lock" => hold(&mut hands.mutex, mutex.lock().map(Some)),
         "try_lock" => hold(&mut hands.mutex, mutex.try_lock()),
-        "lock_or_reset" => hold(&mut hands.mutex, Ok(Some(mutex.lock_or_reset(|| [0; 2])))),
+        "lock_or_reset" => repair(&mut hands.mutex, || mutex.lock_or_reset(|| [0; 2])),
         "lock_or_keep" => hold(&mut hands.mutex, Ok(Some(mutex.lock_or_keep()))),
         "unlock" => {
             hands.mutex = None;
@@ -151,7 +162,7 @@ fn on_lock<'a>(table: &'a Table, hands: &mut Hands<'a>, verb: &str) -> Answer {
         }
         "write" => hold(&mut hands.write, lock.write().map(Some)),
         "try_write" => hold(&mut hands.write, lock.try_write()),
-        "write_or_reset" => hold(&mut hands.write, Ok(Some(lock.write_or_reset(|| [0; 2])))),
+        "write_or_reset" => repair(&mut hands.write, || lock.write_or_reset(|| [0; 2])),
         "end_write" => {
             hands.write = None;
             done()
@@ -183,9 +194,21 @@ fn on_semaphore<'a>(table: &'a Table, hands: &mut Hands<'a>, verb: &str, number:
             seats.add_permits(u32::try_from(number).unwrap()).unwrap();
             done()
         }
+        "stay_behind_gate_of_seats" => {
+            stay_behind_gate(seats);
+            done()
+        }
         "available" => Some(Ok(seats.available_permits().to_string())),
         _ => None,
     }
+}
+
+/// Takes the gate of a semaphore or of a barrier and goes no further, as who is killed there.
+fn stay_behind_gate<T: Shareable>(primitive: &T) {
+    // SAFETY: both begin with the word of their gate, which is only ever used as an atomic.
+    let word = unsafe { &*std::ptr::from_ref(primitive).cast::<AtomicU64>() };
+    let me = family::me().unwrap().to_bits();
+    assert_eq!(word.compare_exchange(0, me, Ordering::AcqRel, Ordering::Acquire), Ok(0));
 }
 
 fn on_the_rest(table: &Table, verb: &str, number: u64, say: &mut dyn FnMut(&str)) -> Answer {
@@ -199,6 +222,10 @@ fn on_the_rest(table: &Table, verb: &str, number: u64, say: &mut dyn FnMut(&str)
             done()
         }
         "await_set" => Some(table.event.wait().map(|()| "set".into())),
+        "stay_behind_gate_of_barrier" => {
+            stay_behind_gate(&table.barrier);
+            done()
+        }
         "meet" => Some(meet(&table.barrier)),
         "meet_in_small" => Some(meet(&table.small)),
         "init" => Some(table.cell.get_or_init(|| number).map(u64::to_string)),

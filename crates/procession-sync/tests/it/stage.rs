@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use backstage::packets::{pair, receive, send};
@@ -13,11 +13,15 @@ use procession_shm::Shared;
 use procession_shm::family::{self, Invitation, Member};
 use procession_shm::transfer::{Trust, receive_scope, send_scope};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid,
+};
 use rustix::time::Timespec;
 
 use crate::player::{Hands, Table, perform};
 
 const PLAYER: &str = "PROCESSION_TEST_PLAYER";
+const DIRECTOR: &str = "PROCESSION_TEST_DIRECTOR";
 
 /// How long anything may take before a test says that it hangs.
 const HANG: Duration = Duration::from_secs(60);
@@ -48,33 +52,94 @@ pub(crate) fn play() {
     }
 }
 
+/// The part of a director that is to be killed: it engages players, and hands over the lines to them.
+pub(crate) fn direct() {
+    let Ok(count) = std::env::var(DIRECTOR) else { return };
+    let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+    let table = Shared::new(Table::new()).unwrap();
+    let players: Vec<Player> = (0..count.parse().unwrap()).map(|_| Player::start(&table)).collect();
+    for Player { pid, member, socket: line } in &players {
+        let name =
+            [u64::from(pid.as_raw_pid().cast_unsigned()), member.to_bits()].map(u64::to_ne_bytes);
+        send(&socket, &name.concat(), &[line.as_fd()]);
+    }
+    receive(&socket);
+}
+
+/// This binary again, in the part that `role` says. Its standard input is the other side of the socket.
+#[expect(clippy::zombie_processes, reason = "who has its pid reaps it, not always its parent")]
+fn start(part: &str, role: (&str, &str)) -> (Pid, OwnedFd) {
+    let (socket, theirs) = pair();
+    let child = Command::new("/proc/self/exe")
+        .args([part, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+        .env_remove(DIRECTOR)
+        .env(role.0, role.1)
+        .stdin(theirs)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    (Pid::from_child(&child), socket)
+}
+
+/// A director that is not the test, and players who outlive it.
+pub(crate) fn engage<const COUNT: usize>() -> (Director, [Player; COUNT]) {
+    // Whose parent is dead is a child of this process from then on.
+    set_child_subreaper(Some(getpid())).unwrap();
+    let (pid, socket) = start("director", (DIRECTOR, &COUNT.to_string()));
+    let players = [(); COUNT].map(|()| {
+        let (name, line) = receive(&socket);
+        let number = |at: usize| u64::from_ne_bytes(name[at..at + 8].try_into().unwrap());
+        let [line] = line.try_into().unwrap();
+        let pid = Pid::from_raw(i32::try_from(number(0)).unwrap()).unwrap();
+        Player { pid, socket: line, member: Member::from_bits(number(8)).unwrap() }
+    });
+    (Director { pid, _socket: socket }, players)
+}
+
+/// The root of the players' family. It is killed and reaped when dropped.
+pub(crate) struct Director {
+    pid: Pid,
+    _socket: OwnedFd,
+}
+
+impl Drop for Director {
+    fn drop(&mut self) {
+        end(self.pid);
+    }
+}
+
+/// Kills a process, if it lives, and reaps it.
+fn end(pid: Pid) {
+    // It fails when the process is dead already.
+    let _ = kill_process(pid, Signal::KILL);
+    // It fails for a player whose director lives.
+    let _ = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
+}
+
 /// A process that does what it is told. It is killed and reaped when dropped.
 pub(crate) struct Player {
-    child: Child,
+    pid: Pid,
     socket: OwnedFd,
     member: Member,
 }
 
 impl Player {
     pub(crate) fn start(table: &Shared<Table>) -> Self {
-        let (socket, theirs) = pair();
-        let child = Command::new("/proc/self/exe")
-            .args(["player", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
-            .env(PLAYER, "1")
-            .stdin(theirs)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let (pid, socket) = start("player", (PLAYER, "1"));
         let (member, fds) = family::invite().unwrap().into_fds();
         send(&socket, &member.to_bits().to_ne_bytes(), &fds.each_ref().map(AsFd::as_fd));
         let (bytes, outgoing) = send_scope(|| postcard::to_stdvec(table)).unwrap();
         send(&socket, &bytes, &outgoing.descriptors().collect::<Vec<_>>());
         outgoing.commit();
-        Self { child, socket, member }
+        Self { pid, socket, member }
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid.as_raw_pid().cast_unsigned()
+    }
+
+    pub(crate) fn send_signal(&self, signal: Signal) {
+        kill_process(self.pid, signal).unwrap();
     }
 
     /// Tells it what to do, without waiting for it.
@@ -122,8 +187,8 @@ impl Player {
     }
 
     /// Kills it, and waits until the family knows.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
+    pub(crate) fn kill(self) {
+        self.send_signal(Signal::KILL);
         let start = Instant::now();
         while family::is_alive(self.member) {
             assert!(start.elapsed() < HANG, "nobody saw process {} die", self.pid());
@@ -131,16 +196,14 @@ impl Player {
         }
     }
 
-    /// Kills it, and does not wait for anything.
-    pub(crate) fn kill_at_once(mut self) {
-        self.child.kill().unwrap();
+    /// Kills it, and does not wait for anything but its end.
+    pub(crate) fn kill_at_once(self) {
+        drop(self);
     }
 }
 
 impl Drop for Player {
     fn drop(&mut self) {
-        // It fails when the process is dead already.
-        let _ = self.child.kill();
-        self.child.wait().unwrap();
+        end(self.pid);
     }
 }
