@@ -124,11 +124,8 @@ impl Spin {
     /// }
     /// ```
     #[inline]
-    pub fn until(self, mut ready: impl FnMut() -> bool) -> bool {
-        if ready() {
-            return true;
-        }
-        self != Self::NONE && self.look_on(1, ready)
+    pub fn until(self, ready: impl FnMut() -> bool) -> bool {
+        self.look(1, ready)
     }
 
     /// Like [`until`](Self::until), with looks at distances that double up to some microseconds. It is for a word that those
@@ -142,11 +139,8 @@ impl Spin {
     /// assert!(!Spin::NONE.until_backing_off(|| false));
     /// ```
     #[inline]
-    pub fn until_backing_off(self, mut ready: impl FnMut() -> bool) -> bool {
-        if ready() {
-            return true;
-        }
-        self != Self::NONE && self.look_on(MOST_PAUSES, ready)
+    pub fn until_backing_off(self, ready: impl FnMut() -> bool) -> bool {
+        self.look(MOST_PAUSES, ready)
     }
 
     /// Does not look for about a microsecond, in which another core can do a good many small things undisturbed. Does nothing
@@ -169,6 +163,12 @@ impl Spin {
         while start.elapsed() < HOLD_OFF {
             spin_loop();
         }
+    }
+
+    /// Looks at distances that double up to `most_pauses`; only the first look is worth being compiled into the caller.
+    #[inline]
+    fn look(self, most_pauses: u32, mut ready: impl FnMut() -> bool) -> bool {
+        ready() || (self != Self::NONE && self.look_on(most_pauses, ready))
     }
 
     fn look_on(self, most_pauses: u32, mut ready: impl FnMut() -> bool) -> bool {

@@ -86,6 +86,7 @@ impl Patience {
         }
         // Two want to run at the same time: who waits and who is waited for.
         let spin = Spin::for_parties(2);
+        // Without a budget there is no look here: the caller's own comes next.
         if spin != Spin::NONE {
             spin.until_backing_off(ready);
         }

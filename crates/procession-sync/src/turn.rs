@@ -78,35 +78,35 @@ impl Turn {
     #[inline]
     pub fn wake_one(&self) {
         fence(Ordering::SeqCst); // E5
-        if self.has_sleepers() {
-            self.wake_next();
-        }
+        self.wake(Self::wake_next);
     }
 
     /// [`wake_one`](Self::wake_one) for a caller who has done a read-modify-write, be it of another word, since the news were stored.
     #[inline]
     pub fn wake_one_after_rmw(&self) {
         full_fence_after_rmw(); // E5
-        if self.has_sleepers() {
-            self.wake_next();
-        }
+        self.wake(Self::wake_next);
     }
 
     /// Wakes all sleepers. The news must be stored before.
     #[inline]
     pub fn wake_all(&self) {
         fence(Ordering::SeqCst); // E5
-        if self.has_sleepers() {
-            self.wake_everybody();
-        }
+        self.wake(Self::wake_everybody);
     }
 
     /// [`wake_all`](Self::wake_all) for a caller who has done a read-modify-write, be it of another word, since the news were stored.
     #[inline]
     pub fn wake_all_after_rmw(&self) {
         full_fence_after_rmw(); // E5
-        if self.has_sleepers() {
-            self.wake_everybody();
+        self.wake(Self::wake_everybody);
+    }
+
+    /// Wakes as told, if anybody may sleep. The caller's fence is what orders the look.
+    #[inline]
+    fn wake(&self, as_told: impl FnOnce(&Self)) {
+        if self.word.load(Ordering::Relaxed) & SLEEPERS != 0 {
+            as_told(self);
         }
     }
 
@@ -123,11 +123,6 @@ impl Turn {
         self.word.fetch_add(ONE_WAKE, Ordering::AcqRel);
         self.word.fetch_and(!SLEEPERS, Ordering::AcqRel);
         wake_all(&self.word, false); // T2
-    }
-
-    #[inline]
-    fn has_sleepers(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & SLEEPERS != 0
     }
 
     /// Nobody slept when the word was `now`: unless it has moved since, bit 0 says too much.

@@ -95,8 +95,7 @@ impl<T> Getter<T> {
 
     pub(super) fn join_within(&self, patience: Patience) -> Result<bool, JoinError> {
         let (me, body) = (family::me()?, self.body());
-        let turn = &body.control.finished;
-        let vigil = Vigil { turn, patience, is_sliced: false, lets_ahead: false };
+        let vigil = Vigil::new(&body.control.finished, patience);
         let attempt = || match body.rest(me, patience.limit())? {
             Rest::Nothing => Ok(Some(())),
             Rest::Some => Ok(None),

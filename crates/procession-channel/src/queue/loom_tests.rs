@@ -80,9 +80,7 @@ impl Model {
 
     /// Puts; false if the queue is closed.
     fn put(&self, number: u64) -> bool {
-        let turn = &*self.ends.control.not_full;
-        let vigil =
-            Vigil { turn, patience: Patience::ENDLESS, is_sliced: false, lets_ahead: false };
+        let vigil = Vigil::new(&self.ends.control.not_full, Patience::ENDLESS);
         let put = vigil.keep(
             || false,
             || match self.try_put(number)? {
@@ -125,9 +123,7 @@ impl Model {
     }
 
     fn await_items(&self, mut get: impl FnMut() -> Result<Found, RecvError>) -> Option<Found> {
-        let turn = &*self.ends.control.not_empty;
-        let vigil =
-            Vigil { turn, patience: Patience::ENDLESS, is_sliced: false, lets_ahead: false };
+        let vigil = Vigil::new(&self.ends.control.not_empty, Patience::ENDLESS);
         let got = vigil.keep(
             || false,
             || match get()? {

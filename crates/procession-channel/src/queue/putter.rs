@@ -230,8 +230,8 @@ impl<T: Message> Putter<T> {
         patience: Patience,
     ) -> Result<usize, SendErrorKind> {
         let body = &*self.seat.body;
-        let (turn, is_sliced) = (&body.control.not_full, self.is_sliced());
-        let vigil = Vigil { turn, patience, is_sliced, lets_ahead: false };
+        let on_room = Vigil::new(&body.control.not_full, patience);
+        let vigil = Vigil { is_sliced: self.is_sliced(), ..on_room };
         let attempt =
             || Ok::<_, SendErrorKind>(self.attempt(bytes, ends, handles, patience.limit())?.done());
         let done = vigil.keep(|| body.looks_ready_to_put(), attempt)?;

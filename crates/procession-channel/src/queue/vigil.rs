@@ -91,7 +91,12 @@ pub(super) struct Vigil<'a> {
     pub(super) lets_ahead: bool,
 }
 
-impl Vigil<'_> {
+impl<'a> Vigil<'a> {
+    /// On a turn where everything that happens is told, with a first look at once.
+    pub(super) fn new(turn: &'a Turn, patience: Patience) -> Self {
+        Self { turn, patience, is_sliced: false, lets_ahead: false }
+    }
+
     /// Attempts until there is a result; `None` when the time is over. `looks_ready` says without a lock whether an attempt is
     /// worth it.
     #[inline]
