@@ -157,7 +157,9 @@ waitable_by_deref!(std::sync::Arc<T>);
 ///
 /// # Errors
 ///
-/// [`InvalidInput`](io::ErrorKind::InvalidInput) when there is nothing to wait for and no `timeout`.
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) when there is nothing to wait for and no `timeout`. One that holds a
+/// [`FamilyError`](family::FamilyError) when an object is of the trusting kind and the family of this process has ended, or
+/// this process has left it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -190,14 +192,15 @@ pub fn wait_any(on: &[&dyn Waitable], timeout: impl Into<Option<Duration>>) -> i
             return Ok(ready);
         }
         let until = deadline.min(family::recheck_deadline(checkups));
-        if sleep(on, &until) == Wake::TimedOut {
+        if sleep(on, &until)? == Wake::TimedOut {
             checkups = checkups.saturating_add(1);
         }
     }
 }
 
-/// Sleeps on the words of all objects, unless one is ready at the last look.
-fn sleep(on: &[&dyn Waitable], until: &Deadline) -> Wake {
+/// Sleeps on the words of all objects, unless one is ready at the last look. It is an error when nobody tells of deaths any
+/// more, and one of the objects counts on that.
+fn sleep(on: &[&dyn Waitable], until: &Deadline) -> io::Result<Wake> {
     let mut announced = Announced { on, count: 0 };
     let mut watches = Vec::with_capacity(2 * on.len());
     for object in on {
@@ -205,7 +208,15 @@ fn sleep(on: &[&dyn Waitable], until: &Deadline) -> Wake {
         object.watch(&mut watches);
     }
     keep_first(&mut watches);
-    if on.iter().any(|object| object.is_ready()) { Wake::Woken } else { wait(&watches, until) }
+    if on.iter().any(|object| object.is_ready()) {
+        return Ok(Wake::Woken);
+    }
+    let wake = wait(&watches, until);
+    let is_epoch = |watch: &Watch<'_>| std::ptr::eq(watch.word(), family::epoch());
+    if wake == Wake::TimedOut && watches.iter().any(is_epoch) {
+        family::check_end().map_err(io::Error::other)?;
+    }
+    Ok(wake)
 }
 
 /// Takes words out that were named before (A2).

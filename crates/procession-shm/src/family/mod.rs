@@ -96,16 +96,16 @@ pub use error::FamilyError;
 pub use invitation::Invitation;
 pub use member::Member;
 #[cfg(procession_loom)]
-pub(crate) use model::note_sleep;
+pub(crate) use model::{check_end, note_sleep};
 #[cfg(procession_loom)]
 pub use model::{enter, epoch, is_alive, is_me, kill, leave, me, pid_of, verify};
-#[cfg(not(procession_loom))]
-pub(crate) use process::note_sleep;
 #[cfg(not(procession_loom))]
 pub use process::{
     attach, check_root, epoch, found, invite, is_alive, is_me, join, leave, me, pid_of,
     rejoin_after_fork, verify,
 };
+#[cfg(not(procession_loom))]
+pub(crate) use process::{check_end, note_sleep};
 pub use table::MEMBERS_MAX;
 #[cfg(not(procession_loom))]
 pub use watcher::Watcher;

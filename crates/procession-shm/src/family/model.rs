@@ -55,6 +55,12 @@ pub(crate) fn note_sleep(words: &[Watch<'_>]) {
     }
 }
 
+/// A model's family ends with the model.
+#[expect(clippy::unnecessary_wraps, reason = "in a process it can fail")]
+pub(crate) fn check_end() -> Result<(), FamilyError> {
+    Ok(())
+}
+
 /// The member that the calling thread stands for.
 ///
 /// # Errors

@@ -184,6 +184,11 @@ pub fn check_root() -> Result<(), FamilyError> {
     my_session()?.check_root()
 }
 
+/// Whether the family that this process belongs to has ended, or this process has left it. To ask founds no family.
+pub(crate) fn check_end() -> Result<(), FamilyError> {
+    identity::session().map_or(Ok(()), Session::check_root)
+}
+
 /// Asks the root for a place in the family for a process that is about to be started.
 ///
 /// It blocks until the root's watcher has answered, which takes a few wake-ups; in the root itself not at all. If the root
@@ -291,7 +296,7 @@ pub fn leave() -> Result<(), FamilyError> {
 }
 
 /// Whether a thread of this process has ever slept beside the death epoch. A forked process may start with its parent's
-/// answer, which costs one needless announcement.
+/// answer, which costs one needless announcement. It orders nothing: who leaves knows that no thread waits any more.
 static HAS_SLEPT: AtomicBool = AtomicBool::new(false);
 
 /// Notes that this thread is about to sleep on these words.

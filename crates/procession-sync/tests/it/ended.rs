@@ -57,6 +57,12 @@ fn who_comes_to_repair_does_not_wait_for_ever() {
     assert_eq!(after_the_end("write", "held", "write_or_reset"), "panicked");
 }
 
+#[test]
+fn who_waits_for_any_of_several_is_told() {
+    needs_pidfds!();
+    assert_tells_of_the_end(&after_the_end("acquire_all", "held", "wait_for_a_seat"));
+}
+
 /// The holder dies in the few instructions that it spends behind the gate.
 #[test]
 fn who_waits_at_a_gate_is_told() {

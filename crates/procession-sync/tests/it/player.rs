@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use procession_shm::{Shareable, family};
+use procession_shm::{Shareable, family, wait_any};
 use procession_sync::{
     Barrier, BarrierError, Condvar, Event, LockError, Mutex, MutexGuard, OnceLock, Permit, RwLock,
     RwLockReadGuard, RwLockWriteGuard, Semaphore,
@@ -182,6 +182,15 @@ fn on_semaphore<'a>(table: &'a Table, hands: &mut Hands<'a>, verb: &str, number:
             hands.permits.extend(hand);
             answer
         }
+        "acquire_all" => {
+            let all: Result<Vec<_>, _> = (0..PERMITS).map(|_| seats.acquire()).collect();
+            hands.permits.extend(all.unwrap());
+            Some(Ok("held".into()))
+        }
+        "wait_for_a_seat" => Some(Ok(match wait_any(&[seats], None) {
+            Ok(_) => "there is one".into(),
+            Err(error) => format!("nobody: {error}"),
+        })),
         "release" => {
             hands.permits.pop();
             done()
