@@ -39,6 +39,16 @@ impl Guarded {
         true
     }
 
+    /// Locks, counts, unlocks, unless somebody died or panicked inside.
+    fn count_unless_marked(&self) -> bool {
+        let entry = self.lock.enter(family::me().unwrap(), WORK, Limit::NEVER);
+        let is_taken = matches!(entry, Entry::Taken(_));
+        if is_taken {
+            self.write_and_leave();
+        }
+        is_taken
+    }
+
     fn write_and_leave(&self) {
         self.value.count();
         self.lock.leave(Mark::CLEAN, Call::Next);
@@ -110,6 +120,29 @@ fn who_gives_up_takes_no_wake_up_along() {
         assert!(guarded.count());
         hasty.join().unwrap();
         patient.join().unwrap();
+    });
+}
+
+/// One who poisons the lock may die at it; of two who wait for it, one forgives.
+#[test]
+fn poison_and_its_clearing_leave_nobody_asleep() {
+    play_every_death(|steps| {
+        let guarded = Guarded::new();
+        let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
+        let careless = victim(1, steps, move || {
+            let me = family::me().unwrap();
+            if let Entry::Taken(_) = one.lock.enter(me, WORK, Limit::NEVER) {
+                one.lock.leave(Mark::POISONED, Call::Everybody);
+            }
+        });
+        let strict = survivor(2, move || two.count_unless_marked());
+        family::enter(3);
+        if !guarded.count_unless_marked() {
+            guarded.lock.clear_poison();
+            guarded.count_unless_marked();
+        }
+        strict.join().unwrap();
+        careless.join().unwrap().is_none()
     });
 }
 

@@ -154,3 +154,25 @@ fn a_writers_death_blocks_neither_a_writer_nor_a_reader() {
         died
     });
 }
+
+/// It has the writers' lock for a moment, in which others come to wait for it, and may die in that.
+#[test]
+fn a_writer_that_gives_up_keeps_no_reader_out() {
+    play_every_death(|steps| {
+        let guarded = Guarded::<2>::new();
+        let me = family::enter(3);
+        let ReadEntry::Taken(cell) = guarded.lock.read(me, Limit::NEVER) else {
+            panic!("nobody else is here");
+        };
+        let (one, two) = (Arc::clone(&guarded), Arc::clone(&guarded));
+        let writer = victim(1, steps, move || {
+            let entry = one.lock.write(family::me().unwrap(), false, Limit::Naps(0));
+            assert_eq!(entry, Entry::TimedOut);
+        });
+        let reader = survivor(2, move || assert!(two.read()));
+        let died = writer.join().unwrap().is_none();
+        reader.join().unwrap();
+        guarded.lock.leave_read(cell);
+        died
+    });
+}
