@@ -28,7 +28,7 @@
 //!
 //! # Invariants
 //!
-//! * **B1** `round`, `outcomes` and the table's counts of the present side change only behind the gate.
+//! * **B1** `round`, `outcomes` and the table's counts of the present side change only behind the gate. Who is there sees them as they are (E1).
 //! * **B2** The outcome of a round is noted before the round moves on, so who sees the next round sees it.
 //! * **B3** When a round begins, no cell counts on its side: what the round before the last has left there is cleared before
 //!   the round moves on.
@@ -293,7 +293,10 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
     /// # Ok::<(), procession_sync::LockError>(())
     /// ```
     pub fn abort(&self) -> Result<(), LockError> {
-        self.gate.pass(me()?, || self.break_round(self.round.load(Ordering::Relaxed)))
+        self.gate.pass(me()?, || {
+            let round = self.round.load(Ordering::Relaxed); // B1
+            self.break_round(round);
+        })
     }
 
     /// Makes the barrier as good as new. Who waits meanwhile gets [`Broken`](BarrierError::Broken).
@@ -312,7 +315,10 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
     /// # Ok::<(), procession_sync::LockError>(())
     /// ```
     pub fn reset(&self) -> Result<(), LockError> {
-        self.gate.pass(me()?, || self.end_round(self.round.load(Ordering::Relaxed), BROKEN))
+        self.gate.pass(me()?, || {
+            let round = self.round.load(Ordering::Relaxed); // B1
+            self.end_round(round, BROKEN);
+        })
     }
 
     /// How many must arrive.
@@ -371,7 +377,7 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
 
     /// Counts the caller, and opens the barrier if it is the last. Behind the gate.
     fn arrive(&self, me: Member) -> Result<(u32, u32), BarrierError> {
-        let round = self.round.load(Ordering::Relaxed);
+        let round = self.round.load(Ordering::Relaxed); // B1
         if is_broken(round) {
             return Err(BarrierError::Broken);
         }
@@ -416,7 +422,7 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
     /// learns that, and leaves it to the others to learn it, too.
     fn give_up(&self, round: u32) -> Result<bool, LockError> {
         self.gate.pass(me()?, || {
-            let lasts = self.round.load(Ordering::Relaxed) == round;
+            let lasts = self.round.load(Ordering::Relaxed) == round; // B1
             if lasts {
                 self.break_round(round);
             }

@@ -88,7 +88,8 @@
 //!
 //! # Not guaranteed
 //!
-//! Fairness: who comes while the lock is free may take it before somebody who was woken. A thread that takes a lock twice
+//! Fairness: who comes while the lock is free may take it before somebody who was woken. A waiter that is stopped between being
+//! woken and looking keeps the wake-up; the other sleepers find the lock free when they next check up. A thread that takes a lock twice
 //! waits for itself for ever: the word names a process, not a thread, so it cannot be told from waiting for another thread.
 
 use std::fmt;
@@ -255,6 +256,7 @@ impl Lock {
     /// Looks at the word, for a while if that is worth it, and takes it from an owner that is dead.
     fn look(&self, patience: &Patience) -> Seen {
         patience.spin(|| {
+            // This says only when it is worth looking, which is done below.
             let word = Word(self.word.load(Ordering::Relaxed));
             word.has_waiters() || matches!(word.state(), State::Open(_))
         });

@@ -160,6 +160,7 @@ impl<const N: usize> RawSemaphore<N> {
     }
 
     pub(crate) fn add(&self, added: u32) -> Result<(), TooManyPermits> {
+        // A guess: the exchange looks again.
         let mut permits = self.permits.load(Ordering::Relaxed);
         loop {
             let sum = permits.checked_add(added).filter(|sum| *sum <= PERMITS_MAX);

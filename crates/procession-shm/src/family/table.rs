@@ -110,6 +110,7 @@ impl Table {
     /// Hands the slot to its next holder: `Reserved(g + 1)`. Root only, and only for a slot that is free or dead.
     pub(super) fn reserve(&self, slot: u16) -> Member {
         let word = self.words.word(slot);
+        // Only the root, which is the caller, changes the word of a slot that nobody holds.
         let generation = ((word.load(Ordering::Relaxed) >> 32) as u32).wrapping_add(1).max(1);
         word.store(pack(generation, State::Reserved), Ordering::Release);
         Member::new(slot, generation).expect("the root hands out slots of the table only")

@@ -139,6 +139,7 @@ impl<R: Send + 'static> Sole<R> {
         let state = &self.place.state;
         match state.load(Ordering::Acquire) {
             HERE => {
+                // Nobody but this thread leaves `HERE` or looks for `BUSY` (S1).
                 state.store(BUSY, Ordering::Relaxed);
                 Some(Busy(state))
             }
