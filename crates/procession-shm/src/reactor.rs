@@ -45,11 +45,11 @@ use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::Deadline;
-use crate::ready::{Waitable, keep_first};
+use crate::ready::{Waitable, counts_on_family, keep_first};
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::lock::{Mutex, MutexGuard};
 use crate::wait::{Watch, wait, wake_all, wake_one};
+use crate::{Deadline, family};
 
 #[cfg(all(test, procession_loom))]
 mod loom_tests;
@@ -329,6 +329,8 @@ pub struct UntilReady<'w, W: Waitable + ?Sized> {
     object: &'w W,
     registration: Registration,
     is_announced: bool,
+    /// Whether it has waited beside the death epoch.
+    counts_on_family: bool,
 }
 
 /// A future that ends when `object` is ready, on any executor.
@@ -339,8 +341,8 @@ pub struct UntilReady<'w, W: Waitable + ?Sized> {
 /// # Errors
 ///
 /// Its output is an error where a blocking wait is none: [`InvalidInput`](io::ErrorKind::InvalidInput) if the object does not
-/// keep its own words (a value in a [`Shared`](crate::Shared) does, one on the stack does not), and what the system says when it
-/// has no thread left.
+/// keep its own words (a value in a [`Shared`](crate::Shared) does, one on the stack does not), what the system says when it
+/// has no thread left, and that of [`wait_any`](crate::wait_any) when the family has ended, of which it hears within 10 s.
 ///
 /// ```
 /// use procession_shm::{Waitable, Watch, until_ready};
@@ -360,7 +362,8 @@ pub struct UntilReady<'w, W: Waitable + ?Sized> {
 /// # assert!(std::future::Future::poll(wait.as_mut(), &mut context).is_ready());
 /// ```
 pub fn until_ready<W: Waitable + ?Sized>(object: &W) -> UntilReady<'_, W> {
-    UntilReady { object, registration: Registration::default(), is_announced: false }
+    let registration = Registration::default();
+    UntilReady { object, registration, is_announced: false, counts_on_family: false }
 }
 
 impl<W: Waitable + ?Sized> UntilReady<'_, W> {
@@ -375,6 +378,7 @@ impl<W: Waitable + ?Sized> UntilReady<'_, W> {
         let mut watches = Vec::new();
         self.is_announced = true;
         self.object.watch(&mut watches);
+        self.counts_on_family = counts_on_family(&watches);
         self.registration.enter(&watches, waker)
     }
 }
@@ -386,6 +390,9 @@ impl<W: Waitable + ?Sized> Future for UntilReady<'_, W> {
         self.leave();
         if self.object.is_ready() {
             return Poll::Ready(Ok(()));
+        }
+        if self.counts_on_family {
+            family::check_end().map_err(io::Error::other)?;
         }
         let entered = self.enter(context.waker());
         if entered.is_ok() && !self.object.is_ready() {

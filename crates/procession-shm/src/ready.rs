@@ -212,11 +212,15 @@ fn sleep(on: &[&dyn Waitable], until: &Deadline) -> io::Result<Wake> {
         return Ok(Wake::Woken);
     }
     let wake = wait(&watches, until);
-    let is_epoch = |watch: &Watch<'_>| std::ptr::eq(watch.word(), family::epoch());
-    if wake == Wake::TimedOut && watches.iter().any(is_epoch) {
+    if wake == Wake::TimedOut && counts_on_family(&watches) {
         family::check_end().map_err(io::Error::other)?;
     }
     Ok(wake)
+}
+
+/// Whether a death in the family ends a sleep on these words.
+pub(crate) fn counts_on_family(watches: &[Watch<'_>]) -> bool {
+    watches.iter().any(|watch| std::ptr::eq(watch.word(), family::epoch()))
 }
 
 /// Takes words out that were named before (A2).

@@ -141,7 +141,12 @@ fn settings<'a>(group: &'a Path, file: &'a str) -> impl Iterator<Item = String> 
 pub(super) fn cores() -> Check {
     match std::thread::available_parallelism() {
         Ok(cores) if cores.get() > 1 => Check::full("cores", cores.to_string()),
-        Ok(_) => Check::new("cores", Status::Full, "1", "nothing ever spins"),
+        Ok(_) => Check::new(
+            "cores",
+            Status::Full,
+            "1",
+            "nothing spins, unless a parent with more cores has started this",
+        ),
         Err(error) => Check::new("cores", Status::Unknown, error.to_string(), ""),
     }
 }

@@ -63,6 +63,16 @@ fn who_waits_for_any_of_several_is_told() {
     assert_tells_of_the_end(&after_the_end("acquire_all", "held", "wait_for_a_seat"));
 }
 
+/// A future is asked again by the reactor's check-up, which comes after 10 s: here its executor asks it earlier.
+#[test]
+fn a_future_is_told_when_it_is_polled_again() {
+    needs_pidfds!();
+    let (root, [waiter]): (_, [Player; 1]) = engage();
+    assert_eq!(waiter.ask("poll_until_the_end"), "pending");
+    drop(root);
+    assert_tells_of_the_end(&waiter.hear());
+}
+
 /// The holder dies in the few instructions that it spends behind the gate.
 #[test]
 fn who_waits_at_a_gate_is_told() {

@@ -1,9 +1,13 @@
 //! A player: holds what it is told to take, in this process or in one of its own.
 
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use procession_shm::{Shareable, family, wait_any};
+use procession_shm::{Shareable, Waitable, Watch, family, until_ready, wait_any};
 use procession_sync::{
     Barrier, BarrierError, Condvar, Event, LockError, Mutex, MutexGuard, OnceLock, Permit, RwLock,
     RwLockReadGuard, RwLockWriteGuard, Semaphore,
@@ -237,6 +241,7 @@ fn on_the_rest(table: &Table, verb: &str, number: u64, say: &mut dyn FnMut(&str)
         }
         "meet" => Some(meet(&table.barrier)),
         "meet_in_small" => Some(meet(&table.small)),
+        "poll_until_the_end" => Some(Ok(poll_until_the_end(say))),
         "init" => Some(table.cell.get_or_init(|| number).map(u64::to_string)),
         "init_and_stop" => Some(
             table
@@ -250,6 +255,35 @@ fn on_the_rest(table: &Table, verb: &str, number: u64, say: &mut dyn FnMut(&str)
                 .map(u64::to_string),
         ),
         _ => None,
+    }
+}
+
+/// What is never ready, and counts on the family to tell of deaths.
+struct Never;
+
+impl Waitable for Never {
+    fn is_ready(&self) -> bool {
+        false
+    }
+
+    fn watch<'a>(&'a self, watches: &mut Vec<Watch<'a>>) {
+        watches.push(family::watch_deaths());
+    }
+
+    fn unwatch(&self) {}
+}
+
+fn poll_until_the_end(say: &mut dyn FnMut(&str)) -> String {
+    let mut future = pin!(until_ready(&Never));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(future.as_mut().poll(&mut context).is_pending());
+    say("pending");
+    while family::check_root().is_ok() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    match future.poll(&mut context) {
+        Poll::Ready(Err(error)) => format!("nobody: {error}"),
+        other => format!("{other:?}"),
     }
 }
 
