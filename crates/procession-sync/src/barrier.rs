@@ -153,6 +153,8 @@ impl BarrierWaitResult {
 /// * **Reusable.** As soon as all have arrived the next round begins.
 /// * **Work to be done once** is the leader's, after its `wait` has returned. If the others must wait for that work, let all
 ///   wait a second time. There is no action that runs inside the barrier: it could panic or die there.
+/// * **Stopped processes** have arrived, or not, as they stand. One that is stopped in the few instructions in which it arrives
+///   keeps all others from arriving, also those with a timeout, until it goes on or dies.
 /// * **Zero parties** are as good as one: nobody waits.
 /// * **`HOLDERS`** processes may wait at once (64 if not said otherwise), as many as 32,767 threads of each. One process more
 ///   gets [`TooManyHolders`](LockError::TooManyHolders) and breaks the barrier: without it the others would wait for ever.
