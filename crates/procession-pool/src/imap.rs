@@ -198,7 +198,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
 
     fn window(&self) -> usize {
         let by_bytes = (BYTES_PER_WORKER / self.item_len.max(1)).max(2);
-        let per_worker = (self.chunks_per_worker * self.chunk).min(by_bytes);
+        let per_worker = self.chunks_per_worker.saturating_mul(self.chunk).min(by_bytes);
         self.options.window.unwrap_or(self.core.config.workers * per_worker).max(1)
     }
 

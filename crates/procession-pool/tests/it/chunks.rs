@@ -116,3 +116,17 @@ fn a_task_of_many_items_tells_its_first_error() {
         assert_sound(&pool);
     });
 }
+
+/// More than any input has is all of it, and no sum that overflows.
+#[test]
+fn a_chunk_may_be_as_large_as_a_number_can_be() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        for chunk in [usize::MAX, 1 << 63, usize::MAX / 2] {
+            let job = pool.job().chunk(chunk);
+            assert_eq!(job.map(|n: u64| n + 1, 0..4).unwrap(), [1, 2, 3, 4]);
+            let all = job.clone().window(usize::MAX).imap(|n: u64| n, 0..10_000);
+            assert_eq!(all.map(Result::unwrap).sum::<u64>(), 49_995_000);
+        }
+    });
+}
