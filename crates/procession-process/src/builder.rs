@@ -596,7 +596,9 @@ impl ProcessBuilder {
         let Some(path) = &self.current_dir else { return Ok(None) };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty());
-        opened.map(Some).map_err(|error| SpawnError::system("open the working directory", error))
+        opened
+            .map(Some)
+            .map_err(|error| SpawnError::file("open the working directory", path, error))
     }
 
     fn launch(&self, launcher: Launcher, method: StartMethod) -> Result<ProcessHandle, SpawnError> {

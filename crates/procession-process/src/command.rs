@@ -3,12 +3,13 @@
 //! posix_spawn rather than fork and exec: it is safe in a program with threads, and it does not
 //! copy the page tables of a large one.
 
-use std::ffi::{CStr, CString, OsString, c_char, c_int};
+use std::ffi::{CStr, CString, OsStr, OsString, c_char, c_int};
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 use std::ptr;
 
 use rustix::process::Pid;
@@ -113,7 +114,8 @@ impl Command<'_> {
         if *self.executable.path == *THIS_PROGRAM {
             SpawnError::proc("run /proc/self/exe", error)
         } else {
-            SpawnError::system("run the helper program", error)
+            let path = Path::new(OsStr::from_bytes(self.executable.path.to_bytes()));
+            SpawnError::file("run the helper program", path, error)
         }
     }
 }

@@ -165,6 +165,14 @@ impl SpawnError {
         Self::System { op, source: Arc::new(source), hint }
     }
 
+    /// A failed step with the file at `path`, which the message names.
+    pub(crate) fn file(op: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
+        let source = source.into();
+        let hint = file_hint(path, &source);
+        let named = io::Error::new(source.kind(), format!("{}: {source}", path.display()));
+        Self::System { op, source: Arc::new(named), hint }
+    }
+
     /// A failed step on the way to a cgroup.
     pub(crate) fn cgroup(path: &Path, op: &'static str, source: impl Into<io::Error>) -> Self {
         let source = source.into();
@@ -193,6 +201,19 @@ fn cgroup_hint(source: &io::Error) -> &'static str {
     }
 }
 
+fn file_hint(path: &Path, source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::ENOENT) if path == Path::new("/dev/null") => {
+            "; /dev is empty here, as in a bare chroot: mknod -m 666 /dev/null c 1 3"
+        }
+        Some(libc::EACCES) => {
+            "; may this user use it, and if it shall run, is it executable? a security policy (seccomp, LSM, noexec mount) may \
+             forbid it, too"
+        }
+        _ => hint(source),
+    }
+}
+
 fn hint(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::EMFILE) => {
@@ -211,5 +232,21 @@ fn hint(source: &io::Error) -> &'static str {
         }
         Some(libc::EFBIG) => "; RLIMIT_FSIZE forbids memory of that size, raise it with ulimit -f",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_named_and_so_is_what_it_lacks() {
+        let no_null =
+            SpawnError::file("open a file", Path::new("/dev/null"), rustix::io::Errno::NOENT);
+        let text = no_null.to_string();
+        assert!(text.contains("open a file: /dev/null: No such file"), "{text}");
+        assert!(text.contains("mknod"), "{text}");
+        let full = SpawnError::file("open a file", Path::new("/x"), rustix::io::Errno::MFILE);
+        assert!(full.to_string().contains("ulimit -n"), "{full}");
     }
 }

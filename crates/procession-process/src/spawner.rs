@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use rustix::fs::{Mode, OFlags};
@@ -85,8 +86,9 @@ impl Standard {
 }
 
 pub(crate) fn open_null() -> Result<OwnedFd, SpawnError> {
-    let opened = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    above_targets(&opened.map_err(|error| SpawnError::system("open /dev/null", error))?)
+    let null = Path::new("/dev/null");
+    let opened = rustix::fs::open(null, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    above_targets(&opened.map_err(|error| SpawnError::file("open a file", null, error))?)
 }
 
 /// The same file under a number that no move in the child overwrites: in a program that has

@@ -83,7 +83,7 @@ pub enum SegmentError {
     },
     /// The machine, the container or this process has no memory left for it.
     #[error(
-        "no memory left for {len} bytes of shared memory: free some, or raise the memory limit of the container"
+        "no memory left for {len} bytes of shared memory: free some, or raise the limit of the container or of this process (`ulimit -v`)"
     )]
     OutOfMemory {
         /// The size that was asked for, in bytes, rounded up to whole pages.
@@ -438,6 +438,10 @@ mod tests {
         assert!(matches!(Segment::new(usize::MAX), Err(SegmentError::TooLarge { .. })));
         let huge = Segment::new(1 << 46);
         assert!(matches!(huge, Err(SegmentError::OutOfMemory { .. })), "{huge:?}");
+        assert!(
+            huge.unwrap_err().to_string().contains("ulimit -v"),
+            "it may be this process that may not"
+        );
     }
 
     #[test]

@@ -143,6 +143,7 @@ fn the_working_directory_is_another() {
         match Process::builder().current_dir(&wrong).spawn(here, ()) {
             Err(error @ ProcessError::Spawn(_)) => {
                 assert!(error.to_string().contains("open the working directory"), "{error}");
+                assert!(error.to_string().contains(wrong.to_str().unwrap()), "{error}");
             }
             other => panic!("{other:?}"),
         }

@@ -77,8 +77,13 @@ fn what_stands_in_the_way_is_said() {
 }
 
 #[test]
-fn a_program_that_does_not_exist_is_not_started() {
-    for (path, why) in [("/nothing/here", "run the helper program"), ("a\0b", "name the helper")] {
+fn a_program_that_does_not_exist_or_is_none_is_not_started() {
+    for (path, why) in [
+        ("/nothing/here", "run the helper program: /nothing/here: No such file"),
+        ("/etc/passwd", "run the helper program: /etc/passwd: Permission denied"),
+        ("/etc/passwd", "is it executable?"),
+        ("a\0b", "name the helper"),
+    ] {
         match Process::builder().program(path).spawn(|()| (), ()) {
             Err(error @ ProcessError::Spawn(SpawnError::System { .. })) => {
                 assert!(error.to_string().contains(why), "{error}");

@@ -205,7 +205,7 @@ fn start_thread() -> Result<mpsc::Sender<Watcher>, FamilyError> {
     };
     quiet::spawn("procession-family", work).map_err(|error| FamilyError::System {
         operation: "starting the reaper's thread",
-        reason: error.to_string(),
+        reason: format!("{error}; allow more threads (`ulimit -u`, pids.max)"),
     })?;
     Ok(sender)
 }
