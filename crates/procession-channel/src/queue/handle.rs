@@ -379,6 +379,9 @@ impl<T: Message> Queue<T> {
     /// Puts many values, in their order, several at a time: much faster than one after the other. Others may put between them.
     /// Blocks as [`put`](Self::put) does.
     ///
+    /// The values are collected before the first is put, so they must have an end and fit into memory. An endless input is put
+    /// one after the other, or in batches.
+    ///
     /// # Errors
     ///
     /// As [`put`](Self::put). All values that were not put come back; what was put before stays.
@@ -454,8 +457,8 @@ impl<T: Message> Queue<T> {
     }
 
     /// Gets at least one item and at most `max` that are there already (and no more than 1 MiB in all): much faster than one after
-    /// the other. One that is offered again after a [`claim`](Self::claim), or has handles in it, comes alone. Blocks as
-    /// [`get`](Self::get) does.
+    /// the other. A `max` of 0 is as good as 1. One that is offered again after a [`claim`](Self::claim), or has handles in it, comes
+    /// alone. Blocks as [`get`](Self::get) does.
     ///
     /// All of them are got when it returns. Each is decoded when the iterator comes to it.
     ///
