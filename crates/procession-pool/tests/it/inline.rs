@@ -22,6 +22,8 @@ fn inline() -> PoolBuilder {
 
 #[test]
 fn the_same_program_says_the_same_in_one_process_and_in_several() {
+    // The program shares a lock with its workers.
+    needs_pidfds!();
     guarded(|| {
         let said = |method: &str| {
             let mut tour = command("tour");

@@ -238,6 +238,7 @@ fn a_process_is_bound_to_processors() {
 /// Or it would sleep before each message of a peer that runs on another one.
 #[test]
 fn a_process_that_is_bound_to_one_processor_knows_of_its_parents() {
+    needs_pidfds!();
     let allowed = rustix::thread::sched_getaffinity(None).unwrap();
     let first = (0..1024).find(|number| allowed.is_set(*number)).unwrap();
     for method in [StartMethod::Spawn, StartMethod::Zygote] {

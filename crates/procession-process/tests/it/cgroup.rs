@@ -11,6 +11,7 @@ use procession_process::{
     Exit, Limits, Process, ProcessBuilder, ProcessError, SpawnError, StartMethod,
 };
 use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use skips::delegated_cgroup;
 
 use super::role::{GUARD, eventually};
@@ -225,11 +226,30 @@ fn hoard_when_told(line: Receiver<()>) {
     hoard(256 << 20);
 }
 
+/// An argument that is large on its way and small when it has come.
+struct Freight;
+
+impl Serialize for Freight {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&vec![1; 64 << 20])
+    }
+}
+
+impl<'de> Deserialize<'de> for Freight {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = <&[u8]>::deserialize(deserializer)?;
+        assert_eq!(bytes.len(), 64 << 20);
+        Ok(Self)
+    }
+}
+
 #[test]
-fn the_arguments_of_a_process_are_its_own_memory() {
-    let test = "the_arguments_of_a_process_are_its_own_memory";
-    let Some(delegated) = delegated_cgroup(test) else { return };
-    let length = |bytes: Vec<u8>| bytes.len();
-    let process = builder(&delegated, 32 << 20).spawn(length, vec![1; 64 << 20]).unwrap();
-    assert_eq!(process.wait(), Exit::OutOfMemory);
+fn the_way_of_an_argument_is_its_own_memory() {
+    below("the_way_of_an_argument_is_its_own_memory", |delegated| {
+        let length = |_: Freight| ();
+        let roomy = builder(&delegated, 256 << 20).spawn(length, Freight).unwrap();
+        roomy.join().unwrap();
+        let process = builder(&delegated, 32 << 20).spawn(length, Freight).unwrap();
+        assert_eq!(process.wait(), Exit::OutOfMemory);
+    });
 }
