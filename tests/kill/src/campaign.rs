@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::options::Density;
@@ -14,8 +15,11 @@ use crate::trace::{Point, Trace};
 /// After so many bad points a case is given up: each may have taken as long as a hang takes.
 const FAULTS_MAX: usize = 3;
 
-/// A busy machine can be late at a point once; one that is late so often in a row has lost a wake-up there.
-const LATE_MAX: usize = 4;
+/// A busy machine can be late at a point, for as long as it is busy; who is late so often in a row has lost a wake-up there.
+const LATE_MAX: u32 = 8;
+
+/// How much longer is waited each time before a late point is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What trying one case has shown.
 #[derive(Debug, Default)]
@@ -186,7 +190,7 @@ impl Campaign<'_> {
             let mut performance = self.director.perform(self.case, script, Records::default())?;
             self.figures.count(&performance);
             let is_late = performance.verdict.is_ok() && performance.is_late;
-            late += usize::from(is_late);
+            late += u32::from(is_late);
             self.figures.late += usize::from(is_late);
             if late == LATE_MAX {
                 performance.verdict = Err(format!(
@@ -198,6 +202,7 @@ impl Campaign<'_> {
                 self.figures.add(&performance);
                 return Ok(());
             }
+            thread::sleep(PAUSE * late);
         }
     }
 }
