@@ -40,6 +40,8 @@ const RESULT_LEN_MAX: usize = 1 << 30;
 #[must_use = "a builder does nothing until `build`"]
 pub struct PoolBuilder {
     config: Config,
+    /// `None` for one on each core. To count these takes files, which need not be read where it was said how many.
+    workers: Option<usize>,
     start_method: Option<StartMethod>,
     /// The first thing that cannot be as it was asked for.
     refused: Option<PoolError>,
@@ -49,7 +51,8 @@ impl PoolBuilder {
     pub(crate) fn new() -> Self {
         Self {
             config: Config {
-                workers: procession_process::cpu_count(),
+                // As many as `workers` says, once all is said.
+                workers: 0,
                 name: "worker".to_owned(),
                 options: Options::default(),
                 backlog: None,
@@ -66,6 +69,7 @@ impl PoolBuilder {
                 initializer: None,
                 policy: Policy::default(),
             },
+            workers: None,
             start_method: None,
             refused: None,
         }
@@ -81,7 +85,7 @@ impl PoolBuilder {
     /// # Ok::<(), PoolError>(())
     /// ```
     pub fn workers(mut self, workers: usize) -> Self {
-        self.config.workers = workers;
+        self.workers = Some(workers);
         self
     }
 
@@ -547,7 +551,8 @@ impl PoolBuilder {
     /// What the pool is built with.
     fn config(self) -> Result<Config, PoolError> {
         let start_method = self.start_method.map_or_else(StartMethod::from_environment, Ok)?;
-        let mut config = Config { start_method, ..self.config };
+        let workers = self.workers.unwrap_or_else(procession_process::cpu_count);
+        let mut config = Config { start_method, workers, ..self.config };
         if config.is_inline() {
             config.workers = config.workers.min(1);
             config.policy.never_replace();

@@ -25,6 +25,7 @@ use crate::environment::Changes;
 use crate::error::SpawnError;
 use crate::exit::Exit;
 use crate::hook::{self, DEPTH_MAX};
+use crate::launching::Launching;
 use crate::offices::Offices;
 use crate::program::{Executable, Program};
 use crate::settings::Settings;
@@ -475,6 +476,28 @@ impl Launcher {
     /// # Ok::<(), procession_process::SpawnError>(())
     /// ```
     pub fn launch(self) -> Result<Child, SpawnError> {
+        self.begin()?.finish()
+    }
+
+    /// Has the child started, but does not wait until it is: so several can be prepared while others are on their way.
+    ///
+    /// By another method than [`StartMethod::Spawn`] it blocks as [`launch`](Self::launch) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`launch`](Self::launch), but for what the operating system says to the start itself:
+    /// [`Launching::finish`] tells that.
+    ///
+    /// ```
+    /// use procession_process::{Exit, Launcher};
+    ///
+    /// let on_its_way = Launcher::new(|_| ()).begin()?;
+    /// let prepared = vec![0; 1 << 20];                      // meanwhile
+    /// assert_eq!(on_its_way.finish()?.wait(), Exit::Code(0));
+    /// # drop(prepared);
+    /// # Ok::<(), procession_process::SpawnError>(())
+    /// ```
+    pub fn begin(self) -> Result<Launching, SpawnError> {
         hook::check()?;
         self.settings.check(self.start_method)?;
         let depth = hook::depth() + 1;
@@ -484,18 +507,19 @@ impl Launcher {
         let offices = Offices::open()?;
         match self.start_method {
             StartMethod::Spawn => self.spawn(offices, depth),
-            StartMethod::Zygote => self.fork(offices, depth),
+            StartMethod::Zygote => self.fork(offices, depth).map(Launching::over),
             StartMethod::Inline => {
                 let main = self.main;
-                self.run_inline(offices.generation(), move |start| {
+                let run = move |start| {
                     main(start);
                     0
-                })
+                };
+                self.run_inline(offices.generation(), run).map(Launching::over)
             }
         }
     }
 
-    fn spawn(mut self, offices: &Offices, depth: u32) -> Result<Child, SpawnError> {
+    fn spawn(mut self, offices: &Offices, depth: u32) -> Result<Launching, SpawnError> {
         let executable = self.executable()?;
         self.check_descriptors()?;
         let ending = self.ending(offices)?;

@@ -22,9 +22,9 @@ use std::thread;
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::cgroup::Janitors;
-use crate::child::Child;
 use crate::error::SpawnError;
 use crate::household::Household;
+use crate::launching::Launching;
 use crate::reaper::Reaper;
 use crate::spawner::{self, Job, Order};
 use crate::standard::block_signals;
@@ -142,12 +142,11 @@ impl Offices {
         self.own_pidfd.as_ref().map(AsFd::as_fd)
     }
 
-    /// Has the spawner start a process, and waits for it to have done so.
-    pub(crate) fn spawn(&self, order: Order) -> Result<Child, SpawnError> {
+    /// Has the spawner start a process.
+    pub(crate) fn spawn(&self, order: Order) -> Result<Launching, SpawnError> {
         let (reply, answer) = mpsc::sync_channel(1);
-        let sent = self.staff()?.jobs.send(Job { order, reply }).ok();
-        // A spawner that ends takes the process along, so that an answer always comes.
-        sent.and_then(|()| answer.recv().ok()).unwrap_or_else(|| Err(gone()))
+        self.staff()?.jobs.send(Job { order, reply }).map_err(|_| gone())?;
+        Ok(Launching::ordered(answer))
     }
 
     pub(crate) fn reaper(&self) -> Result<Arc<Reaper>, SpawnError> {
@@ -160,7 +159,7 @@ impl Offices {
     }
 }
 
-fn gone() -> SpawnError {
+pub(crate) fn gone() -> SpawnError {
     SpawnError::system("reach the spawner thread", std::io::ErrorKind::BrokenPipe)
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Job {
 /// Serves orders until nobody can send any.
 pub(crate) fn work(inbox: &Receiver<Job>, reaper: &Reaper) {
     for Job { order, reply } in inbox {
-        // A caller always waits for its answer; if it were gone, the reaper has the child.
+        // Whoever does not wait for the answer leaves the child to the reaper, which has it.
         let _delivered = reply.send(spawn(order, reaper));
     }
 }

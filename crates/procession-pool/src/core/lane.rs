@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use procession_process::link::{Frame, LinkError, ParentLink, SharedValue};
+use procession_process::link::{Frame, LinkError, ParentLink, RESULT_HEAD_LEN, SharedValue};
 use procession_process::{Child, answer};
 
 use super::chunk::{CallId, Chunk};
@@ -307,8 +307,13 @@ impl Lane {
             && let Ok(Some(result)) = self.link.whole_result(inbox, *at)
             && result.tag == answer::OK
         {
-            *at = result.end;
+            let start = std::mem::replace(at, result.end);
             count += 1;
+            // Neighbours are as long as a rule.
+            let (first, rest) = inbox[start..].split_at(result.end - start);
+            let alike = count_alike(first, rest, expected - count);
+            *at += alike * first.len();
+            count += alike;
         }
         count
     }
@@ -450,6 +455,14 @@ impl Lane {
     }
 }
 
+/// How many results that follow `first` in `rest` have its head, and so its tag and its length; at most `max`.
+#[inline]
+fn count_alike(first: &[u8], rest: &[u8], max: usize) -> usize {
+    let head = first.first_chunk::<RESULT_HEAD_LEN>();
+    let others = rest.chunks_exact(first.len()).take(max);
+    others.take_while(|other| other.first_chunk::<RESULT_HEAD_LEN>() == head).count()
+}
+
 /// How long a worker has worked that says that it was `told`, of the time that has `elapsed`.
 fn believed(told: Duration, elapsed: Duration) -> Duration {
     if told.is_zero() { elapsed } else { told.min(elapsed) }
@@ -458,6 +471,26 @@ fn believed(told: Duration, elapsed: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_whole_results_with_the_same_head_are_alike() {
+        let result = |tag: u8, body: &[u8]| {
+            let head = (body.len() as u64) << 8 | u64::from(tag);
+            let mut bytes = [&head.to_le_bytes(), body].concat();
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
+            bytes
+        };
+        let (first, other) = (result(answer::OK, b"abc"), result(answer::OK, b"xyz"));
+        let alike = |rest: &[&[u8]], max| count_alike(&first, &rest.concat(), max);
+        assert_eq!(alike(&[], 9), 0);
+        assert_eq!(alike(&[&other, &first, &other], 9), 3);
+        assert_eq!(alike(&[&other, &first, &other], 2), 2);
+        assert_eq!(alike(&[&other, &other[..15]], 9), 1, "the second is not whole");
+        assert_eq!(alike(&[&other, &result(answer::OK, b"abcd"), &other], 9), 1);
+        assert_eq!(alike(&[&result(answer::FAILED, b"abc")], 9), 0);
+        let nothing = result(answer::OK, b"");
+        assert_eq!(count_alike(&nothing, &[&nothing[..], &nothing].concat(), 9), 2);
+    }
 
     #[test]
     fn a_worker_is_believed_that_it_waited_and_not_that_it_did_more_or_nothing() {

@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use procession_process::link::{Frame, ParentLink};
-use procession_process::{Exit, Launcher};
+use procession_process::{Exit, Launcher, Launching};
 use procession_shm::sync::atomic::Ordering;
 use procession_shm::{Deadline, family};
 
@@ -22,30 +22,57 @@ use crate::worker;
 /// Attempts in a row to start a process that the system may refuse.
 const REFUSALS_MAX: u32 = 5;
 
+/// A worker that is being started.
+struct Ordered {
+    id: u64,
+    launching: Launching,
+    link: ParentLink,
+    #[cfg(feature = "tracing")]
+    ear: crate::trace::Ear,
+}
+
 impl Core {
     /// Starts all workers. If one cannot be started, those that were are killed.
     pub(super) fn staff_up(self: &Arc<Self>) -> Result<(), PoolError> {
         if self.config.workers == 0 {
             return Err(PoolError::NoWorkers);
         }
-        for index in 0..self.config.workers {
-            match self.hire(index) {
-                Ok(lane) => {
-                    let mut state = self.lock();
-                    state.lanes.push(None);
-                    state.install(index, lane);
-                }
-                Err(error) => {
-                    self.terminate();
-                    return Err(error);
-                }
+        self.with(|state| state.lanes.resize_with(self.config.workers, || None));
+        let (ordered, mut failure) = self.order_all();
+        for (index, ordered) in ordered.into_iter().enumerate() {
+            match self.welcome(ordered) {
+                Ok(lane) => self.with(|state| state.install(index, lane)),
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
-        Ok(())
+        match failure {
+            Some(error) => {
+                self.terminate();
+                Err(error)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Has all workers started, up to the first that cannot be. The rings of one are made while the one before is being executed.
+    fn order_all(self: &Arc<Self>) -> (Vec<Ordered>, Option<PoolError>) {
+        let mut all = Vec::new();
+        for index in 0..self.config.workers {
+            match self.order(index) {
+                Ok(ordered) => all.push(ordered),
+                Err(error) => return (all, Some(error)),
+            }
+        }
+        (all, None)
     }
 
     /// Starts a worker for the place `index`.
     fn hire(self: &Arc<Self>, index: usize) -> Result<Lane, PoolError> {
+        self.order(index).and_then(|ordered| self.welcome(ordered))
+    }
+
+    /// Has a worker started for the place `index`.
+    fn order(self: &Arc<Self>, index: usize) -> Result<Ordered, PoolError> {
         let (link, fds) = ParentLink::new(self.config.ring_len, self.config.answer_len_max())?;
         #[cfg(feature = "tracing")]
         let (ear, fds) = hear::with_ear(fds)?;
@@ -72,11 +99,22 @@ impl Core {
         let launcher = self.config.cgroup.iter().fold(launcher, Launcher::cgroup);
         #[cfg(feature = "sandbox")]
         let launcher = self.config.sandbox.iter().cloned().fold(launcher, Launcher::sandbox);
-        let child = launcher.launch()?;
+        Ok(Ordered {
+            id,
+            launching: launcher.begin()?,
+            link,
+            #[cfg(feature = "tracing")]
+            ear,
+        })
+    }
+
+    /// Takes a worker in that was ordered, as soon as it is there.
+    fn welcome(&self, ordered: Ordered) -> Result<Lane, PoolError> {
+        let child = ordered.launching.finish()?;
         #[cfg(feature = "tracing")]
-        let mut lane = Lane::new(id, child, link, ear);
+        let mut lane = Lane::new(ordered.id, child, ordered.link, ordered.ear);
         #[cfg(not(feature = "tracing"))]
-        let mut lane = Lane::new(id, child, link);
+        let mut lane = Lane::new(ordered.id, child, ordered.link);
         lane.quota = self.config.policy.max_tasks;
         if let Err(error) = self.send_initializer(&mut lane) {
             // Nobody will ever send it anything. If it cannot be killed, it is dead already.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use procession_process::{Exit, Launcher, Start};
+use procession_process::{Exit, Launcher, SpawnError, Start};
 
 use super::role::{self, play, say};
 
@@ -118,6 +118,30 @@ fn on_exit_is_called_before_waiters_return_and_without_a_handle() {
     drop(launcher.launch().unwrap());
     let (exit, thread) = told.recv_timeout(role::GUARD).unwrap();
     assert_eq!((exit, thread.as_deref()), (Exit::Code(0), Some("procession-reap")));
+}
+
+#[test]
+fn a_child_whose_start_nobody_waits_for_is_started_and_reaped() {
+    let (tell, told) = mpsc::channel();
+    let launcher = Launcher::new(|_| std::process::exit(5));
+    drop(launcher.on_exit(move |exit| tell.send(exit).unwrap()).begin().unwrap());
+    assert_eq!(told.recv_timeout(role::GUARD), Ok(Exit::Code(5)));
+}
+
+#[test]
+fn children_that_are_on_their_way_together_are_told_apart() {
+    let code = |start: Start| std::process::exit(start.payload[0].into());
+    let begun: Vec<_> =
+        (0..20).map(|n| Launcher::new(code).payload(vec![n]).begin().unwrap()).collect();
+    for (n, on_its_way) in (0..20).zip(begun) {
+        assert_eq!(on_its_way.finish().unwrap().wait(), Exit::Code(n));
+    }
+}
+
+#[test]
+fn what_the_system_says_to_a_start_comes_with_its_end() {
+    let begun = Launcher::new(|_| ()).program("/dev/null").begin().unwrap();
+    assert!(matches!(begun.finish(), Err(SpawnError::System { .. })));
 }
 
 #[test]
