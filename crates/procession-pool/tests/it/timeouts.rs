@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use procession_pool::{Pool, TaskError};
+use procession_process::Exit;
 
 use super::guard::{eventually, guarded};
 use super::ledger::{Ledger, record};
@@ -295,5 +296,23 @@ fn an_item_that_hangs_in_a_chunk_is_stopped_and_the_rest_goes_on() {
         assert!(ledger.counts().values().all(|&count| count == 1));
         assert_eq!(ledger.counts().len(), 200);
         assert_sound(&pool);
+    });
+}
+
+/// It has the worker's process id, and its limits.
+#[test]
+fn a_worker_that_became_another_program_is_stopped() {
+    fn become_another_program(seconds: String) -> bool {
+        use std::os::unix::process::CommandExt;
+        std::process::Command::new("sleep").arg(seconds).exec().raw_os_error().is_none()
+    }
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let job = pool.job().timeout(Duration::from_millis(50));
+        let stopped = job.apply(become_another_program, "1000000");
+        assert!(matches!(stopped, Err(TaskError::TimedOut { .. })), "{stopped:?}");
+        let ended = pool.apply(become_another_program, "0");
+        assert!(matches!(ended, Err(TaskError::Died { exit: Exit::Code(0), .. })), "{ended:?}");
+        assert_eq!(pool.apply(|n: u64| n, 7).unwrap(), 7);
     });
 }
