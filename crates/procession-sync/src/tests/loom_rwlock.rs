@@ -155,7 +155,7 @@ fn a_writers_death_blocks_neither_a_writer_nor_a_reader() {
     });
 }
 
-/// It has the writers' lock for a moment, in which others come to wait for it, and may die in that.
+/// It has the writers' lock for a moment, in which two others come to wait for it, and may die in that.
 #[test]
 fn a_writer_that_gives_up_keeps_no_reader_out() {
     play_every_death(|steps| {
@@ -170,8 +170,10 @@ fn a_writer_that_gives_up_keeps_no_reader_out() {
             assert_eq!(entry, Entry::TimedOut);
         });
         let reader = survivor(2, move || assert!(two.read()));
-        let died = writer.join().unwrap().is_none();
+        assert!(guarded.read());
         reader.join().unwrap();
+        // Until here the writer finds a reader whenever it comes.
+        let died = writer.join().unwrap().is_none();
         guarded.lock.leave_read(cell);
         died
     });
