@@ -8,10 +8,12 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use procession_shm::Deadline;
+
 use super::frame::Last;
 use super::line::{Line, News, Patience, Waited};
 use super::packet;
-use super::stream::{FrameReader, Look, Short};
+use super::stream::{FrameReader, Look, Place, Short};
 use super::{RecvError, Violation};
 use crate::ring::Ring;
 
@@ -125,6 +127,27 @@ impl Inlet {
         }
     }
 
+    /// Waits for the next message and takes it: what came of it in `place`, or all of it in the delivery. Bytes for which there is
+    /// no room there stay.
+    pub(super) fn receive_at(&mut self, place: &mut Place<'_>) -> Result<Delivery, RecvError> {
+        let received = self.try_receive_at(place);
+        if received.is_err() {
+            self.frames.keep(place);
+        }
+        received
+    }
+
+    fn try_receive_at(&mut self, place: &mut Place<'_>) -> Result<Delivery, RecvError> {
+        let never = Patience::Until(Deadline::NEVER);
+        self.await_look(never, |frames| frames.look_to(place))?;
+        let last = self.frames.gathered().whole.ok_or(RecvError::Closed)?;
+        let (len, room) = (place.filled() + self.message_len(), place.capacity());
+        if last.is_bytes && len > room {
+            return Err(RecvError::BufferTooShort { len, room });
+        }
+        self.take(last)
+    }
+
     /// Takes the message that is complete. Without the descriptors that belong to it, it stays.
     #[inline]
     fn take(&mut self, last: Last) -> Result<Delivery, RecvError> {
@@ -151,7 +174,7 @@ impl Inlet {
     }
 
     /// The length of the message that is complete.
-    pub(super) fn message_len(&self) -> usize {
+    fn message_len(&self) -> usize {
         self.frames.gathered().body.len()
     }
 

@@ -13,7 +13,7 @@ use super::RecvError;
 use super::end::End;
 use super::inlet::{Arrival, Delivery, Inlet, Terms};
 use super::line::Patience;
-use super::stream::{Short, bytes_of};
+use super::stream::{Place, Short, bytes_of};
 use crate::Message;
 use crate::codec::{self, DecodeError, Limits, SHORT_BYTES_MAX};
 
@@ -102,7 +102,8 @@ impl<T> Receiver<T> {
     }
 
     /// Receives bytes into the front of `buffer` and returns how many they are. Blocks as [`recv`](Self::recv) does; with a
-    /// deadline, [`poll`](Self::poll) first.
+    /// deadline, [`poll`](Self::poll) first. They are copied once, parts of a long message as they come. The rest of `buffer`
+    /// may be written to as well, and all of it when the receive fails.
     ///
     /// # Errors
     ///
@@ -123,15 +124,10 @@ impl<T> Receiver<T> {
     /// ```
     pub fn recv_bytes_into(&self, buffer: &mut [u8]) -> Result<usize, RecvError> {
         self.use_inlet(|inlet| {
-            let whole = inlet.await_message(Patience::Until(Deadline::NEVER))?;
-            let (len, room) = (inlet.message_len(), buffer.len());
-            if whole.is_some_and(|last| last.is_bytes) && len > room {
-                return Err(RecvError::BufferTooShort { len, room });
-            }
-            let delivery = inlet.receive(Patience::None)?.ok_or(RecvError::Closed)?;
-            let bytes = into_bytes(delivery)?;
-            buffer[..len].copy_from_slice(&bytes);
-            inlet.frames.reuse(bytes);
+            let mut place = Place::over(buffer);
+            let rest = into_bytes(inlet.receive_at(&mut place)?)?;
+            let len = place.append(&rest);
+            inlet.frames.reuse(rest);
             Ok(len)
         })
     }

@@ -8,6 +8,10 @@
 //! * **P3** The reader copies a header once, and a body once, into its own memory, and looks at nothing but the copies. What it
 //!   holds of a message never exceeds the limit, and grows with the bytes that come, not with those announced.
 
+mod place;
+
+pub(super) use place::Place;
+
 use super::Violation;
 use super::frame::{self, HEADER_LEN, HEADER_WORDS, Header, Kind, Last, frame_len, padding};
 use crate::codec::{KEPT_BYTES_MAX, SHORT_BYTES_MAX};
@@ -195,22 +199,34 @@ impl<M: Memory> FrameReader<M> {
     /// Takes at most one frame out of the ring.
     #[inline]
     pub(super) fn look(&mut self) -> Result<Look, Violation> {
+        self.look_by(Self::read_body)
+    }
+
+    /// As [`look`](Self::look), with the bytes of the frame where `read_body` puts them.
+    #[inline]
+    fn look_by(
+        &mut self,
+        read_body: impl FnOnce(&mut Self, &Header) -> Result<(), Violation>,
+    ) -> Result<Look, Violation> {
         if self.state.whole.is_some() {
             return Ok(Look::Whole);
         }
         if let Some(violation) = self.violation {
             return Err(violation);
         }
-        self.look_on().inspect_err(|&violation| self.violation = Some(violation))
+        self.look_on(read_body).inspect_err(|&violation| self.violation = Some(violation))
     }
 
     #[inline]
-    fn look_on(&mut self) -> Result<Look, Violation> {
+    fn look_on(
+        &mut self,
+        read_body: impl FnOnce(&mut Self, &Header) -> Result<(), Violation>,
+    ) -> Result<Look, Violation> {
         if self.is_caught_up()? {
             return Ok(Look::Nothing);
         }
         let header = self.read_header()?;
-        self.read_body(&header)?;
+        read_body(self, &header)?;
         match header.kind {
             Kind::Last(last) => {
                 self.state.whole = Some(last);
@@ -369,12 +385,16 @@ impl<M: Memory> FrameReader<M> {
         Ok(header)
     }
 
+    /// Whether the message is within the limit with this frame, if `placed` bytes of it are not here.
+    #[inline]
+    fn check_len(&self, placed: usize, header: &Header) -> Result<(), Violation> {
+        let (len, limit) = (placed + self.state.body.len() + header.body_len(), self.len_max);
+        if len > limit { Err(Violation::TooLarge { len, limit }) } else { Ok(()) }
+    }
+
     #[inline]
     fn read_body(&mut self, header: &Header) -> Result<(), Violation> {
-        let (len, limit) = (self.state.body.len() + header.body_len(), self.len_max);
-        if len > limit {
-            return Err(Violation::TooLarge { len, limit });
-        }
+        self.check_len(0, header)?;
         self.consumer.read(header.body_len(), &mut self.state.body);
         self.consumer.skip(padding(header.body_len()));
         Ok(())

@@ -55,6 +55,37 @@ fn bytes_longer_than_the_ring_need_somebody_who_reads() {
     });
 }
 
+#[test]
+fn a_long_message_for_which_the_buffer_is_too_short_loses_nothing() {
+    let (sender, receiver) = small::<()>();
+    let long: Vec<u8> = (0..=250).cycle().take(100_003).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| sender_sends(sender, &long));
+        let mut buffer = vec![0; long.len()];
+        for room in [0, 10, 5_000, 100_002] {
+            let short = receiver.recv_bytes_into(&mut buffer[..room]);
+            assert!(
+                matches!(short, Err(RecvError::BufferTooShort { len: 100_003, room: r }) if r == room),
+                "{short:?}"
+            );
+        }
+        assert_eq!(receiver.recv_bytes_into(&mut buffer).unwrap(), long.len());
+        assert!(buffer == long);
+        assert!(matches!(receiver.recv_bytes_into(&mut buffer), Err(RecvError::Closed)));
+    });
+}
+
+#[test]
+fn a_value_is_not_received_into_a_buffer() {
+    let (sender, receiver) = pipe::simplex::<u64>().unwrap();
+    sender.send(2).unwrap();
+    sender.send_bytes(b"bytes").unwrap();
+    let mut buffer = [0; 8];
+    assert!(matches!(receiver.recv_bytes_into(&mut buffer), Err(RecvError::Decode(_))));
+    assert_eq!(receiver.recv_bytes_into(&mut buffer).unwrap(), 5);
+    assert_eq!(&buffer[..5], b"bytes");
+}
+
 fn sender_sends(sender: pipe::Sender<()>, bytes: &[u8]) {
     sender.send_bytes(bytes).unwrap();
 }
