@@ -84,10 +84,6 @@ const PROTOCOL: usize = 512;
 /// No page is smaller.
 const HEAD_LEN_MIN: usize = 4096;
 
-/// How far [`Producer::fetch_ahead`] goes: four cache lines, so long as the first of them is on its way.
-#[cfg(target_arch = "x86_64")]
-const AHEAD_LEN: u64 = 256;
-
 /// The largest position at which a side may be taken over: far beyond what can be sent, and far from where a counter wraps.
 const POSITION_MAX: u64 = 1 << 62;
 
@@ -382,21 +378,6 @@ impl<M: Memory> Producer<M> {
         #[expect(clippy::cast_possible_truncation, reason = "by R1 at most the capacity, a usize")]
         let held = self.written.wrapping_sub(self.released) as usize;
         self.memory.capacity() - held
-    }
-}
-
-impl Producer<Ring> {
-    /// Asks for the memory of what is written a little later, which the reader's core has. Stores can wait for it while others go
-    /// on, but not when each is followed by an instruction that waits for all of them, as the move of a gate is.
-    #[inline]
-    pub fn fetch_ahead(&self) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use core::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            let at = self.memory.address(self.written + AHEAD_LEN);
-            // SAFETY: a hint to the processor, which may be given for any address.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) };
-        }
     }
 }
 

@@ -526,7 +526,6 @@ impl Worker {
         let few = || self.output.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
         let word = self.output.first_chunk().map_or_else(few, |whole| u64::from_le_bytes(*whole));
         let head = u64::from_le_bytes(result_head(tag, self.output.len()));
-        self.results.fetch_ahead();
         self.results.write_words(&[head, word]);
         if self.is_last {
             let mut latest = [0; LATEST_WORDS_MAX];
