@@ -29,11 +29,17 @@ pub(crate) fn cases() -> Vec<Case> {
         case("throughput-1KiB", "procession-bytes", |effort| bytes(effort, 1 << 10)),
         case("throughput-64KiB", OURS, |effort| vectors(effort, 1 << 16)),
         case("throughput-64KiB", "procession-bytes", |effort| bytes(effort, 1 << 16)),
+        case("throughput-64KiB", "bare-ring", |effort| bare::ring::copied(effort, 1 << 16)),
         case("throughput-64KiB", "memcpy", |effort| memory::copied(effort, 1 << 16)),
         case("throughput-1MiB", OURS, |effort| vectors(effort, 1 << 20)),
         case("throughput-1MiB", "procession-bytes", |effort| bytes(effort, 1 << 20)),
+        case("throughput-1MiB", "bare-ring", |effort| bare::ring::copied(effort, 1 << 20)),
         case("throughput-1MiB", "memcpy", |effort| memory::copied(effort, 1 << 20)),
         case("hand-over", "8B", |effort| handed_over(effort, 1_000, || Ok(7_u64))),
+        // Who makes a buffer of 1 GiB is busy for so long that everybody else is asleep more deeply.
+        case("hand-over", "8B-after-1GiB", |effort| {
+            handed_over(effort, 10, || buffer(1 << 30).map(|_| 7_u64))
+        }),
         case("hand-over", "SharedSlice-1GiB", |effort| {
             let slice = SharedBuf::<u8>::zeroed(1 << 30)?.freeze()?;
             handed_over(effort, 200, || Ok(slice.clone()))

@@ -37,7 +37,7 @@ pub(crate) fn round_trips(effort: Effort) -> Outcome {
 
 /// Spins until there is another number than `last`.
 #[inline]
-fn next(word: &AtomicU64, last: u64) -> u64 {
+pub(super) fn next(word: &AtomicU64, last: u64) -> u64 {
     loop {
         let number = word.load(Ordering::Acquire);
         if number != last {
