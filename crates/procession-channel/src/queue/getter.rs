@@ -264,12 +264,44 @@ impl<T: Message> Getter<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get_many(&self, max: usize) -> Result<Many<T>, RecvError> {
-        let mut haul = take_haul();
-        let most = (max.max(1), MANY_BYTES_MAX);
-        if !self.haul(&mut haul, most, Patience::ENDLESS)? {
-            return Err(RecvError::Closed);
-        }
-        Ok(Many::new(haul))
+        self.get_many_within(max, Patience::ENDLESS)?.ok_or(RecvError::Closed)
+    }
+
+    /// Gets several items at once if there is one. See [`Queue::try_get_many`](super::Queue::try_get_many).
+    ///
+    /// # Errors
+    ///
+    /// As [`get_many`](Self::get_many).
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::<u64>::new()?;
+    /// assert!(queue.getter().try_get_many(3)?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_get_many(&self, max: usize) -> Result<Option<Many<T>>, RecvError> {
+        self.get_many_within(max, Patience::None)
+    }
+
+    /// Gets several items at once, waiting no longer than `timeout` for the first. See
+    /// [`Queue::get_many_timeout`](super::Queue::get_many_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As [`get_many`](Self::get_many).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let queue = procession_channel::queue::Queue::<u64>::new()?;
+    /// assert!(queue.getter().get_many_timeout(3, Duration::from_millis(1))?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_many_timeout(
+        &self,
+        max: usize,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Option<Many<T>>, RecvError> {
+        self.get_many_within(max, Patience::Until(Deadline::from(timeout.into())))
     }
 
     /// Claims the next item. See [`Queue::claim`](super::Queue::claim).
@@ -331,6 +363,16 @@ impl<T: Message> Getter<T> {
     #[inline]
     fn get_within(&self, patience: Patience) -> Result<Option<T>, RecvError> {
         with_haul(|haul| if self.haul(haul, ONE, patience)? { open(haul) } else { Ok(None) })
+    }
+
+    fn get_many_within(
+        &self,
+        max: usize,
+        patience: Patience,
+    ) -> Result<Option<Many<T>>, RecvError> {
+        let mut haul = take_haul();
+        let got = self.haul(&mut haul, (max.max(1), MANY_BYTES_MAX), patience)?;
+        Ok(got.then(|| Many::new(haul)))
     }
 
     /// Gets the next item if it can be done without waiting.

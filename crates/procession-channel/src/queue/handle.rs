@@ -396,6 +396,54 @@ impl<T: Message> Queue<T> {
         self.putter.put_many(values)
     }
 
+    /// Puts those of many values for which there is room now, from the first on. It does not wait for room, and each time no longer
+    /// than some 20 ms for another process that is in the middle of a put of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_put`](Self::try_put). All values that were not put come back; what was put before stays.
+    ///
+    /// ```
+    /// use procession_channel::queue::{Queue, SendErrorKind};
+    ///
+    /// let queue = Queue::bounded(2)?;
+    /// let full = queue.try_put_many([1, 2, 3]).unwrap_err();
+    /// assert!(matches!(full.kind, SendErrorKind::Full));
+    /// assert_eq!(full.value, [3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_put_many(
+        &self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<(), SendError<Vec<T>>> {
+        self.putter.try_put_many(values)
+    }
+
+    /// [`put_many`](Self::put_many), waiting no longer than `timeout` in all (`None`: for ever). The values are collected before
+    /// the time begins.
+    ///
+    /// # Errors
+    ///
+    /// As [`put_timeout`](Self::put_timeout). All values that were not put come back; what was put before stays.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession_channel::queue::{Queue, SendErrorKind};
+    ///
+    /// let queue = Queue::bounded(2)?;
+    /// let late = queue.put_many_timeout([1, 2, 3], Duration::from_millis(1)).unwrap_err();
+    /// assert!(matches!(late.kind, SendErrorKind::TimedOut));
+    /// assert_eq!(late.value, [3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn put_many_timeout(
+        &self,
+        values: impl IntoIterator<Item = T>,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<(), SendError<Vec<T>>> {
+        self.putter.put_many_timeout(values, timeout)
+    }
+
     /// Gets the next item. Blocks until there is one; whoever puts wakes it, and so does a close.
     ///
     /// # Errors
@@ -477,6 +525,48 @@ impl<T: Message> Queue<T> {
     /// ```
     pub fn get_many(&self, max: usize) -> Result<Many<T>, RecvError> {
         self.getter.get_many(max)
+    }
+
+    /// [`get_many`](Self::get_many) if there is an item; `None` when there is none yet. It waits as [`try_get`](Self::try_get) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_many`](Self::get_many).
+    ///
+    /// ```
+    /// use procession_channel::queue::Queue;
+    ///
+    /// let queue = Queue::new()?;
+    /// assert!(queue.try_get_many(8)?.is_none());
+    /// queue.put_many([1, 2])?;
+    /// let both = queue.try_get_many(8)?.into_iter().flatten().collect::<Result<Vec<u64>, _>>()?;
+    /// assert_eq!(both, [1, 2]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_get_many(&self, max: usize) -> Result<Option<Many<T>>, RecvError> {
+        self.getter.try_get_many(max)
+    }
+
+    /// [`get_many`](Self::get_many), waiting no longer than `timeout` for the first item (`None`: for ever); `None` when the time is
+    /// over.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_many`](Self::get_many).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let queue = procession_channel::queue::Queue::<u64>::new()?;
+    /// assert!(queue.get_many_timeout(8, Duration::from_millis(1))?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_many_timeout(
+        &self,
+        max: usize,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Option<Many<T>>, RecvError> {
+        self.getter.get_many_timeout(max, timeout)
     }
 
     /// Claims the next item: nobody else gets it, and it is gone for good when it is [`done`](Claim::done). If the claim is

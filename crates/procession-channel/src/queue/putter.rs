@@ -145,11 +145,60 @@ impl<T: Message> Putter<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn put_many(&self, values: impl IntoIterator<Item = T>) -> Result<(), SendError<Vec<T>>> {
-        let mut values: Vec<T> = values.into_iter().collect();
+        self.put_many_within(values.into_iter().collect(), Patience::ENDLESS)
+    }
+
+    /// Puts those of many values for which there is room now. See [`Queue::try_put_many`](super::Queue::try_put_many).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// ```
+    /// let queue = procession_channel::queue::Queue::bounded(1)?;
+    /// assert_eq!(queue.putter().try_put_many([1, 2]).unwrap_err().value, [2]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_put_many(
+        &self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<(), SendError<Vec<T>>> {
+        self.put_many_within(values.into_iter().collect(), Patience::None)
+    }
+
+    /// Puts many values, waiting no longer than `timeout` in all. See
+    /// [`Queue::put_many_timeout`](super::Queue::put_many_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let queue = procession_channel::queue::Queue::bounded(1)?;
+    /// let late = queue.putter().put_many_timeout([1, 2], Duration::from_millis(1));
+    /// assert_eq!(late.unwrap_err().value, [2]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn put_many_timeout(
+        &self,
+        values: impl IntoIterator<Item = T>,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<(), SendError<Vec<T>>> {
+        let values = values.into_iter().collect();
+        self.put_many_within(values, Patience::Until(Deadline::from(timeout.into())))
+    }
+
+    fn put_many_within(
+        &self,
+        mut values: Vec<T>,
+        patience: Patience,
+    ) -> Result<(), SendError<Vec<T>>> {
         let mut count = 0;
         let result = with_draft(|draft| {
             while count < values.len() {
-                self.put_next(&values, &mut count, draft)?;
+                self.put_next(&values, &mut count, draft, patience)?;
             }
             Ok(())
         });
@@ -162,6 +211,7 @@ impl<T: Message> Putter<T> {
         values: &[T],
         count: &mut usize,
         draft: &mut Draft,
+        patience: Patience,
     ) -> Result<(), SendErrorKind> {
         let settings = &self.seat.body.control.settings;
         let Draft { bytes: buffer, ends } = draft;
@@ -178,7 +228,7 @@ impl<T: Message> Putter<T> {
                 }
                 Ok(mut handles) => {
                     let len = buffer.len();
-                    self.put_frames(buffer, &[len], &mut handles, Patience::ENDLESS)?;
+                    self.put_frames(buffer, &[len], &mut handles, patience)?;
                     *count += 1;
                     return Ok(());
                 }
@@ -188,7 +238,7 @@ impl<T: Message> Putter<T> {
                 break;
             }
         }
-        self.put_run(buffer, ends, count)
+        self.put_run(buffer, ends, count, patience)
     }
 
     /// Puts frames without handles, as many at a time as there is room for.
@@ -197,9 +247,10 @@ impl<T: Message> Putter<T> {
         mut bytes: &mut [u8],
         ends: &mut Vec<usize>,
         count: &mut usize,
+        patience: Patience,
     ) -> Result<(), SendErrorKind> {
         while !ends.is_empty() {
-            let done = self.put_frames(bytes, ends, &mut Vec::new(), Patience::ENDLESS)?;
+            let done = self.put_frames(bytes, ends, &mut Vec::new(), patience)?;
             *count += done;
             let len = ends[done - 1];
             bytes = &mut bytes[len..];

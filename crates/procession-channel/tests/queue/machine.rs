@@ -94,6 +94,23 @@ impl Machine {
         }
     }
 
+    /// As many as there is room for are put, and the others come back.
+    fn put_many(&mut self, lens: &[usize]) {
+        let room = self.items_max.map_or(usize::MAX, |most| most - self.len());
+        let must_fit = lens.len() <= room && self.has_room();
+        let items: Vec<_> = lens.iter().map(|len| self.item(*len)).collect();
+        let back = match self.queue.try_put_many(items.clone()) {
+            Ok(()) => Vec::new(),
+            Err(error) => {
+                assert!(matches!(error.kind, SendErrorKind::Full) && !must_fit, "{error}");
+                error.value
+            }
+        };
+        let (put, others) = items.split_at(items.len() - back.len());
+        assert!(put.len() <= room && others == back);
+        self.waiting.extend(put.iter().map(|(number, bytes)| (*number, bytes.len())));
+    }
+
     fn claim(&mut self) {
         let next = self.offered.first_key_value().map(|(n, len)| (*n, *len));
         let next = next.or_else(|| self.waiting.front().copied());
@@ -114,26 +131,15 @@ impl Machine {
     fn play(&mut self, step: Step) {
         match step {
             Step::Put(len) => self.put(len),
-            Step::PutMany(lens) => {
-                let room = self.items_max.map_or(usize::MAX, |most| most - self.len());
-                // Nobody is there to get anything if they had to wait.
-                if lens.len() <= room && self.has_room() {
-                    let items: Vec<_> = lens.iter().map(|len| self.item(*len)).collect();
-                    self.waiting.extend(items.iter().map(|(n, bytes)| (*n, bytes.len())));
-                    self.queue.put_many(items).unwrap();
-                }
-            }
+            Step::PutMany(lens) => self.put_many(&lens),
             Step::Get => {
                 let got = self.queue.try_get().unwrap();
                 self.check(got);
             }
-            Step::GetMany(max) => {
-                if !self.waiting.is_empty() || !self.offered.is_empty() {
-                    for item in self.queue.get_many(max).unwrap() {
-                        self.check(Some(item.unwrap()));
-                    }
-                }
-            }
+            Step::GetMany(max) => match self.queue.try_get_many(max).unwrap() {
+                Some(many) => many.for_each(|item| self.check(Some(item.unwrap()))),
+                None => self.check(None),
+            },
             Step::Claim => self.claim(),
             Step::Done(which) => drop(self.take_claim(which).map(|(_, _, claim)| claim.done())),
             Step::GiveBack(which) => {

@@ -90,10 +90,31 @@ fn a_bounded_queue_is_full_at_its_bound() {
 }
 
 #[test]
+fn of_many_those_come_back_for_which_there_is_no_room_in_time() {
+    let queue = Queue::bounded(3).unwrap();
+    let error = queue.try_put_many([1, 2, 3, 4, 5]).unwrap_err();
+    assert!(matches!(error.kind, SendErrorKind::Full) && error.value == [4, 5]);
+    let error = queue.put_many_timeout([6, 7], Duration::from_millis(1)).unwrap_err();
+    assert!(matches!(error.kind, SendErrorKind::TimedOut) && error.value == [6, 7]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| queue.put_many_timeout(10..1000, None).unwrap());
+        let mut got = Vec::new();
+        while got.len() < 993 {
+            let many = queue.get_many_timeout(9, Duration::from_secs(60)).unwrap().unwrap();
+            got.extend(many.map(Result::unwrap));
+        }
+        assert!(got.into_iter().eq((1..=3).chain(10..1000)));
+    });
+    assert!(queue.is_empty());
+}
+
+#[test]
 fn nothing_to_get_is_none_and_not_an_error() {
     let queue = Queue::<u8>::new().unwrap();
     assert_eq!(queue.try_get().unwrap(), None);
     assert_eq!(queue.get_timeout(Duration::from_millis(1)).unwrap(), None);
+    assert!(queue.try_get_many(3).unwrap().is_none());
+    assert!(queue.get_many_timeout(3, Duration::from_millis(1)).unwrap().is_none());
     assert!(queue.try_claim().unwrap().is_none());
     assert!(queue.claim_timeout(Duration::ZERO).unwrap().is_none());
 }
