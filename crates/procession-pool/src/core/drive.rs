@@ -56,7 +56,7 @@ impl Core {
                 self.leave(state, call);
                 return found;
             }
-            state = if !state.notices.is_empty() {
+            state = if state.has_something_to_tell() {
                 self.tell(state)
             } else if state.driver == Driver::Nobody {
                 state.driver_call = call;

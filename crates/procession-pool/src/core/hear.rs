@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::errand;
 use super::lane::Sentence;
-use super::state::{Notice, State};
+use super::state::State;
 use crate::error::PoolError;
 use crate::trace::Ear;
 
@@ -48,8 +48,7 @@ impl State {
             Some(id) if !errand::is_one(id) => None,
             _ => Some(own.clone()),
         };
-        let notices = &mut self.notices;
-        let mut tell = |telling| notices.push(Notice::Tell(Box::new(telling)));
+        let mut tell = |telling| self.heard.push(telling);
         let heard = lane.ear.listen(said, origin, &mut tell).map_err(|_| Sentence::Nonsense)?;
         Ok(heard > 0)
     }

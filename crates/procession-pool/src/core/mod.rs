@@ -107,6 +107,9 @@ pub(crate) struct Core {
     /// Whether there may be something in `deaths`: 1 is stored after a death was, and before the bell is rung.
     has_deaths: AtomicU32,
     next_lane: AtomicU64,
+    /// In which order threads tell what workers have said.
+    #[cfg(feature = "tracing")]
+    order: crate::trace::Order,
     /// Rung when the background thread may have something to do.
     duty: Condvar,
     /// The process that made the pool, told from those forked from it.
@@ -131,6 +134,8 @@ impl Core {
             deaths: Mutex::default(),
             has_deaths: AtomicU32::new(0),
             next_lane: AtomicU64::new(0),
+            #[cfg(feature = "tracing")]
+            order: crate::trace::Order::default(),
             duty: Condvar::new(),
         });
         core.staff_up()?;
@@ -171,6 +176,8 @@ impl Core {
     pub(crate) fn unlock(&self, mut state: MutexGuard<'_, State>) {
         state.ring_workers();
         let notices = std::mem::take(&mut state.notices);
+        #[cfg(feature = "tracing")]
+        let heard = state.heard.take();
         let discarded = std::mem::take(&mut state.discarded);
         let unseen = std::mem::take(&mut state.unseen);
         let is_driven = state.driver != Driver::Nobody;
@@ -181,6 +188,10 @@ impl Core {
         if is_driven && unseen == Unseen::Alarm {
             procession_shm::wake_all(&self.bell, true);
         }
+        #[cfg(feature = "tracing")]
+        if let Some(batch) = heard {
+            self.order.tell(batch);
+        }
         let tells_wakers = notices.iter().any(|notice| matches!(notice, Notice::Waker(_)));
         for notice in notices {
             match notice {
@@ -188,8 +199,6 @@ impl Core {
                 // Somebody else's waker, on whichever thread happens to be here: its panic, of which the panic hook has told,
                 // must not keep the others from being woken.
                 Notice::Waker(waker) => drop(catch_unwind(AssertUnwindSafe(|| waker.wake()))),
-                #[cfg(feature = "tracing")]
-                Notice::Tell(telling) => drop(catch_unwind(AssertUnwindSafe(|| telling.tell()))),
             }
         }
         if tells_wakers {

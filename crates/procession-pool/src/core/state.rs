@@ -44,6 +44,9 @@ pub(crate) struct State {
     pub(crate) parked: Vec<Thread>,
     /// Who must be told something as soon as the lock is free.
     pub(crate) notices: Vec<Notice>,
+    /// What workers have said and nobody has been told yet.
+    #[cfg(feature = "tracing")]
+    pub(crate) heard: crate::trace::Heard,
     /// Consumers that are not needed any more, to be dropped as soon as the lock is free: a waker may own other tasks of this
     /// pool, whose drop takes the lock.
     pub(crate) discarded: Vec<Consumer>,
@@ -110,9 +113,6 @@ pub(crate) enum Driver {
 pub(crate) enum Notice {
     Thread(Thread),
     Waker(Waker),
-    /// Not to be told something, but to tell it to the subscriber of a call.
-    #[cfg(feature = "tracing")]
-    Tell(Box<crate::trace::Telling>),
 }
 
 /// How starting workers goes.
@@ -145,6 +145,15 @@ impl State {
             origin: crate::trace::Origin::here(),
             ..Self::default()
         }
+    }
+
+    /// Whether somebody has to be told something as soon as the lock is free.
+    pub(crate) fn has_something_to_tell(&self) -> bool {
+        #[cfg(feature = "tracing")]
+        if !self.heard.is_empty() {
+            return true;
+        }
+        !self.notices.is_empty()
     }
 
     /// Begins a call.

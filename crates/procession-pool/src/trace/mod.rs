@@ -2,7 +2,7 @@
 //!
 //! The thread of a worker that runs items has a subscriber of its own ([`mod@forward`]), which writes each event and span as a packet
 //! into a socket to the parent. Whoever drives the pool reads these before it takes results, and once the pool's lock is free
-//! tells them again ([`retell::Telling`]): under the span that was current where the call was made, to the subscriber that was current
+//! tells them again ([`retell::Telling`]), in that order ([`mod@order`]): under the span that was current where the call was made, to the subscriber that was current
 //! there. Of each place in the code the parent makes a call site of its own ([`site`]), so that name, target, level and fields
 //! are what they were.
 //!
@@ -19,6 +19,7 @@
 //! * Open spans of a worker, call sites and the lengths of what is in them are bounded; what is beyond is dropped.
 
 mod forward;
+mod order;
 mod record;
 mod retell;
 mod site;
@@ -29,6 +30,7 @@ use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
 pub(crate) use forward::forward;
+pub(crate) use order::{Heard, Order};
 pub(crate) use retell::{Ear, Origin, Telling};
 
 /// How many packets an honest worker sends in a [`WINDOW`] at most.

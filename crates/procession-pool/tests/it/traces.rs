@@ -192,6 +192,42 @@ fn the_last_words_of_a_worker_are_heard() {
     });
 }
 
+/// Whoever hears the first word takes his time to tell it. Another thread drives the pool meanwhile, and hears the second.
+#[test]
+fn words_are_told_in_their_order_whoever_hears_them() {
+    struct Slow;
+    impl<S: Subscriber> Layer<S> for Slow {
+        fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+            let mut text = Text::default();
+            event.record(&mut text);
+            if text.to_string() == "step=0" {
+                std::thread::sleep(Duration::from_millis(300));
+            }
+        }
+    }
+    fn talk(pause_ms: u64) {
+        for step in 0..3 {
+            info!(step);
+            std::thread::sleep(Duration::from_millis(pause_ms));
+        }
+    }
+    guarded(|| {
+        let told = Told::default();
+        let subscriber = tracing_subscriber::registry().with(Slow.and_then(told.clone()));
+        tracing::subscriber::with_default(subscriber.with(LevelFilter::INFO), || {
+            let pool = Pool::with_workers(1).unwrap();
+            let talking = pool.submit(talk, 50).unwrap();
+            std::thread::scope(|scope| {
+                // Two wait, so that there is one to drive while the other tells.
+                scope.spawn(|| pool.apply(|()| (), ()).unwrap());
+                talking.get().unwrap();
+            });
+            let texts: Vec<String> = told.wait(3).into_iter().map(|entry| entry.text).collect();
+            assert_eq!(texts, ["step=0", "step=1", "step=2"]);
+        });
+    });
+}
+
 /// How many words were heard, and how many are known to be lost.
 fn heard_and_lost(told: &Told) -> (u64, u64) {
     let is_last = |entry: &Entry| entry.text == "message=at last";
