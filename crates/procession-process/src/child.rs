@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::ending::Ending;
 use crate::exit::Exit;
 use crate::exit_cell::ExitCell;
-use crate::grip::{Grip, ends_within};
+use crate::grip::{Grip, ends_within, no_such_signal};
 use crate::usage::{Ended, Usage};
 use crate::zygote::Line;
 use procession_shm::{KeptWord, Spin, Waitable, Watch, fork};
@@ -225,6 +225,7 @@ impl Child {
         }
         match self.record.grip.signal(signal) {
             Err(Errno::SRCH) => Ok(()),
+            Err(Errno::INVAL) => Err(no_such_signal(signal)),
             Err(Errno::OPNOTSUPP) if self.exit().is_some() => Ok(()),
             Err(Errno::OPNOTSUPP) => {
                 let why = "it runs inline, as a thread of this process, which can be neither killed nor \

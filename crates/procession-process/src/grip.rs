@@ -1,5 +1,6 @@
 //! How a parent holds on to a child: by a pidfd, or by its number while it is not reaped.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -186,6 +187,14 @@ struct PidfdInfo {
 
 const PIDFD_INFO_EXIT: u64 = 1 << 3;
 const PIDFD_GET_INFO: libc::Ioctl = libc::_IOWR::<PidfdInfo>(0xff, 11);
+
+/// What is said of a number that may not be sent.
+pub(crate) fn no_such_signal(number: i32) -> io::Error {
+    let why = format!(
+        "there is no signal {number} to send: take one of 1 to 31, or of 35 to 64; whether the process lives is what `is_alive` says"
+    );
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
 
 /// A signal number that may be sent: one that exists and that the C library does not keep for
 /// itself (32 to 34).

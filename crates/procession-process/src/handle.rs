@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::child::Child;
 use crate::exit::Exit;
-use crate::grip::Grip;
+use crate::grip::{Grip, no_such_signal};
 
 /// A process: one that this process started, this process itself ([`current`](crate::current)), or its parent
 /// ([`parent`](crate::parent)).
@@ -316,6 +316,7 @@ impl Relative {
         };
         match grip.signal(signal) {
             Err(Errno::SRCH) => Ok(()),
+            Err(Errno::INVAL) => Err(no_such_signal(signal)),
             sent => Ok(sent?),
         }
     }

@@ -97,6 +97,7 @@ fn signals_that_do_not_exist_are_refused() {
     for number in [0, -1, 33, 65] {
         let error = process.signal(number).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{number}");
+        assert!(error.to_string().contains(&format!("no signal {number}")), "{error}");
     }
     process.kill().unwrap();
 }
