@@ -68,11 +68,11 @@ pub struct Share {
     pub bytes_in: u64,
     /// Bytes of results.
     pub bytes_out: u64,
-    /// Processor time in the program, of processes that have ended.
+    /// Processor time in the program, of one that lives in ticks of the system, 10 ms as a rule.
     pub user_cpu: Duration,
-    /// Processor time in the kernel, of processes that have ended.
+    /// Processor time in the kernel, as above.
     pub system_cpu: Duration,
-    /// The most memory that a process which has ended had in use at once, in bytes.
+    /// The most memory that one process had in use at once, in bytes.
     pub peak_memory_bytes: u64,
 }
 

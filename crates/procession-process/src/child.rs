@@ -13,7 +13,7 @@ use crate::ending::Ending;
 use crate::exit::Exit;
 use crate::exit_cell::ExitCell;
 use crate::grip::{Grip, ends_within, no_such_signal};
-use crate::usage::{Ended, Usage};
+use crate::usage::{self, Ended, Usage};
 use crate::zygote::Line;
 use procession_shm::{KeptWord, Spin, Waitable, Watch, fork};
 
@@ -130,6 +130,27 @@ impl Child {
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.record.usage.get().copied()
+    }
+
+    /// What the process has used of the machine so far: as the kernel shows it while it lives, with times in steps of some
+    /// milliseconds, and [`usage`](Self::usage) once its end has been noticed. `None` where neither is known: without `/proc`, of a
+    /// thread of this process, or between its end and the notice of it. Reads two files, and does not block otherwise.
+    ///
+    /// ```
+    /// use procession_process::Launcher;
+    ///
+    /// let child = Launcher::new(|_| std::thread::sleep(std::time::Duration::MAX)).launch()?;
+    /// let usage = child.usage_so_far().unwrap();
+    /// assert!(child.usage().is_none() && usage.peak_memory_bytes > 0, "{usage:?}");
+    /// child.kill()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn usage_so_far(&self) -> Option<Usage> {
+        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed())?;
+        let seen = if self.is_inline() { None } else { usage::so_far(pid) };
+        // The number was its own as long as it had not been reaped.
+        self.usage().or_else(|| seen.filter(|_| self.is_alive()))
     }
 
     /// Whether the process still runs. Does not block.

@@ -1,13 +1,15 @@
 //! How a process ended, together with what it has used of the machine: waitid(2) with the argument that only the system call has.
 
+use std::fs;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::WaitId;
+use rustix::process::{Pid, WaitId};
 
 use crate::exit::Exit;
+use crate::stat::Stat;
 
 /// What a process has used of the machine, that of its own children that it has waited for included.
 ///
@@ -37,6 +39,24 @@ pub(crate) struct Ended {
     pub(crate) exit: Exit,
     /// `None` if somebody else has reaped it.
     pub(crate) usage: Option<Usage>,
+}
+
+/// What the process of this number has used so far, if there is one and `/proc` shows it. Times are in whole ticks of the system,
+/// 10 ms as a rule.
+pub(crate) fn so_far(pid: Pid) -> Option<Usage> {
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    let [user_cpu, system_cpu] = Stat::of_process(pid)?
+        .cpu_ticks
+        .map(|ticks| Duration::from_millis(ticks.saturating_mul(1000) / per_second));
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let peak_kib = peak_kib(&status).unwrap_or(0);
+    Some(Usage { user_cpu, system_cpu, peak_memory_bytes: peak_kib.saturating_mul(1024) })
+}
+
+/// A process that is about to end has no memory any more, and no such line.
+fn peak_kib(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 /// Reaps a child; `None` if it has not ended. Does not block.
@@ -87,5 +107,27 @@ fn usage(used: &libc::rusage) -> Usage {
         user_cpu: time(used.ru_utime),
         system_cpu: time(used.ru_stime),
         peak_memory_bytes: unsigned(used.ru_maxrss).saturating_mul(1024),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_is_found_among_the_lines_of_a_status() {
+        let status =
+            "Name:\tVmHWM: 5 kB\nVmPeak:\t    9000 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 1 kB\n";
+        assert_eq!(peak_kib(status), Some(1234));
+        assert_eq!(peak_kib("Name:\tgone\nState:\tZ (zombie)\n"), None);
+    }
+
+    #[test]
+    fn this_process_has_used_something() {
+        let busy = std::time::Instant::now();
+        while so_far(rustix::process::getpid()).unwrap().user_cpu.is_zero() {
+            assert!(busy.elapsed() < Duration::from_secs(60), "no tick was ever counted");
+        }
+        assert!(so_far(rustix::process::getpid()).unwrap().peak_memory_bytes > 100 << 10);
     }
 }

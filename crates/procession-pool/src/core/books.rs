@@ -3,12 +3,15 @@
 //! Nothing is counted for each item: a worker's lane knows what it was given and what came back, and the clock is read where
 //! the pool reads it anyway, when what travelled together is done.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use procession_process::{Child, Exit, Usage};
+
+use super::Core;
 use super::lane::{Lane, Sentence};
 use super::state::State;
 use crate::insights::{Cause, Insights, Share, Slow, Slowest};
-use procession_process::Exit;
 
 /// What is known of workers that have ended, and of slow items.
 #[derive(Debug, Default)]
@@ -26,9 +29,7 @@ impl State {
         books.ended.resize_with(books.ended.len().max(index + 1), Share::default);
         let mut share = lane.share(Instant::now());
         if let Some(usage) = lane.child.usage() {
-            share.user_cpu = usage.user_cpu;
-            share.system_cpu = usage.system_cpu;
-            share.peak_memory_bytes = usage.peak_memory_bytes;
+            share.add(&used(usage));
         }
         books.ended[index].add(&share);
         if let Some(cause) = cause(lane, exit) {
@@ -39,24 +40,43 @@ impl State {
         }
     }
 
-    /// Everything that is known by now, but for the slowest items, whose arguments are not to be described under a lock.
-    pub(crate) fn insights(&self) -> (Insights, Vec<Slow>) {
-        let now = Instant::now();
-        let workers: Vec<Share> = (0..self.lanes.len())
-            .map(|index| {
-                let mut share = self.books.ended.get(index).copied().unwrap_or_default();
-                if let Some(lane) = &self.lanes[index] {
-                    share.add(&lane.share(now));
-                    share.pid = Some(lane.child.pid());
-                }
-                share
-            })
-            .collect();
+    /// What is known of each place, and who works there now.
+    fn places(&self) -> (Vec<Share>, Vec<(usize, Arc<Child>)>) {
+        let (now, mut living) = (Instant::now(), Vec::new());
+        let mut workers = self.books.ended.clone();
+        workers.resize_with(self.lanes.len(), Share::default);
+        for (index, lane) in self.lanes.iter().enumerate() {
+            let Some(lane) = lane else { continue };
+            workers[index].add(&lane.share(now));
+            workers[index].pid = Some(lane.child.pid());
+            living.push((index, Arc::clone(&lane.child)));
+        }
+        (workers, living)
+    }
+}
+
+impl Core {
+    /// Everything that is known by now. What takes longer is done without the lock: files of workers that live are read, and
+    /// arguments described.
+    pub(crate) fn insights(&self) -> Insights {
+        let ((mut workers, living), deaths, slowest) = self.with(|state| {
+            (state.places(), state.books.deaths.clone(), state.books.slowest.items())
+        });
+        for (index, child) in living {
+            if let Some(usage) = child.usage_so_far() {
+                workers[index].add(&used(usage));
+            }
+        }
         let mut total = Share::default();
         workers.iter().for_each(|share| total.add(share));
-        let deaths = self.books.deaths.clone();
-        (Insights { workers, total, deaths, slowest: Vec::new() }, self.books.slowest.items())
+        Insights { workers, total, deaths, slowest: slowest.into_iter().map(Slow::told).collect() }
     }
+}
+
+/// What the system says of a worker.
+fn used(usage: Usage) -> Share {
+    let Usage { user_cpu, system_cpu, peak_memory_bytes, .. } = usage;
+    Share { user_cpu, system_cpu, peak_memory_bytes, ..Share::default() }
 }
 
 impl Lane {

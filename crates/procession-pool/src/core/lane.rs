@@ -64,7 +64,7 @@ pub(crate) struct Lane {
     pub(crate) ear: crate::trace::Ear,
     /// Tells this worker from those that had its place before.
     pub(crate) id: u64,
-    pub(crate) child: Child,
+    pub(crate) child: Arc<Child>,
     pub(crate) link: ParentLink,
     /// It has said hello.
     pub(crate) ready: bool,
@@ -174,7 +174,7 @@ impl Lane {
             initializing: Some(Duration::ZERO),
             working: Duration::ZERO,
             errands_done: 0,
-            child,
+            child: Arc::new(child),
         }
     }
 

@@ -37,12 +37,28 @@ fn tasks_bytes_and_times_add_up() {
         assert!(live.total.starting > Duration::ZERO && live.total.working_ratio() > 0.0, "{live}");
         assert_eq!(live.workers.iter().map(|share| share.tasks).sum::<u64>(), 100);
         assert!(live.workers.iter().all(|share| share.pid.is_some()), "{live}");
+        assert!(live.workers.iter().all(|share| share.peak_memory_bytes > 100 << 10), "{live}");
         pool.join();
         let ended = pool.insights();
         assert_eq!((ended.total.tasks, ended.total.starts), (100, 2));
         assert!(ended.deaths.is_empty() && ended.workers.iter().all(|share| share.pid.is_none()));
         assert!(ended.total.peak_memory_bytes > 100 << 10, "{ended}");
         assert!(ended.total.user_cpu + ended.total.system_cpu > Duration::ZERO, "{ended}");
+    });
+}
+
+/// Of workers that live, too.
+#[test]
+fn processor_time_is_told_while_workers_work() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let endless = pool.submit(|()| while std::hint::black_box(true) {}, ()).unwrap();
+        eventually("it uses its processor", || {
+            pool.insights().total.user_cpu >= Duration::from_millis(50)
+        });
+        endless.cancel();
+        assert_sound(&pool);
+        assert!(pool.insights().total.user_cpu >= Duration::from_millis(50));
     });
 }
 
