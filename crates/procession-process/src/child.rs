@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use crate::ending::Ending;
 use crate::exit::Exit;
@@ -147,10 +148,14 @@ impl Child {
     /// ```
     #[must_use]
     pub fn usage_so_far(&self) -> Option<Usage> {
-        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed())?;
-        let seen = if self.is_inline() { None } else { usage::so_far(pid) };
-        // The number was its own as long as it had not been reaped.
-        self.usage().or_else(|| seen.filter(|_| self.is_alive()))
+        self.usage().or_else(|| {
+            if self.is_inline() {
+                return None;
+            }
+            let pid = Pid::from_raw(self.pid().cast_signed())?;
+            // The number was its own as long as it had not been reaped.
+            usage::so_far(pid).filter(|_| self.is_alive())
+        })
     }
 
     /// Whether the process still runs. Does not block.

@@ -109,12 +109,17 @@ fn groups_outlive_their_maker_by_a_moment() {
         return;
     };
     for (role, key) in [("killed with groups", "quiet"), ("exits with groups", "daemon")] {
-        let finished = finish(&mut command(role));
-        let child: u32 = finished.answer(key).parse().unwrap();
-        eventually("the child is gone", || is_gone(child));
-        let maker = finished.answer("pid").parse().unwrap();
-        eventually("the groups are gone", || groups_of(&delegated, maker).is_empty());
+        assert_swept_behind(role, key, &delegated);
     }
+}
+
+/// The groups of a process that plays this role go when it and the child that it names have gone.
+fn assert_swept_behind(role: &str, key: &str, delegated: &Path) {
+    let finished = finish(&mut command(role));
+    let child: u32 = finished.answer(key).parse().unwrap();
+    eventually("the child is gone", || is_gone(child));
+    let maker = finished.answer("pid").parse().unwrap();
+    eventually("the groups are gone", || groups_of(delegated, maker).is_empty());
 }
 
 #[test]
@@ -165,11 +170,7 @@ fn works_and_sweeps(delegated: PathBuf) {
 fn a_copy_of_the_maker_delays_the_sweep_and_does_not_prevent_it() {
     let test = "a_copy_of_the_maker_delays_the_sweep_and_does_not_prevent_it";
     let Some(delegated) = delegated_cgroup(test) else { return };
-    let finished = finish(&mut command("killed beside a copy of itself"));
-    let child: u32 = finished.answer("daemon").parse().unwrap();
-    eventually("the child is gone", || is_gone(child));
-    let maker = finished.answer("pid").parse().unwrap();
-    eventually("the group is gone", || groups_of(&delegated, maker).is_empty());
+    assert_swept_behind("killed beside a copy of itself", "daemon", &delegated);
 }
 
 #[test]
