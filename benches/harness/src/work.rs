@@ -5,6 +5,10 @@ use std::hint::black_box;
 use crate::clock::time_ns;
 
 /// So many turns of a loop: work that takes as long as it takes, however often it is interrupted.
+///
+/// Never inlined: a turn would take a third longer in one caller than in the next, and the milliseconds of
+/// [`turns_of_1ms`] would be others than those of the tasks.
+#[inline(never)]
 pub fn burn(turns: u64) {
     const FACTOR: u64 = 6_364_136_223_846_793_005;
     (0..turns).fold(1, |x: u64, turn| black_box(x.wrapping_mul(FACTOR) ^ turn));

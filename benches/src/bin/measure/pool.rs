@@ -33,6 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("pool-of-2-ready", OURS, ready),
         case("factorials-12000", OURS, factorials),
         case("factorials-12000", "serial", factorials_serial),
+        case("factorials-12000", "static-split", factorials_split),
         case("private-memory", "parent", |_| private(|_| Some(std::process::id()))),
         case("private-memory", "idle-worker", |_| private(|pool| pool.worker_pids().pop())),
     ]
@@ -111,16 +112,21 @@ fn busy(effort: Effort) -> Outcome {
     Ok(vec![Figure::ns("wall", ns)])
 }
 
-/// Half of the tasks for each of two bare processes: nothing is sent and nothing waited for.
 fn split(effort: Effort) -> Outcome {
     let (turns, tasks) = (work::turns_of_1ms(), effort.count(TASKS));
-    let half = || {
-        (0..tasks / 2).for_each(|_| work::burn(turns));
-        Ok(())
-    };
+    split_in_two(move |half| {
+        (half..tasks).step_by(2).for_each(|_| work::burn(turns));
+    })
+}
+
+/// Each second task for each of two bare processes: nothing is sent and nothing waited for.
+fn split_in_two(run_half: impl Fn(u64)) -> Outcome {
     let (ns, joined) = time_ns(|| {
-        let other = fork(half)?;
-        (0..tasks - tasks / 2).for_each(|_| work::burn(turns));
+        let other = fork(|| {
+            run_half(1);
+            Ok(())
+        })?;
+        run_half(0);
         other.join()
     });
     joined?;
@@ -152,6 +158,14 @@ fn factorials_serial(effort: Effort) -> Outcome {
     let (ns, sums) = time_ns(|| numbers.map(work::factorial).collect::<Vec<_>>());
     black_box(sums);
     Ok(vec![Figure::ns("wall", ns)])
+}
+
+fn factorials_split(effort: Effort) -> Outcome {
+    let numbers = effort.count(NUMBERS);
+    split_in_two(move |half| {
+        let sums = (half..numbers).step_by(2).map(work::factorial);
+        black_box(sums.collect::<Vec<_>>());
+    })
 }
 
 /// The memory that a process of an idle pool has for itself.
