@@ -76,10 +76,13 @@ impl Pair {
         pair
     }
 
+    /// `over` is not asked again once it has said so: it may have taken something.
     fn sleep_until(&mut self, mut over: impl FnMut(&mut ParentLink) -> bool) {
-        while !over(&mut self.parent) {
+        let mut is_over = over(&mut self.parent);
+        while !is_over {
             self.parent.bell().announce(AT_REST);
-            if !self.parent.has_news() && !over(&mut self.parent) {
+            is_over = over(&mut self.parent);
+            if !is_over && !self.parent.has_news() {
                 let soon = Deadline::after(Duration::from_millis(20));
                 wait(&[self.parent.bell().watch(AT_REST)], &soon);
             }
