@@ -1,7 +1,8 @@
 //! What a child process is told: an environment variable that makes it a child, and one message
 //! on an inherited socket that says what to do.
 //!
-//! The variable is `version,descriptor,pid,depth` in decimal. The message is one packet: a postcard
+//! The variable is `version,descriptor,pid,depth,hook` in decimal. All versions of this crate agree on its fields, because
+//! several may be linked into one program: the last one says whose child it is. The version is that of the message. The message is one packet: a postcard
 //! record and, in this order, a pidfd of the parent (if the system gives one), the door of
 //! its cgroup (if it is to have one), the memory with the
 //! payload (if it is too long for the packet), the working directory (if it is to be another) and the
@@ -16,6 +17,7 @@ use std::ffi::CStr;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::str::FromStr;
 
 use rustix::net::{RecvFlags, SendFlags};
 use serde::{Deserialize, Serialize};
@@ -44,29 +46,39 @@ pub(crate) struct Variable {
     pub(crate) parent: u32,
     /// How many processes of this kind are above the child, itself included.
     pub(crate) depth: u32,
+    /// Which hook is to serve: its distance from the program headers of its image.
+    pub(crate) hook: u64,
 }
 
 impl fmt::Display for Variable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{VERSION},{},{},{}", self.descriptor, self.parent, self.depth)
+        let Self { descriptor, parent, depth, hook } = self;
+        write!(f, "{VERSION},{descriptor},{parent},{depth},{hook}")
     }
 }
 
 impl Variable {
     /// Reads a value written by `fmt`, and nothing else.
     pub(crate) fn parse(value: &CStr) -> Option<Self> {
+        let (version, variable) = Self::parse_any(value)?;
+        (version == VERSION).then_some(variable)
+    }
+
+    /// Reads a value that any version of this crate has written, and which version that was.
+    pub(crate) fn parse_any(value: &CStr) -> Option<(u32, Self)> {
         let mut fields = value.to_str().ok()?.split(',');
         let mut next = || fields.next().and_then(number);
         let (version, descriptor, parent, depth) = (next()?, next()?, next()?, next()?);
+        let hook = fields.next().and_then(number)?;
         let descriptor = i32::try_from(descriptor).ok()?;
-        let known = version == VERSION && descriptor > 2 && depth > 0 && fields.next().is_none();
-        known.then_some(Self { descriptor, parent, depth })
+        let known = descriptor > 2 && depth > 0 && fields.next().is_none();
+        known.then_some((version, Self { descriptor, parent, depth, hook }))
     }
 }
 
 /// A decimal number as `Display` writes it: no sign, no leading zero.
-fn number(digits: &str) -> Option<u32> {
-    digits.parse().ok().filter(|number: &u32| number.to_string() == digits)
+fn number<N: FromStr + ToString>(digits: &str) -> Option<N> {
+    digits.parse().ok().filter(|number: &N| number.to_string() == digits)
 }
 
 /// What the child is to do.

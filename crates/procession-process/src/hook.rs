@@ -10,9 +10,16 @@
 //! | not set | anything | notes that it ran, returns; the program goes on to `main` |
 //! | set | a shared library | the same: the hook of the main program decides, or who calls [`serve`](crate::serve) |
 //! | set | the main program | serves or refuses, never returns |
+//! | set, for another hook of the program | the main program | returns: that hook serves |
 //!
 //! A library cannot serve in its hook: it would run under the lock of the dynamic linker, and before whatever loads it was ready.
 //! So the program that loads it calls [`serve`](crate::serve), which is the one place where a child runs code of a `main`.
+//!
+//! A program may have several hooks: two of its dependencies may depend on versions of this crate that cargo cannot unite. Each
+//! version serves the children that it has started, since nobody else can read what they are told. What a process *is*, which decides
+//! who may launch, is one fact for all of them: it lies in two words that every version defines alike and of which the linker
+//! keeps one copy ([`shared`]). A hook passes a child on only to an entry of the same table, and only if its parent is who wrote the
+//! variable, so that a value that comes from another program is refused by whoever sees it first.
 //!
 //! Invariants:
 //!
@@ -27,14 +34,16 @@
 //! launches before the function it was started for has been called.
 //!
 //! Not guaranteed: a thread that a constructor left behind cannot launch in a child, but a thread
-//! that *it* starts, later, is taken for one of the function. Constructors of shared libraries run before the hook, also in children, and see
-//! the variable. One that runs *another* program hands the variable down to it; that program is
+//! that *it* starts, later, is taken for one of the function, and so is it itself by the versions of this crate that do not
+//! serve. Constructors of shared libraries run before the hook, also in children, and see the variable. One that runs *another* program hands the variable down to it; that program is
 //! refused by its own hook, because its parent is not the process named in the variable.
 
 use std::ffi::{CStr, c_char, c_int};
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::bootstrap::{VARIABLE, VARIABLE_C};
+use rustix::process::getppid;
+
+use crate::bootstrap::{VARIABLE, VARIABLE_C, Variable};
 use crate::error::SpawnError;
 use crate::stat::Stat;
 use crate::{image, serve, threads};
@@ -56,18 +65,14 @@ pub(crate) struct Arguments(c_int, *const *const c_char, *const *const c_char);
 #[unsafe(link_section = ".init_array.00100")]
 static HOOK: Constructor = hook;
 
-/// What the hook found; the discriminants of `STATE`.
-const NOT_RUN: u8 = 0;
-const ORDINARY: u8 = 1;
+/// What this process is; the discriminants of `Role::state`, and 0 for an ordinary one.
 /// A child in which something else than its function runs, constructors before it, handlers at exit
 /// after it, or the preload function of a zygote: what they launch, every descendant would launch as well.
-const BETWEEN: u8 = 2;
-const SERVING: u8 = 3;
+const BETWEEN: u32 = 2;
+const SERVING: u32 = 3;
 
-/// Relaxed throughout: written before there are threads of the program, or, for those that
-/// constructors started, read only to refuse.
-static STATE: AtomicU8 = AtomicU8::new(NOT_RUN);
-static DEPTH: AtomicU32 = AtomicU32::new(0);
+/// Whether the hook was called. Relaxed, as [`Role`].
+static HAS_RUN: AtomicBool = AtomicBool::new(false);
 /// Threads that constructors of a child left behind: they started in every child, so what they
 /// launch would multiply.
 static CONSTRUCTED: FirstWins<Vec<ThreadId>> = FirstWins::new();
@@ -82,7 +87,7 @@ static CONSTRUCTED: FirstWins<Vec<ThreadId>> = FirstWins::new();
 /// ```
 #[must_use]
 pub fn depth() -> u32 {
-    DEPTH.load(Ordering::Relaxed)
+    shared::role().depth.load(Ordering::Relaxed)
 }
 
 /// Whether this process was started by this crate.
@@ -106,13 +111,29 @@ pub fn is_child() -> bool {
 /// The C library calls it, once, before `main` and on the only thread that it has started, with the
 /// arguments of `main` if it passes any.
 unsafe extern "C" fn hook(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) {
-    let value = variable();
-    if let Some(value) = value
+    HAS_RUN.store(true, Ordering::Relaxed);
+    if let Some(value) = variable()
         && image::is_main_program()
+        && !is_for_another_hook(value)
     {
         serve::run(value, Some(passed(argc, argv, envp)));
     }
-    STATE.store(ORDINARY, Ordering::Relaxed);
+}
+
+/// The number of this hook: the same in each process that runs this build, and that of no other hook in it.
+pub(crate) fn number() -> u64 {
+    image::distance_of((&raw const HOOK).addr())
+}
+
+/// Whether another entry of the table is meant, by who has started this process.
+fn is_for_another_hook(value: &CStr) -> bool {
+    let Some((_, variable)) = Variable::parse_any(value) else { return false };
+    let entries = table::bounds().step_by(size_of::<Constructor>());
+    let mut others = entries.map(image::distance_of).filter(|entry| *entry != number());
+    let parent = getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
+    // A parent in another pid namespace has no number here.
+    parent.is_none_or(|parent| parent == variable.parent)
+        && others.any(|entry| entry == variable.hook)
 }
 
 #[cfg(target_env = "gnu")]
@@ -136,8 +157,8 @@ pub(crate) fn variable() -> Option<&'static CStr> {
 
 /// Enters the state in which constructors of a child run.
 pub(crate) fn begin_child(depth: u32) {
-    DEPTH.store(depth, Ordering::Relaxed);
-    STATE.store(BETWEEN, Ordering::Relaxed);
+    shared::role().depth.store(depth, Ordering::Relaxed);
+    shared::role().state.store(BETWEEN, Ordering::Relaxed);
 }
 
 /// Notes the threads that constructors have left behind; how many there are, the calling one included.
@@ -169,12 +190,12 @@ pub(crate) fn begin_serving() -> std::io::Result<()> {
     if unsafe { libc::atexit(end_serving) } != 0 {
         return Err(std::io::ErrorKind::OutOfMemory.into());
     }
-    STATE.store(SERVING, Ordering::Relaxed);
+    shared::role().state.store(SERVING, Ordering::Relaxed);
     Ok(())
 }
 
 extern "C" fn end_serving() {
-    STATE.store(BETWEEN, Ordering::Relaxed);
+    shared::role().state.store(BETWEEN, Ordering::Relaxed);
 }
 
 /// A thread's number and start time, so that a number used again is told from the first.
@@ -221,7 +242,9 @@ mod table {
 
     use std::ops::Range;
 
+    // One definition is enough for all versions of this crate; where all of the program is one assembly, there may be one only.
     std::arch::global_asm!(
+        ".ifndef procession_init_array_bounds",
         ".weak __init_array_start",
         ".hidden __init_array_start",
         ".weak __init_array_end",
@@ -234,6 +257,7 @@ mod table {
         ".quad __init_array_start",
         ".quad __init_array_end",
         ".popsection",
+        ".endif",
     );
 
     unsafe extern "C" {
@@ -248,6 +272,43 @@ mod table {
     }
 }
 
+mod shared {
+    //! What all versions of this crate in an image have in common. The name and the layout of this memory stay as they are.
+
+    use std::sync::atomic::AtomicU32;
+
+    /// Relaxed throughout: written before there are threads of the program, or, for those that
+    /// constructors started, read only to refuse.
+    #[repr(C)]
+    pub(super) struct Role {
+        pub(super) state: AtomicU32,
+        /// How many processes started by any version are above this one, itself included.
+        pub(super) depth: AtomicU32,
+    }
+
+    // Weak, so that the linker takes one; hidden, so that each image has its own.
+    std::arch::global_asm!(
+        ".ifndef procession_role",
+        ".weak procession_role",
+        ".hidden procession_role",
+        ".pushsection .bss.procession_role,\"aw\",@nobits",
+        ".balign 4",
+        "procession_role:",
+        ".zero 8",
+        ".popsection",
+        ".endif",
+    );
+
+    unsafe extern "C" {
+        static procession_role: Role;
+    }
+
+    pub(super) fn role() -> &'static Role {
+        // SAFETY: it is defined above, zeroed and of this layout.
+        unsafe { &procession_role }
+    }
+}
+
 /// Whether this process may launch (H2).
 ///
 /// # Errors
@@ -258,8 +319,8 @@ pub(crate) fn check() -> Result<(), SpawnError> {
     // The volatile read makes the linker keep the object file that holds the hook.
     // SAFETY: `HOOK` is a valid static.
     let _kept = unsafe { (&raw const HOOK).read_volatile() };
-    let detail = match STATE.load(Ordering::Relaxed) {
-        NOT_RUN => "it was not called before this call",
+    let detail = match shared::role().state.load(Ordering::Relaxed) {
+        _ if !HAS_RUN.load(Ordering::Relaxed) => "it was not called before this call",
         BETWEEN => return Err(SpawnError::InConstructor { pid }),
         SERVING if on_constructed_thread() => return Err(SpawnError::InConstructor { pid }),
         _ if std::env::var_os(VARIABLE).is_some() => {

@@ -141,6 +141,11 @@ pub(crate) fn headers_address() -> usize {
     Image::get().headers
 }
 
+/// Where something of the image lies, the same number in each process that runs this build.
+pub(crate) fn distance_of(address: usize) -> u64 {
+    address.wrapping_sub(headers_address()) as u64
+}
+
 /// Whether the image is the main program and not a shared library.
 pub(crate) fn is_main_program() -> bool {
     Image::get().is_main_program

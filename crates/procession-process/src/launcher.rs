@@ -523,8 +523,12 @@ impl Launcher {
         let executable = self.executable()?;
         self.check_descriptors()?;
         let ending = self.ending(offices)?;
-        let variable =
-            Variable { descriptor: command::SOCKET_NUMBER, parent: std::process::id(), depth };
+        let variable = Variable {
+            descriptor: command::SOCKET_NUMBER,
+            parent: std::process::id(),
+            depth,
+            hook: hook::number(),
+        };
         let (environment, unset) = command::environment(&self.environment, variable)?;
         self.settings.unset = unset;
         self.settings.has_directory = self.directory.is_some();

@@ -127,6 +127,10 @@ fn prepare(value: &CStr) -> Result<Job, Refusal> {
     }
     standard::open_standard_descriptors().map_err(Refusal::system("open /dev/null"))?;
     let packet = Packet::receive(bootstrap_socket(variable.descriptor)?)?;
+    if variable.hook != hook::number() {
+        let why = "it was started by another version of procession, or by another program";
+        return Err(Refusal::new(refusal::OTHER_BUILD, why));
+    }
     let job = job(Parent { pid: variable.parent, is_direct: true }, packet)?;
     standard::ignore_broken_pipes().map_err(Refusal::system("ignore SIGPIPE"))?;
     Ok(job)

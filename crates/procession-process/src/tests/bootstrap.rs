@@ -58,8 +58,8 @@ fn a_closed_peer_is_a_parent_that_is_gone() {
 
 proptest! {
     #[test]
-    fn a_variable_comes_back(descriptor in 3..i32::MAX, parent: u32, depth in 1..u32::MAX) {
-        let variable = Variable { descriptor, parent, depth };
+    fn a_variable_comes_back(descriptor in 3..i32::MAX, parent: u32, depth in 1..u32::MAX, hook: u64) {
+        let variable = Variable { descriptor, parent, depth, hook };
         let value = CString::new(variable.to_string()).unwrap();
         prop_assert_eq!(Variable::parse(&value), Some(variable));
     }

@@ -46,7 +46,7 @@ fn start(message: &Message<'_>, descriptors: &[BorrowedFd<'_>], parent: u32) -> 
     let kind = SocketType::SEQPACKET;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap();
     bootstrap::send(&ours, message, descriptors).unwrap();
-    let variable = Variable { descriptor: 3, parent, depth: 1 };
+    let variable = Variable { descriptor: 3, parent, depth: 1, hook: crate::hook::number() };
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--list"]).env(VARIABLE, variable.to_string());
     let source = theirs.as_raw_fd();

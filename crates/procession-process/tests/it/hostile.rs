@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
 
-use procession_process::refusal;
+use procession_process::{Process, refusal};
 
 use super::role::{Finished, MAIN, command, finish};
 
@@ -43,9 +43,13 @@ fn refused(value: &str, descriptor: Option<OwnedFd>, code: i32) {
     assert_eq!(finished.err.lines().count(), 1, "{}", finished.err);
 }
 
-/// The value that this process would give to a child.
+/// The value that this process gives to a child.
 fn genuine() -> String {
-    format!("1,3,{},1", std::process::id())
+    let environment = |()| std::fs::read("/proc/self/environ").unwrap();
+    let bytes = Process::spawn(environment, ()).unwrap().join().unwrap();
+    let environment = String::from_utf8_lossy(&bytes);
+    let mut variables = environment.split('\0');
+    variables.find_map(|variable| variable.strip_prefix("PROCESSION_BOOT=")).unwrap().to_owned()
 }
 
 #[test]
@@ -61,22 +65,24 @@ fn malformed_values() {
         ",,,",
         "1,3",
         "1,3,1",
-        "1,3,1,1,1",
-        "2,3,1,1",
-        "0,3,1,1",
-        "1,-3,1,1",
-        "1,0,1,1",
-        "1,2,1,1",
-        "1,3,1,0",
-        "1,3,1,99999999999",
-        "1,4294967295,1,1",
-        "+1,3,1,1",
-        "1, 3,1,1",
-        "01,3,1,1",
+        "1,3,1,1",
+        "1,3,1,1,1,1",
+        "2,3,1,1,1",
+        "0,3,1,1,1",
+        "1,-3,1,1,1",
+        "1,0,1,1,1",
+        "1,2,1,1,1",
+        "1,3,1,0,1",
+        "1,3,1,99999999999,1",
+        "1,3,1,1,99999999999999999999",
+        "1,4294967295,1,1,1",
+        "+1,3,1,1,1",
+        "1, 3,1,1,1",
+        "01,3,1,1,1",
         "yes",
         "\u{ff}\u{fe}",
-        "1;3;1;1",
-        "1,3,1,1\n",
+        "1;3;1;1;1",
+        "1,3,1,1,1\n",
     ];
     for value in values {
         refused(value, None, refusal::BAD_VARIABLE);
@@ -86,7 +92,7 @@ fn malformed_values() {
 
 #[test]
 fn a_descriptor_that_is_not_open() {
-    let value = format!("1,777,{},1", std::process::id());
+    let value = format!("1,777,{},1,1", std::process::id());
     refused(&value, None, refusal::BAD_DESCRIPTOR);
 }
 
@@ -103,7 +109,7 @@ fn somebody_elses_parent() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     for parent in [0, 1, std::process::id() + 1] {
         let theirs = theirs.try_clone().unwrap();
-        refused(&format!("1,3,{parent},1"), Some(theirs.into()), refusal::PARENT_GONE);
+        refused(&format!("1,3,{parent},1,1"), Some(theirs.into()), refusal::PARENT_GONE);
     }
     drop(ours);
 }
@@ -126,6 +132,18 @@ fn a_socket_that_sends_garbage() {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         ours.send(bytes).unwrap();
         refused(&genuine(), Some(theirs.into()), refusal::BAD_MESSAGE);
+    }
+}
+
+/// A number that is no hook of this program.
+#[test]
+fn a_hook_that_is_not_there() {
+    let value = genuine();
+    let (rest, hook) = value.rsplit_once(',').unwrap();
+    for hook in [0, 1, hook.parse::<u64>().unwrap() + 1, u64::MAX] {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        ours.send(&[0]).unwrap();
+        refused(&format!("{rest},{hook}"), Some(theirs.into()), refusal::OTHER_BUILD);
     }
 }
 

@@ -136,7 +136,7 @@ fn a_setuid_program_refuses_and_never_serves() {
     }
     assert!(finished.answer("error ").starts_with("privileged"), "{}", finished.out);
 
-    let value = format!("1,3,{},1", std::process::id());
+    let value = format!("1,3,{},1,1", std::process::id());
     let finished = finish(nobody().env("PROCESSION_BOOT", value));
     assert_eq!(finished.status.code(), Some(refusal::PRIVILEGED), "{}", finished.err);
     assert_eq!(finished.count(MAIN), 0);
