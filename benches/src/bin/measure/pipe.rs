@@ -35,17 +35,19 @@ pub(crate) fn cases() -> Vec<Case> {
         case("throughput-1MiB", "procession-bytes", |effort| bytes(effort, 1 << 20)),
         case("throughput-1MiB", "bare-ring", |effort| bare::ring::copied(effort, 1 << 20)),
         case("throughput-1MiB", "memcpy", |effort| memory::copied(effort, 1 << 20)),
-        case("hand-over", "8B", |effort| handed_over(effort, 1_000, || Ok(7_u64))),
-        // Who makes a buffer of 1 GiB is busy for so long that everybody else is asleep more deeply.
-        case("hand-over", "8B-after-1GiB", |effort| {
-            handed_over(effort, 10, || buffer(1 << 30).map(|_| 7_u64))
-        }),
+        case("hand-over", "8B", |effort| handed_over(effort, 7_u64)),
         case("hand-over", "SharedSlice-1GiB", |effort| {
-            let slice = SharedBuf::<u8>::zeroed(1 << 30)?.freeze()?;
-            handed_over(effort, 200, || Ok(slice.clone()))
+            handed_over(effort, buffer(1 << 30)?.freeze()?)
         }),
-        case("hand-over", "SharedBuf-4KiB", |effort| handed_over(effort, 200, || buffer(1 << 12))),
-        case("hand-over", "SharedBuf-1GiB", |effort| handed_over(effort, 10, || buffer(1 << 30))),
+        case("hand-over", "SharedBuf-4KiB", |effort| handed_over(effort, buffer(1 << 12)?)),
+        case("hand-over", "SharedBuf-1GiB", |effort| handed_over(effort, buffer(1 << 30)?)),
+        // Who makes a buffer of 1 GiB for each message has nothing of his own left in the caches.
+        case("hand-over-of-new", "8B", |effort| {
+            handed_over_new(effort, 10, || buffer(1 << 30).map(|_| 7_u64))
+        }),
+        case("hand-over-of-new", "SharedBuf-1GiB", |effort| {
+            handed_over_new(effort, 10, || buffer(1 << 30))
+        }),
     ]
 }
 
@@ -68,17 +70,17 @@ type Link<A, B> = (Sender<A>, Receiver<B>, Process<()>);
 fn connect<A: Message, B: Message>(
     serve: fn(Place<A, B>) -> procession::Result<()>,
 ) -> Result<Link<A, B>, Box<dyn Error>> {
-    connect_by(pipe::builder(), serve)
+    connect_by(|builder| builder, serve)
 }
 
-/// As [`connect`], with requests that go through such a pipe.
+/// As [`connect`], with pipes that are built so.
 fn connect_by<A: Message, B: Message>(
-    requests: pipe::Builder,
+    build: fn(pipe::Builder) -> pipe::Builder,
     serve: fn(Place<A, B>) -> procession::Result<()>,
 ) -> Result<Link<A, B>, Box<dyn Error>> {
     let [here, there] = cpu::two()?;
-    let (requests, inlet) = requests.simplex()?;
-    let (outlet, answers) = pipe::simplex()?;
+    let (requests, inlet) = build(pipe::builder()).simplex()?;
+    let (outlet, answers) = build(pipe::builder()).simplex()?;
     let child = Process::spawn(serve, (there, inlet, outlet))?;
     answers.poll(SETTLE);
     cpu::pin(here)?;
@@ -104,13 +106,41 @@ fn awake(effort: Effort) -> Outcome {
     Ok(figures)
 }
 
+/// One side of two pipes that both say of each message for how long it was held.
+type Held<T> = Place<T, (T, u64)>;
+
 fn asleep(effort: Effort) -> Outcome {
-    handed_over(effort, 1_000, || Ok(7_u64))
+    handed_over_new(effort, 1_000, || Ok(7_u64))
 }
 
-/// A value that finds its receiver asleep, and the answer, which finds us asleep. How long it takes to make and to drop the
-/// value is another question and is not counted.
-fn handed_over<T: Message>(
+/// A value that goes there and comes back, and finds both sides asleep.
+fn handed_over<T: Message>(effort: Effort, value: T) -> Outcome {
+    fn hand_back<T: Message>((processor, requests, answers): Held<T>) -> procession::Result<()> {
+        settle(&requests, processor)?;
+        for request in &requests {
+            let request = request?;
+            answers.send((request, round_trip::hold())).map_err(|error| error.kind)?;
+        }
+        Ok(())
+    }
+    // Only from a process that is trusted is a buffer taken as it is, and not copied.
+    let (requests, answers, child) = connect_by(pipe::Builder::trusting, hand_back::<T>)?;
+    let mut held = Some(value);
+    let figures = round_trip::asleep(effort, 1_000, || -> Result<u64, Box<dyn Error>> {
+        let value = held.take().ok_or("there is nothing to send")?;
+        requests.send(value).map_err(|error| error.kind)?;
+        let (value, held_ns) = answers.recv()?;
+        held = Some(value);
+        Ok(held_ns)
+    })?;
+    drop(requests);
+    child.join()?;
+    Ok(figures)
+}
+
+/// A new value each time, which its receiver drops. How long it takes to make and to drop it is another question and is not
+/// counted.
+fn handed_over_new<T: Message>(
     effort: Effort,
     count: u64,
     make: impl Fn() -> Result<T, Box<dyn Error>>,
@@ -124,8 +154,7 @@ fn handed_over<T: Message>(
         }
         Ok(())
     }
-    // Only from a process that is trusted is a buffer taken as it is, and not copied.
-    let (requests, answers, child) = connect_by(pipe::builder().trusting(), hold::<T>)?;
+    let (requests, answers, child) = connect_by(pipe::Builder::trusting, hold::<T>)?;
     let mut next = Some(make()?);
     let figures = round_trip::asleep(effort, count, || -> Result<u64, Box<dyn Error>> {
         let value = next.take().ok_or("there is nothing to send")?;
