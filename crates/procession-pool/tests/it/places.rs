@@ -37,18 +37,33 @@ fn nap(n: u64) -> u64 {
     n
 }
 
-/// Every verb, with as many tries as it takes.
-fn use_all_verbs(pool: &Pool) {
-    let expected: Vec<u64> = (0..ITEMS).collect();
-    let job: Job<'_> = pool.job().retries(5).timeout(STOP_TIMEOUT);
-    assert_eq!(job.map(nap, 0..ITEMS).unwrap(), expected);
-    assert_eq!(job.imap(nap, 0..ITEMS).map(Result::unwrap).collect::<Vec<_>>(), expected);
-    let mut unordered: Vec<u64> = job.imap_unordered(nap, 0..ITEMS).map(Result::unwrap).collect();
-    unordered.sort_unstable();
-    assert_eq!(unordered, expected);
-    let tasks: Vec<_> = (0..ITEMS).map(|n| job.submit(nap, n).unwrap()).collect();
-    for (n, task) in (0..).zip(tasks) {
-        assert_eq!(task.get().unwrap(), n);
+/// Has all items done in its way, with as many tries as it takes; gives the results in order.
+type Verb = fn(Job<'_>) -> Vec<u64>;
+
+const VERBS: [Verb; 4] = [
+    |job| job.map(nap, 0..ITEMS).unwrap(),
+    |job| job.imap(nap, 0..ITEMS).map(Result::unwrap).collect(),
+    |job| {
+        let mut unordered: Vec<u64> =
+            job.imap_unordered(nap, 0..ITEMS).map(Result::unwrap).collect();
+        unordered.sort_unstable();
+        unordered
+    },
+    |job| {
+        let tasks: Vec<_> = (0..ITEMS).map(|n| job.submit(nap, n).unwrap()).collect();
+        tasks.into_iter().map(|task| task.get().unwrap()).collect()
+    },
+];
+
+fn check(pool: &Pool, verb: Verb) {
+    let job = pool.job().retries(5).timeout(STOP_TIMEOUT);
+    assert_eq!(verb(job), (0..ITEMS).collect::<Vec<_>>());
+}
+
+/// What happens, times what the pool is asked to do meanwhile or next.
+fn cells(hows: impl IntoIterator<Item = How>, mut cell: impl FnMut(How, Verb)) {
+    for how in hows {
+        VERBS.into_iter().for_each(|verb| cell(how, verb));
     }
 }
 
@@ -69,14 +84,15 @@ fn what_happens_in_the_initializer_costs_another_start() {
             record(&ledger, 0);
             if before == 0 { how.happen().map_err(Failure::msg) } else { Ok(()) }
         };
-        for how in ENDS.into_iter().chain([How::Panic, How::Fail]).filter(|how| *how != How::Stop) {
+        let all = ENDS.into_iter().chain([How::Panic, How::Fail]).filter(|how| *how != How::Stop);
+        cells(all, |how, verb| {
             let ledger = Ledger::new();
             let builder = Pool::builder().workers(1).initializer_with(once, (ledger.path(), how));
             let pool = builder.build().unwrap();
-            use_all_verbs(&pool);
+            check(&pool, verb);
             assert_sound(&pool);
             assert_eq!(ledger.count(0), 2, "{how:?}");
-        }
+        });
     });
 }
 
@@ -84,12 +100,12 @@ fn what_happens_in_the_initializer_costs_another_start() {
 fn what_happens_between_items_costs_nothing_that_is_tried_again() {
     guarded(|| {
         let pool = Pool::with_workers(2).unwrap();
-        for how in ENDS.into_iter().chain([How::Panic]) {
+        cells(ENDS.into_iter().chain([How::Panic]), |how, verb| {
             // On a busy machine it may happen before its own result is sent.
             drop(pool.apply(later, (how, 5)));
-            use_all_verbs(&pool);
+            check(&pool, verb);
             assert_sound_or_stopped(&pool, how);
-        }
+        });
     });
 }
 
@@ -97,12 +113,12 @@ fn what_happens_between_items_costs_nothing_that_is_tried_again() {
 fn what_happens_to_an_idle_worker_costs_nothing() {
     guarded(|| {
         let pool = Pool::with_workers(2).unwrap();
-        for how in ENDS {
-            let Ok(pid) = pool.apply(later, (how, 30)) else { continue };
+        cells(ENDS, |how, verb| {
+            let Ok(pid) = pool.apply(later, (how, 30)) else { return };
             eventually("it happened", || !runs(pid) || is_stopped(pid));
-            use_all_verbs(&pool);
+            check(&pool, verb);
             assert_sound_or_stopped(&pool, how);
-        }
+        });
     });
 }
 
