@@ -40,9 +40,6 @@ const RESULT_LEN_MAX: usize = 1 << 30;
 #[must_use = "a builder does nothing until `build`"]
 pub struct PoolBuilder {
     config: Config,
-    /// `None` for one on each core. To count these takes files, which need not be read where it was said how many.
-    workers: Option<usize>,
-    start_method: Option<StartMethod>,
     /// The first thing that cannot be as it was asked for.
     refused: Option<PoolError>,
 }
@@ -51,15 +48,14 @@ impl PoolBuilder {
     pub(crate) fn new() -> Self {
         Self {
             config: Config {
-                // As many as `workers` says, once all is said.
-                workers: 0,
+                workers: None,
                 name: "worker".to_owned(),
                 options: Options::default(),
                 backlog: None,
                 ring_len: RING_LEN,
                 result_len_max: RESULT_LEN_MAX,
                 trusting: false,
-                start_method: StartMethod::Spawn,
+                start_method: None,
                 preload: None,
                 program: None,
                 limits: Limits::new(),
@@ -69,8 +65,6 @@ impl PoolBuilder {
                 initializer: None,
                 policy: Policy::default(),
             },
-            workers: None,
-            start_method: None,
             refused: None,
         }
     }
@@ -85,7 +79,7 @@ impl PoolBuilder {
     /// # Ok::<(), PoolError>(())
     /// ```
     pub fn workers(mut self, workers: usize) -> Self {
-        self.workers = Some(workers);
+        self.config.workers = Some(workers);
         self
     }
 
@@ -481,7 +475,7 @@ impl PoolBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn start_method(mut self, start_method: StartMethod) -> Self {
-        self.start_method = Some(start_method);
+        self.config.start_method = Some(start_method);
         self
     }
 
@@ -548,18 +542,6 @@ impl PoolBuilder {
         self
     }
 
-    /// What the pool is built with.
-    fn config(self) -> Result<Config, PoolError> {
-        let start_method = self.start_method.map_or_else(StartMethod::from_environment, Ok)?;
-        let workers = self.workers.unwrap_or_else(procession_process::cpu_count);
-        let mut config = Config { start_method, workers, ..self.config };
-        if config.is_inline() {
-            config.workers = config.workers.min(1);
-            config.policy.never_replace();
-        }
-        Ok(config)
-    }
-
     /// Makes the pool and starts its workers.
     ///
     /// # Errors
@@ -575,7 +557,7 @@ impl PoolBuilder {
     pub fn build(self) -> Result<Pool, PoolError> {
         match self.refused {
             Some(error) => Err(error),
-            None => Ok(Pool::start(Core::new(self.config()?)?)),
+            None => Ok(Pool::start(Core::new(self.config)?)),
         }
     }
 }

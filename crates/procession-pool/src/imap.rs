@@ -199,7 +199,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     fn window(&self) -> usize {
         let by_bytes = (BYTES_PER_WORKER / self.item_len.max(1)).max(2);
         let per_worker = self.chunks_per_worker.saturating_mul(self.chunk).min(by_bytes);
-        self.options.window.unwrap_or(self.core.config.workers * per_worker).max(1)
+        self.options.window.unwrap_or(self.core.workers * per_worker).max(1)
     }
 
     /// Pulls input once a good part of the window is free: refilling it item by item would cost a wake-up each.
@@ -229,7 +229,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     /// How many items may be outstanding, and how many of them travel together.
     fn window_and_chunk(&self) -> (usize, usize) {
         let window = self.window();
-        (window, self.chunk.min(window.div_ceil(2 * self.core.config.workers)).max(1))
+        (window, self.chunk.min(window.div_ceil(2 * self.core.workers)).max(1))
     }
 
     /// What was pulled before the input panicked has not been submitted yet.
@@ -327,7 +327,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
             return;
         }
         let left = self.input.as_ref().map_or(0, |input| input.size_hint().1.unwrap_or(usize::MAX));
-        let share = left / (2 * self.core.config.workers);
+        let share = left / (2 * self.core.workers);
         let grown = share.min(self.chunk.saturating_mul(CHUNK_GROWTH));
         self.chunk = match fixed {
             Some(fixed) => {

@@ -179,7 +179,7 @@ impl Pool {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn workers(&self) -> usize {
-        self.core.config.workers
+        self.core.workers
     }
 
     /// The process ids of the workers that live right now, in no particular order.

@@ -43,10 +43,11 @@ use state::{Driver, Notice, Unseen};
 
 use crate::error::{PoolError, SubmitError};
 
-/// What a pool was built with.
+/// What a pool was asked to be.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    pub(crate) workers: usize,
+    /// `None` for one on each core. To count these takes files, which need not be read where it was said how many.
+    pub(crate) workers: Option<usize>,
     pub(crate) name: String,
     pub(crate) options: Options,
     pub(crate) backlog: Option<usize>,
@@ -56,7 +57,8 @@ pub(crate) struct Config {
     pub(crate) result_len_max: usize,
     /// Workers are trusted: their results may hold trusting handles.
     pub(crate) trusting: bool,
-    pub(crate) start_method: StartMethod,
+    /// `None` for what the environment says.
+    pub(crate) start_method: Option<StartMethod>,
     /// What a zygote of workers runs first.
     pub(crate) preload: Option<fn()>,
     /// What is executed as worker, and its arguments, if it is not this program.
@@ -84,11 +86,6 @@ impl Config {
         }
     }
 
-    /// Whether tasks run in this process.
-    pub(crate) fn is_inline(&self) -> bool {
-        self.start_method == StartMethod::Inline
-    }
-
     /// How long an answer may be: a result, or the explanation why there is none.
     fn answer_len_max(&self) -> usize {
         self.result_len_max.max(procession_process::answer::TROUBLE_LEN_MAX)
@@ -99,6 +96,9 @@ impl Config {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) config: Config,
+    /// How many it has.
+    pub(crate) workers: usize,
+    start_method: StartMethod,
     state: Mutex<State>,
     /// Changes with everything that a driver must not sleep over and that no worker rings for. It is in this process' own
     /// memory: no worker can touch it.
@@ -119,17 +119,22 @@ pub(crate) struct Core {
 
 impl Core {
     /// A pool with all its workers started.
-    pub(crate) fn new(config: Config) -> Result<Arc<Self>, PoolError> {
+    pub(crate) fn new(mut config: Config) -> Result<Arc<Self>, PoolError> {
+        let start_method = config.start_method.map_or_else(StartMethod::from_environment, Ok)?;
+        let mut workers = config.workers.unwrap_or_else(procession_process::cpu_count);
+        let is_inline = start_method == StartMethod::Inline;
+        if is_inline {
+            workers = workers.min(1);
+            config.policy.never_replace();
+        }
         let generation = fork::generation().map_err(|error| PoolError::Thread(Arc::new(error)))?;
         let core = Arc::new(Self {
             generation,
             owner: std::process::id(),
-            state: Mutex::new(State::new(
-                config.trusting,
-                config.is_inline(),
-                config.policy.clone(),
-            )),
+            state: Mutex::new(State::new(config.trusting, is_inline, config.policy.clone())),
             config,
+            workers,
+            start_method,
             bell: AtomicU32::new(0),
             deaths: Mutex::default(),
             has_deaths: AtomicU32::new(0),

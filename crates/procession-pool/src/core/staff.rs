@@ -34,10 +34,10 @@ struct Ordered {
 impl Core {
     /// Starts all workers. If one cannot be started, those that were are killed.
     pub(super) fn staff_up(self: &Arc<Self>) -> Result<(), PoolError> {
-        if self.config.workers == 0 {
+        if self.workers == 0 {
             return Err(PoolError::NoWorkers);
         }
-        self.with(|state| state.lanes.resize_with(self.config.workers, || None));
+        self.with(|state| state.lanes.resize_with(self.workers, || None));
         let (ordered, mut failure) = self.order_all();
         for (index, ordered) in ordered.into_iter().enumerate() {
             match self.welcome(ordered) {
@@ -57,7 +57,7 @@ impl Core {
     /// Has all workers started, up to the first that cannot be. The rings of one are made while the one before is being executed.
     fn order_all(self: &Arc<Self>) -> (Vec<Ordered>, Option<PoolError>) {
         let mut all = Vec::new();
-        for index in 0..self.config.workers {
+        for index in 0..self.workers {
             match self.order(index) {
                 Ok(ordered) => all.push(ordered),
                 Err(error) => return (all, Some(error)),
@@ -89,7 +89,7 @@ impl Core {
             .fds(fds)
             .stdin_null(true)
             .ignore_interrupt(true)
-            .start_method(self.config.start_method)
+            .start_method(self.start_method)
             .limits(self.config.limits)
             .on_exit(mourn);
         let launcher = self.config.preload.into_iter().fold(launcher, Launcher::preload);
