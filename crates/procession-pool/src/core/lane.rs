@@ -15,9 +15,9 @@ use crate::parcel::Budget;
 /// How many wake-ups in a row may come with nothing. An honest worker's are one after each chunk at most.
 const FALSE_ALARMS_MAX: u32 = 64;
 
-/// How many bytes a worker takes at least, of what it is owed, in so many wake-ups for room. An honest one wakes its parent once
-/// for a whole frame, of which the shortest has 40 bytes, or for all that lay in the ring.
-const TAKEN_MIN: u64 = 1024;
+/// How many bytes a worker takes at least, of what it is owed, in so many wake-ups for room: 8 KiB in each. Who is owed something
+/// has a full ring, of which an honest worker gives back an eighth at a time, 32 KiB, or all.
+const TAKEN_MIN: u64 = FALSE_ALARMS_MAX as u64 * (8 << 10);
 
 /// From how long on a worker is asked how much of it it worked: less is not worth a look at a word of its own.
 const ACCOUNT_FROM: Duration = Duration::from_micros(20);
