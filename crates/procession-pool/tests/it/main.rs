@@ -36,6 +36,7 @@ mod scribbler;
 mod soup;
 mod starting;
 mod streams;
+mod suspended;
 mod timeouts;
 
 mod traces;

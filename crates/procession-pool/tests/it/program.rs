@@ -24,6 +24,7 @@ const ROLES: &[&[Role]] = &[
     super::resources::ROLES,
     super::sandbox::ROLES,
     super::starting::ROLES,
+    super::suspended::ROLES,
     super::timeouts::ROLES,
 ];
 
