@@ -230,6 +230,10 @@ fn hint(source: &io::Error) -> &'static str {
         Some(libc::ETOOMANYREFS) => {
             "; too many descriptors of this user are in flight, raise RLIMIT_NOFILE"
         }
+        Some(libc::EBADF) => {
+            "; code in this process has closed descriptors that are not its own, look for \
+             closefrom, close_range, or a library that turns into a daemon"
+        }
         Some(libc::EFBIG) => "; RLIMIT_FSIZE forbids memory of that size, raise it with ulimit -f",
         _ => "",
     }

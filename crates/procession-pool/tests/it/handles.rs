@@ -385,3 +385,37 @@ fn lose_handles() {
     drop(pool);
     assert_back_to(before);
 }
+
+fn close_all_descriptors() {
+    // SAFETY: none. They have owners in this process, who will find them closed, which is what this is about.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+    assert_eq!(closed, 0);
+}
+
+/// As a library does that turns into a daemon. What is not handed through descriptors goes on.
+#[test]
+fn a_worker_that_has_closed_all_descriptors_works_on_and_says_why_handles_cannot_be_sent() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let worker = pool.apply(
+            |()| {
+                close_all_descriptors();
+                std::process::id()
+            },
+            (),
+        );
+        let give = |()| Fd::new(File::open("/dev/null").unwrap());
+        let take = |_: Fd<File>| ();
+        let given = pool.apply(give, ()).unwrap_err();
+        let taken = pool.apply(take, Fd::new(File::open("/dev/null").unwrap())).unwrap_err();
+        assert!(matches!(given, TaskError::Encode { .. }), "{given:?}");
+        assert!(matches!(taken, TaskError::Decode { .. }), "{taken:?}");
+        for error in [given, taken] {
+            let text = error.to_string();
+            assert!(text.contains("has closed descriptors that are not its own"), "{text}");
+        }
+        assert_eq!(pool.apply(|bytes: Vec<u8>| bytes, vec![7; 3 << 20]).unwrap(), vec![7; 3 << 20]);
+        assert_eq!(pool.worker_pids(), [worker.unwrap()]);
+        assert_sound(&pool);
+    });
+}

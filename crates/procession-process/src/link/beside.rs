@@ -104,6 +104,18 @@ pub enum NoHandles {
         "this process has no file descriptor left for it: raise RLIMIT_NOFILE (`ulimit -n`) or close some"
     )]
     OutOfDescriptors,
+    /// The socket is not there any more.
+    #[error(
+        "code in this process has closed descriptors that are not its own, and with them the way for handles: look for closefrom, close_range, or a library that turns into a daemon"
+    )]
+    Closed,
+}
+
+impl NoHandles {
+    /// Whether this is what the system answers to the use of a socket that was closed, or whose number is that of a file now.
+    pub(crate) fn is_closed(errno: Errno) -> bool {
+        matches!(errno, Errno::BADF | Errno::NOTSOCK)
+    }
 }
 
 impl Beside {
@@ -159,7 +171,11 @@ impl Beside {
     }
 
     fn next(&self, flags: RecvFlags) -> Result<Vec<OwnedFd>, NoHandles> {
-        let packet = receive_from(self.socket.as_fd(), flags).map_err(|_| NoHandles::Missing)?;
+        let packet = match receive_from(self.socket.as_fd(), flags) {
+            Ok(packet) => packet,
+            Err(errno) if NoHandles::is_closed(errno) => return Err(NoHandles::Closed),
+            Err(_) => return Err(NoHandles::Missing),
+        };
         match packet.number {
             Some(number) if number == self.received && packet.is_cut => {
                 Err(NoHandles::OutOfDescriptors)

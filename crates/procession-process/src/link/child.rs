@@ -474,6 +474,9 @@ impl Worker {
                 outgoing.commit();
                 answer::OK_WITH_HANDLES
             }
+            Err(errno) if NoHandles::is_closed(errno) => {
+                reason(&mut self.output, answer::ENCODE, &NoHandles::Closed.to_string())
+            }
             Err(errno) => {
                 let count = outgoing.descriptors().len();
                 let why = format!(

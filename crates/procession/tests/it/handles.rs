@@ -6,7 +6,7 @@ use std::io::{Read, Seek, Write};
 use procession::Fd;
 use procession::pipe::{self, Connection, Receiver, Sender};
 use procession::prelude::*;
-use procession::sync::{Barrier, Mutex};
+use procession::sync::{Barrier, LockError, Mutex};
 
 fn doubler(parent: Connection<u64, u64>) -> procession::Result<()> {
     for n in &parent {
@@ -78,10 +78,7 @@ fn a_lock_outlives_the_process_that_held_it() {
     let pid = child.pid();
     child.join().unwrap_err();
     let error = lock.lock().unwrap_err();
-    assert!(
-        matches!(error, procession::sync::LockError::OwnerDied { pid: dead } if dead == pid),
-        "{error}"
-    );
+    assert!(matches!(error, LockError::OwnerDied { pid: dead } if dead == pid), "{error}");
     assert_eq!(*lock.lock_or_reset(|| 7), 7);
     assert_eq!(*lock.lock().unwrap(), 7);
 }
@@ -186,4 +183,36 @@ fn an_end_of_a_trusting_pipe_from_a_worker_is_refused_unless_the_pool_trusts_it(
     assert!(matches!(refused, TaskError::Untrusted { .. }), "{refused}");
     let pool = Pool::builder().workers(1).trusting().build().unwrap();
     pool.apply(make_trusting, ()).unwrap();
+}
+
+fn hold_and_close_all(lock: Shared<Mutex<u64>>, told: Sender<()>) -> procession::Result<()> {
+    let guard = lock.lock()?;
+    told.send(())?;
+    let entries = std::fs::read_dir("/proc/self/fd")?;
+    let numbers: Vec<i32> =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let is_open = |number: &i32| std::fs::exists(format!("/proc/self/fd/{number}")).unwrap();
+    for number in numbers.into_iter().filter(|number| *number > 2 && is_open(number)) {
+        // SAFETY: none. They have owners in this process, who will find them closed, which is what this is about.
+        unsafe { rustix::io::close(number) };
+    }
+    std::thread::sleep(std::time::Duration::from_secs(600));
+    drop(guard);
+    Ok(())
+}
+
+/// As the page of the crash model says: it holds nothing by which others could know that it lives.
+#[test]
+fn who_closes_all_descriptors_has_left_the_family() {
+    let lock = Shared::new(Mutex::new(0)).unwrap();
+    let (told, hear) = pipe::simplex().unwrap();
+    let holder = spawn!(hold_and_close_all(&lock, told)).unwrap();
+    hear.recv().unwrap();
+    let pid = holder.pid();
+    assert!(matches!(lock.lock(), Err(LockError::OwnerDied { pid: dead }) if dead == pid));
+    assert!(holder.is_alive());
+    *lock.lock_or_reset(|| 1) += 1;
+    assert_eq!(*lock.lock().unwrap(), 2);
+    holder.kill().unwrap();
+    assert!(holder.join().is_err());
 }
