@@ -153,13 +153,13 @@ impl Lock {
         }
     }
 
-    /// Takes the lock in the name of `me`, waiting as long as `limit` says.
+    /// Takes the lock in the name of `me`, waiting as long as `limit` says, which only who has to wait asks for.
     #[inline]
-    pub fn enter(&self, me: Member, claim: Claim, limit: Limit) -> Entry {
+    pub fn enter(&self, me: Member, claim: Claim, limit: impl Into<Limit>) -> Entry {
         if self.claim(me, claim) {
             Entry::Taken(Mark::CLEAN)
         } else {
-            self.contend(me, claim, limit)
+            self.contend(me, claim, limit.into())
         }
     }
 

@@ -264,7 +264,7 @@ impl<T: Message> PutAsync<'_, T> {
             *frame = Some(putter.frame(value)?);
         }
         let Frame { bytes, handles } = frame.as_mut().expect("encoded above");
-        let (ends, limit) = ([bytes.len()], Patience::None.limit());
+        let (ends, limit) = ([bytes.len()], &Patience::None);
         let attempt = || putter.attempt(bytes, &ends, handles, limit);
         place.poll(*putter, putter.is_sliced(), context, attempt).map_ok(drop)
     }

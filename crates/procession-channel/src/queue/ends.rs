@@ -23,7 +23,11 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
 
     /// The lock of those who get, for as long as the guard lives; what a death under it left is repaired. `None` when somebody
     /// else had it for too long.
-    pub(super) fn hold_get(&self, me: Member, limit: Limit) -> Result<Option<Hold<'_>>, Corrupt> {
+    pub(super) fn hold_get(
+        &self,
+        me: Member,
+        limit: impl Into<Limit>,
+    ) -> Result<Option<Hold<'_>>, Corrupt> {
         let Some((hold, mark)) = Hold::take(&self.control.get.lock, me, true, limit) else {
             return Ok(None);
         };
@@ -46,7 +50,7 @@ impl<'a> Hold<'a> {
         lock: &'a Lock,
         me: Member,
         is_repaired: bool,
-        limit: Limit,
+        limit: impl Into<Limit>,
     ) -> Option<(Self, Mark)> {
         match lock.enter(me, Claim { dirty: is_repaired, repair: true }, limit) {
             Entry::Taken(mark) => Some((Self { lock }, mark)),

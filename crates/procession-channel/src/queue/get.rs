@@ -93,7 +93,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         haul: &mut Haul,
         (items_max, bytes_max): (usize, usize),
         socket: BorrowedFd<'_>,
-        limit: Limit,
+        limit: impl Into<Limit>,
     ) -> Result<Found, RecvError> {
         haul.clear();
         let Some(_hold) = self.hold_get(me, limit)? else { return Ok(Found::Busy) };
@@ -135,7 +135,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         me: Member,
         haul: &mut Haul,
         socket: BorrowedFd<'_>,
-        limit: Limit,
+        limit: impl Into<Limit>,
     ) -> Result<Result<Ticket, Found>, RecvError> {
         haul.clear();
         let Some(_hold) = self.hold_get(me, limit)? else { return Ok(Err(Found::Busy)) };
@@ -175,7 +175,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     }
 
     /// Looks for what is not done.
-    pub(super) fn rest(&self, me: Member, limit: Limit) -> Result<Rest, Corrupt> {
+    pub(super) fn rest(&self, me: Member, limit: impl Into<Limit>) -> Result<Rest, Corrupt> {
         let Some(_hold) = self.hold_get(me, limit)? else { return Ok(Rest::Some) };
         if let Some(debt) = holders::take_debt(&self.control) {
             return Ok(Rest::Owed(debt));
@@ -190,13 +190,13 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
 
     /// How many items were put and neither got nor claimed and done. `None` when somebody else had the lock for too long.
     #[cfg(not(procession_loom))]
-    pub(super) fn len(&self, me: Member, limit: Limit) -> Result<Option<u32>, Corrupt> {
+    pub(super) fn len(&self, me: Member, limit: impl Into<Limit>) -> Result<Option<u32>, Corrupt> {
         Ok(self.hold_get(me, limit)?.map(|_hold| self.len_held()))
     }
 
     /// Whether a get would go on at once. An error is for the get, which finds it again.
     #[cfg(not(procession_loom))]
-    pub(super) fn is_ready_to_get(&self, me: Member, limit: Limit) -> bool {
+    pub(super) fn is_ready_to_get(&self, me: Member, limit: impl Into<Limit>) -> bool {
         let look = || {
             let Some(_hold) = self.hold_get(me, limit)? else { return Ok(false) };
             let next = self.next_header(Place(self.control.get.cursor.load(Relaxed)))?;

@@ -95,8 +95,8 @@ impl<T> Getter<T> {
 
     pub(super) fn join_within(&self, patience: Patience) -> Result<bool, JoinError> {
         let (me, body) = (family::me()?, self.body());
-        let vigil = Vigil::new(&body.control.finished, patience);
-        let attempt = || match body.rest(me, patience.limit())? {
+        let vigil = Vigil::new(&body.control.finished, &patience);
+        let attempt = || match body.rest(me, &patience)? {
             Rest::Nothing => Ok(Some(())),
             Rest::Some => Ok(None),
             Rest::Owed(Debt { pid, items }) => {
@@ -116,7 +116,7 @@ impl<T> Getter<T> {
         let (body, streak) = (self.body(), &self.seat.streak);
         let vigil = Vigil {
             turn: &body.control.not_empty,
-            patience,
+            patience: &patience,
             is_sliced: self.is_sliced(),
             lets_ahead: streak.is_stream(),
         };
@@ -169,8 +169,7 @@ impl<T> Getter<T> {
         most: (usize, usize),
         patience: Patience,
     ) -> Result<bool, RecvError> {
-        let limit = patience.limit();
-        let got = self.await_items(patience, |me| self.get_now(me, haul, most, limit))?;
+        let got = self.await_items(patience, |me| self.get_now(me, haul, most, &patience))?;
         Ok(got.is_some())
     }
 
@@ -180,7 +179,7 @@ impl<T> Getter<T> {
         me: Member,
         haul: &mut Haul,
         most: (usize, usize),
-        limit: Limit,
+        limit: impl Into<Limit>,
     ) -> Result<Result<(), Found>, RecvError> {
         match self.body().get(me, haul, most, self.seat.socket(), limit)? {
             Found::Items => {
@@ -377,7 +376,7 @@ impl<T: Message> Getter<T> {
 
     /// Gets the next item if it can be done without waiting.
     pub(super) fn attempt_get(&self) -> Result<Attempt<T>, RecvError> {
-        let limit = Patience::None.limit();
+        let limit = &Patience::None;
         with_haul(|haul| {
             let got = self.attempt(|me| self.get_now(me, haul, ONE, limit))?;
             Ok(match got {
@@ -389,9 +388,9 @@ impl<T: Message> Getter<T> {
     }
 
     fn claim_within(&self, patience: Patience) -> Result<Option<Claim<T>>, RecvError> {
-        let (mut haul, limit) = (Haul::default(), patience.limit());
+        let mut haul = Haul::default();
         let ticket = self.await_items(patience, |me| {
-            self.body().claim(me, &mut haul, self.seat.socket(), limit)
+            self.body().claim(me, &mut haul, self.seat.socket(), &patience)
         })?;
         let Some(ticket) = ticket else { return Ok(None) };
         let Some(item) = haul.items.pop() else { return Ok(None) };

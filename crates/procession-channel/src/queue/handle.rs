@@ -139,7 +139,7 @@ impl<T> Queue<T> {
     #[doc(alias = "qsize")]
     pub fn len(&self) -> usize {
         let Ok(me) = family::me() else { return 0 };
-        let seen = self.getter.body().len(me, Patience::ENDLESS.limit());
+        let seen = self.getter.body().len(me, &Patience::ENDLESS);
         seen.ok().flatten().map_or(0, |items| items as usize)
     }
 
@@ -166,7 +166,7 @@ impl<T> Queue<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_full(&self) -> bool {
-        family::me().is_ok_and(|me| !self.putter.seat.body.has_room(me, Patience::ENDLESS.limit()))
+        family::me().is_ok_and(|me| !self.putter.seat.body.has_room(me, &Patience::ENDLESS))
     }
 
     /// How many items the queue holds, if items are counted. Its bytes are limited in any case.

@@ -42,7 +42,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         &self,
         me: Member,
         load: Load<'_>,
-        limit: Limit,
+        limit: impl Into<Limit> + Copy,
     ) -> Result<Option<usize>, SendErrorKind> {
         let Load { bytes, ends, handles, socket } = load;
         let Some(_hold) = self.hold_put(me, limit) else { return Ok(None) };
@@ -92,7 +92,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
 
     /// Whether a frame with a small body could be put.
     #[cfg(not(procession_loom))]
-    pub(super) fn has_room(&self, me: Member, limit: Limit) -> bool {
+    pub(super) fn has_room(&self, me: Member, limit: impl Into<Limit> + Copy) -> bool {
         let Some(_hold) = self.hold_put(me, limit) else { return false };
         let tail = Place(self.control.put.tail.load(Relaxed));
         let smallest = super::frame::frame_len(1);
@@ -130,7 +130,13 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     }
 
     /// Doubles the window until there is room for a frame of `len` bytes, if it may.
-    fn grow(&self, me: Member, tail: Place, len: usize, limit: Limit) -> Result<(), SendErrorKind> {
+    fn grow(
+        &self,
+        me: Member,
+        tail: Place,
+        len: usize,
+        limit: impl Into<Limit> + Copy,
+    ) -> Result<(), SendErrorKind> {
         let control = &*self.control;
         if self.ring()?.window() as u64 >= control.settings.capacity {
             return Ok(());
@@ -161,7 +167,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         Ok(Ring::new(&self.bytes, window as usize))
     }
 
-    fn hold_put(&self, me: Member, limit: Limit) -> Option<Hold<'_>> {
+    fn hold_put(&self, me: Member, limit: impl Into<Limit>) -> Option<Hold<'_>> {
         Hold::take(&self.control.put.lock, me, false, limit).map(|(hold, _)| hold)
     }
 }

@@ -281,10 +281,10 @@ impl<T: Message> Putter<T> {
         patience: Patience,
     ) -> Result<usize, SendErrorKind> {
         let body = &*self.seat.body;
-        let on_room = Vigil::new(&body.control.not_full, patience);
+        let on_room = Vigil::new(&body.control.not_full, &patience);
         let vigil = Vigil { is_sliced: self.is_sliced(), ..on_room };
         let attempt =
-            || Ok::<_, SendErrorKind>(self.attempt(bytes, ends, handles, patience.limit())?.done());
+            || Ok::<_, SendErrorKind>(self.attempt(bytes, ends, handles, &patience)?.done());
         let done = vigil.keep(|| body.looks_ready_to_put(), attempt)?;
         done.ok_or_else(|| patience.expired())
     }
@@ -296,7 +296,7 @@ impl<T: Message> Putter<T> {
         bytes: &mut [u8],
         ends: &[usize],
         handles: &mut Vec<Outgoing>,
-        limit: Limit,
+        limit: impl Into<Limit> + Copy,
     ) -> Result<Attempt<usize>, SendErrorKind> {
         let (me, body) = (family::me()?, &*self.seat.body);
         let descriptors = handles.iter().map(|outgoing| outgoing.descriptors().len()).sum();

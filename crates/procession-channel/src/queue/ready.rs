@@ -24,7 +24,7 @@ fn watch<'a>(seat: &'a Seat, turn: fn(&Body) -> &Turn, watches: &mut Vec<Watch<'
 impl<T> Waitable for Getter<T> {
     fn is_ready(&self) -> bool {
         let Ok(me) = family::me() else { return true };
-        let is_ready = self.body().is_ready_to_get(me, Patience::None.limit());
+        let is_ready = self.body().is_ready_to_get(me, &Patience::None);
         is_ready || (!self.is_whole && self.seat.is_alone())
     }
 
@@ -46,7 +46,7 @@ impl<T> Waitable for Putter<T> {
         let Ok(me) = family::me() else { return true };
         let body = &self.seat.body;
         body.is_closed()
-            || body.has_room(me, Patience::None.limit())
+            || body.has_room(me, &Patience::None)
             || (!self.is_whole && self.seat.is_alone())
     }
 

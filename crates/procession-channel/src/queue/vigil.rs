@@ -31,16 +31,6 @@ pub(super) enum Patience {
 impl Patience {
     pub(super) const ENDLESS: Self = Self::Until(Deadline::NEVER);
 
-    /// How long to wait for a lock, which nobody has for long.
-    #[inline]
-    #[cfg_attr(procession_loom, expect(dead_code, reason = "models bring limits of their own"))]
-    pub(super) fn limit(self) -> Limit {
-        match self {
-            Self::None => Limit::Until(Deadline::after(MOMENT)),
-            Self::Until(deadline) => Limit::Until(deadline),
-        }
-    }
-
     /// Why nothing was put in time.
     #[cfg_attr(procession_loom, expect(dead_code, reason = "in a model no time passes"))]
     pub(super) fn expired(self) -> SendErrorKind {
@@ -54,6 +44,16 @@ impl Patience {
         match self {
             Self::None => None,
             Self::Until(deadline) => Some(deadline),
+        }
+    }
+}
+
+/// How long to wait for a lock, which nobody has for long. It is asked for by who finds the lock taken.
+impl From<&Patience> for Limit {
+    fn from(patience: &Patience) -> Self {
+        match patience {
+            Patience::None => Self::Until(Deadline::after(MOMENT)),
+            Patience::Until(deadline) => Self::Until(*deadline),
         }
     }
 }
@@ -83,7 +83,7 @@ impl<T> Attempt<T> {
 /// One caller's waiting on one turn.
 pub(super) struct Vigil<'a> {
     pub(super) turn: &'a Turn,
-    pub(super) patience: Patience,
+    pub(super) patience: &'a Patience,
     /// Whether something may happen of which nobody tells.
     pub(super) is_sliced: bool,
     /// Whether the other side is in the middle of a stream, and is left alone for a moment before the first look: each look takes
@@ -93,7 +93,7 @@ pub(super) struct Vigil<'a> {
 
 impl<'a> Vigil<'a> {
     /// On a turn where everything that happens is told, with a first look at once.
-    pub(super) fn new(turn: &'a Turn, patience: Patience) -> Self {
+    pub(super) fn new(turn: &'a Turn, patience: &'a Patience) -> Self {
         Self { turn, patience, is_sliced: false, lets_ahead: false }
     }
 
@@ -105,20 +105,19 @@ impl<'a> Vigil<'a> {
         looks_ready: impl Fn() -> bool,
         mut attempt: impl FnMut() -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
-        match (attempt()?, self.patience.deadline()) {
-            (Some(done), _) => Ok(Some(done)),
-            (None, None) => Ok(None),
-            (None, Some(deadline)) => self.keep_on(deadline, looks_ready, attempt),
+        match attempt()? {
+            Some(done) => Ok(Some(done)),
+            None => self.keep_on(looks_ready, attempt),
         }
     }
 
     #[cold]
     fn keep_on<T, E: From<FamilyError>>(
         &self,
-        deadline: Deadline,
         looks_ready: impl Fn() -> bool,
         mut attempt: impl FnMut() -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
+        let Some(deadline) = self.patience.deadline() else { return Ok(None) };
         // Two want to run at the same time: who waits and who is waited for.
         let spin = Spin::for_parties(2);
         if self.lets_ahead {
