@@ -146,6 +146,21 @@ pub fn as_message<T: Message>(value: &T) -> Option<&[u8]> {
     bulk::memory_of(value)
 }
 
+/// How many bytes the message of every `T` has, if it is the value's memory: that of a number, or of an array of numbers that serde
+/// knows.
+///
+/// ```
+/// use procession_channel::codec::fixed_len;
+///
+/// assert_eq!(fixed_len::<u64>(), Some(8));
+/// assert_eq!(fixed_len::<[u16; 3]>(), Some(6));
+/// assert_eq!(fixed_len::<String>(), None);
+/// ```
+#[inline]
+pub fn fixed_len<T: Message>() -> Option<usize> {
+    bulk::is_numbers::<T>().then_some(size_of::<T>())
+}
+
 /// Whether [`decode_owned`] makes a `T` of its message without a copy.
 ///
 /// ```

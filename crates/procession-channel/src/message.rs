@@ -137,6 +137,13 @@ pub trait IntoArg<T>: sealed::Sealed<T> {
     {
         Err(self)
     }
+
+    /// Its message, if that is the memory of the `T`.
+    #[doc(hidden)]
+    #[inline]
+    fn as_message(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -155,6 +162,11 @@ impl<T: Message> IntoArg<T> for T {
     fn into_message(self) -> Result<Vec<u8>, Self> {
         codec::into_message(self)
     }
+
+    #[inline]
+    fn as_message(&self) -> Option<&[u8]> {
+        codec::as_message(self)
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -167,6 +179,11 @@ impl<T: Message + Clone> IntoArg<T> for &T {
     #[inline]
     fn into_owned(self) -> T {
         self.clone()
+    }
+
+    #[inline]
+    fn as_message(&self) -> Option<&[u8]> {
+        codec::as_message(*self)
     }
 }
 

@@ -114,6 +114,8 @@ pub struct Imap<'p, I: Iterator, R> {
     arrived: BTreeMap<usize, Delivery>,
     /// Those that are being yielded.
     current: Option<Results>,
+    /// Memory of those that were yielded.
+    used: Vec<Vec<u8>>,
     /// An item had handles: then each travels alone, and only few are pulled.
     has_handles: bool,
     #[cfg(feature = "progress")]
@@ -175,6 +177,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
             yielded: 0,
             arrived: BTreeMap::new(),
             current: None,
+            used: Vec::new(),
             has_handles: false,
             end,
             pool: PhantomData,
@@ -341,7 +344,11 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     /// Waits for outcomes.
     fn fetch(&mut self) {
         let call = self.call;
-        let arrived = self.core.wait_until(Some(call), &Deadline::NEVER, |state| state.fetch(call));
+        let used = &mut self.used;
+        let arrived = self.core.wait_until(Some(call), &Deadline::NEVER, |state| {
+            state.spares.keep(used);
+            state.fetch(call)
+        });
         self.take_in(arrived.unwrap_or_default());
     }
 
@@ -363,7 +370,7 @@ impl<I: Iterator, R: Message> Imap<'_, I, R> {
     #[inline]
     fn next_of_current(&mut self) -> Option<Result<R, TaskError>> {
         let Some((item, bytes)) = self.current.as_mut()?.take() else {
-            self.current = None;
+            self.used.extend(self.current.take().and_then(Results::into_inbox));
             return None;
         };
         self.yielded += 1;

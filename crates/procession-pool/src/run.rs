@@ -3,7 +3,9 @@
 use std::iter::Fuse;
 use std::marker::PhantomData;
 
-use procession_channel::codec::{DecodeError, EncodeError, Limits, decode, encode, is_plain};
+use procession_channel::codec::{
+    DecodeError, EncodeError, Limits, decode, encode, fixed_len, is_plain,
+};
 use procession_channel::{IntoArg, Message};
 use procession_process::Outcome;
 use procession_process::answer::{self, finish, reason};
@@ -43,7 +45,34 @@ pub(crate) fn fill_one<T: Message, I: Iterator<Item: IntoArg<T>>>(
     pulled: &mut usize,
     room: Room,
 ) -> Filled {
+    if let Some(len) = fixed_len::<T>()
+        && frame.has_long_messages()
+    {
+        return fill_numbers::<T, I>(input, frame, pulled, room, len);
+    }
     fill(input, frame, pulled, room, encode_one::<T, I::Item>)
+}
+
+/// The same for items that all have the same length, that of a number.
+#[inline]
+fn fill_numbers<T: Message, I: Iterator<Item: IntoArg<T>>>(
+    input: &mut Fuse<I>,
+    frame: &mut Frame,
+    pulled: &mut usize,
+    room: Room,
+    len: usize,
+) -> Filled {
+    while frame.count() < room.items && frame.len() < room.bytes {
+        let goes_on = frame.push_fixed(len, (room.items, room.bytes), pulled, |slot| {
+            let Some(item) = input.next() else { return false };
+            slot.copy_from_slice(item.as_message().expect("a number's memory is its message"));
+            true
+        });
+        if !goes_on {
+            return Filled::Over;
+        }
+    }
+    Filled::Full
 }
 
 /// Adds pairs of arguments to a frame.

@@ -32,7 +32,7 @@ macro_rules! for_each_number {
 
 /// Whether a `T` is a number, or an array of as many as serde knows in arrays.
 #[inline]
-fn is_numbers<T: Any>() -> bool {
+pub(super) fn is_numbers<T: Any>() -> bool {
     for_each_number!(Number => {
         if TypeId::of::<T>() == TypeId::of::<Number>() || is_array_of::<Number, T>() {
             return true;

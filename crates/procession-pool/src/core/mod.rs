@@ -17,6 +17,7 @@ mod receive;
 pub(crate) mod results;
 mod retire;
 mod schedule;
+mod spares;
 mod staff;
 mod state;
 mod takers;

@@ -72,6 +72,10 @@ impl State {
             return self.accept_single(index, body);
         }
         let inbox = Arc::new(std::mem::take(&mut lane.inbox));
+        let spare = self.spares.take();
+        if let Some(lane) = self.lane(index) {
+            lane.inbox = spare;
+        }
         let mut at = 0;
         while self.accept_next(index, &inbox, &mut at)? {}
         if let Some(lane) = self.lane(index) {

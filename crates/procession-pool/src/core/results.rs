@@ -20,6 +20,11 @@ impl Results {
         Self { inbox, at, next: first, left: count }
     }
 
+    /// The memory that they lie in, if no others lie there, too.
+    pub(crate) fn into_inbox(self) -> Option<Vec<u8>> {
+        Arc::into_inner(self.inbox)
+    }
+
     /// The item that the next one belongs to.
     pub(crate) fn first(&self) -> usize {
         self.next

@@ -21,6 +21,7 @@ use super::errand;
 use super::lane::Lane;
 use super::queue::Queue;
 use super::retire::Policy;
+use super::spares::Spares;
 use super::takers::Takers;
 use crate::error::{PoolError, TaskError};
 
@@ -32,6 +33,7 @@ pub(crate) struct State {
     pub(crate) takers: Takers,
     pub(crate) queue: Queue,
     pub(crate) calls: Calls,
+    pub(crate) spares: Spares,
     next_call: CallId,
     /// Items that were handed to the pool and have no outcome yet.
     pub(crate) unfinished: usize,
@@ -271,6 +273,9 @@ impl State {
     pub(crate) fn close_call(&mut self, id: CallId) {
         if let Some(call) = self.calls.remove(&id) {
             self.discard(call.consumer);
+            if self.calls.is_empty() {
+                self.spares = Spares::default();
+            }
             debug_assert_eq!(call.unfinished, 0, "a call ends after its last item");
             self.forget_contexts(id);
         }

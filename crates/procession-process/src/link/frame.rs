@@ -20,6 +20,8 @@
 //! An item with handles is alone in its frame, because the descriptors of a frame go beside it in one packet, and because what
 //! is moved to a worker must not wait behind something else, from where it would have to be taken back.
 
+mod fixed;
+
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
