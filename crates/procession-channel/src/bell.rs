@@ -151,8 +151,8 @@ impl<'a> Bell<'a> {
         self.ring_after_fence(kind);
     }
 
-    /// [`ring`](Self::ring) for a caller whose last access was a read-modify-write of a word on which the sleeper, too, does
-    /// one between announcing and sleeping (edge E4 of [`gate`](crate::gate)).
+    /// [`ring`](Self::ring) for a caller who has seen to E3 since the news: by a full fence, or by one that the sleeper's stands in for
+    /// ([`one_sided`](procession_shm::sync::one_sided)).
     ///
     /// ```
     /// use procession_channel::bell::{AT_ONCE, Bell};

@@ -7,7 +7,8 @@
 //! # Why no wake-up is lost
 //!
 //! * Results: the driver announces itself on the bell of every worker that has something to do, looks once more, and sleeps
-//!   ([`bell`](procession_channel::bell), E3, and [`link`](procession_process::link), E4).
+//!   ([`bell`](procession_channel::bell), E3). If it wants to be woken for each result it fences for the workers, too, who have none of
+//!   their own between two items ([`gate`](procession_channel::gate), E4).
 //! * Everything else changes the pool's own bell, whose value the driver read before it looked at anything.
 //! * A thread that gives something to a worker while the driver sleeps announces the driver on that worker's bell. The driver
 //!   sleeps on that word already; if it is just about to, the pool's bell has changed and it does not.
@@ -24,7 +25,7 @@ use std::thread;
 use std::time::Duration;
 
 use procession_channel::bell::{AT_ONCE, AT_REST};
-use procession_process::link::Watcher;
+use procession_process::link::{ParentLink, Watcher};
 use procession_shm::sync::atomic::Ordering;
 use procession_shm::{Deadline, Spin, Wake, Watch, wait_and_tell};
 
@@ -165,7 +166,8 @@ impl Core {
         deadline: &Deadline,
     ) -> MutexGuard<'a, State> {
         let (wanted, nap) = state.nap_mode();
-        let announced = state.announce(wanted);
+        let (announced, is_certain) = state.announce(wanted);
+        let nap = if is_certain { nap } else { Some(NAP) };
         if !announced.is_empty() && announced.iter().any(|sleep| sleep.has_news) {
             state.retract(&announced, None);
             return state;
@@ -238,19 +240,27 @@ impl State {
         }
     }
 
-    /// Tells every worker that has something to do that the driver is about to sleep, and looks for news once more.
-    fn announce(&mut self, wanted: u32) -> Vec<Announced> {
+    /// Tells every worker that has something to do that the driver is about to sleep, and looks for news once more. Also says whether
+    /// each of them will ring.
+    fn announce(&mut self, wanted: u32) -> (Vec<Announced>, bool) {
+        for lane in self.lanes.iter_mut().flatten().filter(|lane| lane.is_credible()) {
+            if lane.is_busy() {
+                lane.link.announce(wanted, lane.halfway());
+            }
+            if lane.has_outbox() {
+                lane.link.room_bell().announce(AT_REST);
+            }
+        }
+        let is_certain = wanted != AT_ONCE || ParentLink::fence();
+        (self.look_for_news(wanted), is_certain)
+    }
+
+    fn look_for_news(&mut self, wanted: u32) -> Vec<Announced> {
         let mut announced = Vec::new();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             let Some(lane) = lane.as_mut().filter(|lane| lane.is_credible()) else { continue };
             let (busy, needs_room) = (lane.is_busy(), lane.has_outbox());
-            if busy {
-                lane.link.announce(wanted, lane.halfway());
-            }
-            if needs_room {
-                lane.link.room_bell().announce(AT_REST);
-            }
-            let has_news = busy && (lane.link.has_news() || lane.has_said())
+            let has_news = busy && (lane.link.has_results() || lane.has_said())
                 || needs_room && lane.link.has_room().unwrap_or(true);
             let bell = if busy { wanted } else { 0 };
             let (id, watcher) = (lane.id, lane.link.watcher());

@@ -190,7 +190,7 @@ impl Lane {
     /// Ends it: a process at once, a thread as soon as it is done with its item.
     pub(super) fn end(&mut self) {
         // It may finish its item before it dies, and must not begin another one then.
-        self.link.revoke();
+        self.link.close();
         if !self.child.is_inline() {
             // A process that cannot be killed is dead already: the notice of it is on its way.
             let _ = self.child.kill();
@@ -414,7 +414,12 @@ impl Lane {
     ///
     /// That is the worker's own account, which counts only as far as it is possible.
     pub(crate) fn begun(&self) -> usize {
-        let claimed = self.link.started().saturating_sub(self.done);
+        self.possible(self.link.started())
+    }
+
+    /// The same if it has started as many in all.
+    fn possible(&self, started: u64) -> usize {
+        let claimed = started.saturating_sub(self.done);
         usize::try_from(claimed).unwrap_or(usize::MAX).min(self.items_in_flight())
     }
 
@@ -425,14 +430,14 @@ impl Lane {
 
     /// Whether it has something that may be taken back, whatever it is allowed to do otherwise.
     pub(crate) fn has_more_than_one(&self) -> bool {
-        self.outbox.is_empty() && self.items_in_flight() > 1 && !self.link.is_revoked()
+        self.outbox.is_empty() && self.items_in_flight() > 1 && self.link.can_be_revoked()
     }
 
     /// Takes back everything that it has not begun, oldest first.
     pub(crate) fn revoke(&mut self) -> Result<Vec<Chunk>, LinkError> {
-        self.link.revoke();
-        // Decided by the exchange: from here on the worker cannot begin another item.
-        let mut begun = self.begun();
+        let Some(started) = self.link.revoke() else { return Ok(Vec::new()) };
+        // That is ruled: from here on the worker cannot begin another item.
+        let mut begun = self.possible(started);
         let mut kept = VecDeque::new();
         let mut taken = Vec::new();
         for chunk in std::mem::take(&mut self.in_flight) {

@@ -15,7 +15,8 @@ const SAID: usize = 8;
 const HEAD: usize = 128;
 const READER_BELL: usize = 256;
 const WRITER_BELL: usize = 384;
-const GATE: usize = 512;
+const RULING: usize = 512;
+const STARTED: usize = 768;
 const PAGE: usize = 4096;
 const HELLO: u64 = 255;
 const SPENT: u64 = 254;
@@ -309,13 +310,19 @@ impl Sabotage {
                 tasks.ring_bell(WRITER_BELL);
             }),
             Self::FlipGate => again_and_again(|| {
-                results.u64(GATE).store(random.next(), Ordering::SeqCst);
+                for word in [RULING, STARTED] {
+                    results.u64(word).store(random.next(), Ordering::SeqCst);
+                }
                 results.ring_bell(READER_BELL);
             }),
-            Self::GateHuge => results.u64(GATE).store(u64::MAX - 1, Ordering::SeqCst),
-            Self::GateZero => results.u64(GATE).store(0, Ordering::SeqCst),
+            Self::GateHuge => {
+                [STARTED, RULING].map(|at| results.u64(at).store(u64::MAX, Ordering::SeqCst));
+            }
+            Self::GateZero => {
+                [STARTED, RULING].map(|at| results.u64(at).store(0, Ordering::SeqCst));
+            }
             Self::GateStaysRevoked => {
-                results.u64(GATE).fetch_or(1, Ordering::SeqCst);
+                results.u64(RULING).fetch_or(1, Ordering::SeqCst);
             }
             Self::LongResult => results.append(1 << 58),
             Self::EndlessResult => {
@@ -328,7 +335,7 @@ impl Sabotage {
             Self::Hello => results.append(HELLO),
             Self::PunchHoles => [results, tasks].iter().for_each(Ring::punch),
             Self::RewindAndDie => {
-                results.u64(GATE).store(0, Ordering::SeqCst);
+                [STARTED, RULING].map(|at| results.u64(at).store(0, Ordering::SeqCst));
                 raise(Signal::KILL);
             }
             Self::HandlesWithoutPacket => results.append(5),

@@ -7,6 +7,7 @@ use procession_channel::bell::{AT_ONCE, AT_REST, Bell};
 use procession_channel::ring::{Consumer, Corrupt, LATEST_WORDS_MAX, Memory, Producer, Ring};
 use procession_shm::family::{self, Invitation, Member};
 use procession_shm::sync::atomic::Ordering;
+use procession_shm::sync::one_sided::{Fences, enlist};
 use procession_shm::transfer::Outgoing;
 use procession_shm::{Deadline, Segment, SegmentError, Spin, page_size};
 use rustix::io::Errno;
@@ -17,7 +18,8 @@ use super::beside::{Beside, DESCRIPTORS_MAX, NoHandles};
 use super::frame::{HEADER_LEN, Header, Items, Kind};
 use super::stopwatch::{Stopwatch, ticks};
 use super::{
-    HELLO, RESULT_HEAD_LEN, SPENT, gate, parties, result_head, spent, time_asked_for, wake_at,
+    HELLO, RESULT_HEAD_LEN, SPENT, gate, offer, parties, result_head, spent, time_asked_for,
+    wake_at,
 };
 use crate::answer::{self, reason};
 use crate::function::{Context, Function, Located, Reply, Work};
@@ -78,6 +80,8 @@ struct Worker {
     located: Option<(Function, Located)>,
     /// How many items were started.
     started: u64,
+    /// Whose fences count at the gate.
+    fences: Fences,
     /// A result was committed since whoever waits for any news was last rung for.
     has_news: bool,
     /// Whether everything up to the next resume frame was taken back.
@@ -117,8 +121,9 @@ impl ChildLink {
         };
         let len = page_size() + capacity;
         let (down, up) = (Segment::from_fd(down, len)?, Segment::from_fd(up, len)?);
+        let down = Ring::over(&down)?;
         Ok(Self {
-            tasks: Consumer::new(Ring::over(&down)?),
+            tasks: Consumer::new(down.clone()),
             released: 0,
             worker: Worker {
                 results: Producer::new(Ring::over(&up)?),
@@ -128,6 +133,7 @@ impl ChildLink {
                 outgoing: Outgoing::default(),
                 located: None,
                 started: 0,
+                fences: agreed(&down),
                 has_news: false,
                 revoked: false,
                 stopwatch: Stopwatch::new(),
@@ -273,6 +279,14 @@ impl ChildLink {
     }
 }
 
+/// The parent's offer, if this process can go along with it.
+fn agreed(down: &Ring) -> Fences {
+    match offer(down).load(Ordering::Relaxed) {
+        1 if enlist() => Fences::OneSided,
+        _ => Fences::Mutual,
+    }
+}
+
 fn capacity(tasks: &Consumer) -> usize {
     tasks.memory().capacity()
 }
@@ -298,7 +312,7 @@ impl Worker {
             }
             Some(Kind::Resume) => {
                 self.pass_left();
-                gate(self.results.memory()).resume(self.started);
+                gate(self.results.memory(), self.fences).resume();
                 self.revoked = false;
             }
             Some(Kind::Context) => {
@@ -436,17 +450,17 @@ impl Worker {
         located
     }
 
-    /// Moves the gate for the next item; false if the parent took it back.
+    /// Tells of the next item at the gate; false if the parent took it back.
     #[inline]
     fn start(&mut self) -> bool {
-        if !gate(self.results.memory()).begin(self.started) {
+        if !gate(self.results.memory(), self.fences).begin(self.started) {
             self.revoked = true;
             return false;
         }
         self.started += 1;
         if self.has_news {
             self.has_news = false;
-            self.results.memory().reader_bell().ring_after_fence(AT_ONCE);
+            self.results.memory().reader_bell().ring_after_fence(AT_ONCE); // That of the gate.
         }
         true
     }

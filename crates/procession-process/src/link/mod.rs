@@ -36,8 +36,9 @@
 //!
 //! # The gate
 //!
-//! A word in the head page of the upward ring, the [`Gate`], counts the items that the worker has begun, and lets the parent
-//! take back those that it has not: an item is begun or taken back, never both and never neither.
+//! Two words in the head page of the upward ring, the [`Gate`], count the items that the worker has begun, and let the parent
+//! take back those that it has not: an item is begun or taken back, never both and never neither. Whose fences count there is agreed
+//! upon when the link is made: the parent writes down what it can offer, and a worker that cannot go along keeps its own.
 //!
 //! # Handles
 //!
@@ -70,14 +71,14 @@
 //!
 //! # Ordering
 //!
-//! The parent sleeps on a bell that the worker rings with the gate in place of a fence: edge E4 of
-//! [`gate`](procession_channel::gate). Everything else is the rings' own E1 and E2 and the bells' own E3.
+//! The gate's E4, the rings' own E1 and E2, and the bells' own E3. Where a parent wants to be woken for each result, the worker's part of
+//! E3 is the fence of its gate: see [`ParentLink::fence`].
 //!
 //! # Crash points of the worker
 //!
 //! | killed | what the parent sees |
 //! |---|---|
-//! | before the gate is moved | the item was not started: another worker gets it, with its handles |
+//! | before it tells of the item at the gate | the item was not started: another worker gets it, with its handles |
 //! | after that, before its result is committed | this item is lost or retried, with the death as the reason |
 //! | after the commit, before the next gate | the result counts; the death costs nothing |
 //! | while parts of a long result are in the ring | not committed: as in the second row |
@@ -100,6 +101,7 @@ pub use parent::{LinkError, ParentLink, Received, Watcher, Whole};
 use procession_channel::gate::Gate;
 use procession_channel::ring::Ring;
 use procession_shm::sync::atomic::AtomicU64;
+use procession_shm::sync::one_sided::Fences;
 
 /// The tag of the first result, which says that the worker is ready.
 pub const HELLO: u8 = u8::MAX;
@@ -111,8 +113,15 @@ pub const SPENT: u8 = HELLO - 1;
 pub const RESULT_HEAD_LEN: usize = 8;
 
 /// The gate lies in the ring that the worker writes.
-fn gate(up: &Ring) -> Gate<'_> {
-    Gate::new(up.word_u64(0))
+#[inline]
+fn gate(up: &Ring, fences: Fences) -> Gate<'_> {
+    Gate::new(up.word_u64(2), up.word_u64(0), fences)
+}
+
+/// Whether the parent offers to fence for both sides: 1 or 0, written before the worker is there. It lies in the ring that the parent
+/// writes.
+fn offer(down: &Ring) -> &AtomicU64 {
+    down.hint_u64(4)
 }
 
 /// How many processes, this worker and its parent included, want a core right now, as far as the parent knows: what the

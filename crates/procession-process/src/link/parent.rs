@@ -9,6 +9,7 @@ use std::time::Duration;
 use procession_channel::bell::{AT_REST, Bell};
 use procession_channel::ring::{Consumer, Corrupt, LATEST_WORDS_MAX, Memory, Producer, Ring};
 use procession_shm::sync::atomic::Ordering;
+use procession_shm::sync::one_sided::Fences;
 use procession_shm::{SegmentError, Watch};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
@@ -16,7 +17,7 @@ use rustix::net::SendFlags;
 use super::beside::{Beside, NoHandles, Salvage};
 use super::frame::Frame;
 use super::{
-    RESULT_HEAD_LEN, aside, gate, parse_result_head, parties, spent, time_asked_for, wake_at,
+    RESULT_HEAD_LEN, aside, gate, offer, parse_result_head, parties, spent, time_asked_for, wake_at,
 };
 
 /// From how many bytes on a result is received into memory of its own.
@@ -76,8 +77,10 @@ pub struct ParentLink {
     salvage: Salvage,
     /// The long result that is being received.
     open: Option<Long>,
-    /// The value of the gate at the last look for news.
-    gate_seen: u64,
+    /// Whose fences count at the gate, as far as this side has a say.
+    fences: Fences,
+    /// A fence was refused that had been granted before.
+    is_unfenced: bool,
     result_len_max: usize,
     watcher: Arc<Watcher>,
 }
@@ -129,6 +132,8 @@ impl ParentLink {
     ) -> Result<(Self, Vec<OwnedFd>), SegmentError> {
         let (down, down_segment) = Ring::new(capacity)?;
         let (up, up_segment) = Ring::new(capacity)?;
+        let fences = Fences::offer();
+        offer(&down).store(u64::from(fences == Fences::OneSided), Ordering::Relaxed);
         let (beside, socket) = Beside::pair().map_err(no_socket)?;
         let salvage = Salvage::of(&socket).map_err(no_socket)?;
         let watcher = Arc::new(Watcher { up: up.clone(), down: down.clone() });
@@ -138,7 +143,8 @@ impl ParentLink {
             beside,
             salvage,
             open: None,
-            gate_seen: 0,
+            fences,
+            is_unfenced: false,
             result_len_max,
             watcher,
         };
@@ -314,19 +320,40 @@ impl ParentLink {
 
     /// How many items the worker has begun, by its own account. It may lie; the caller knows what it can be.
     pub fn started(&self) -> u64 {
-        gate(self.results.memory()).started()
+        gate(self.results.memory(), self.fences).started()
     }
 
-    /// Takes back all items that were sent and not started, and returns how many were started in all.
+    /// Takes back all items that were sent and not started, and returns how many were started in all. `None` if the kernel refuses
+    /// the fence that it has granted before: nothing was taken back then, and never will be.
     ///
     /// The next frame to send is [`Frame::resume`]. A frame that was sent in part must be sent to its end before.
-    pub fn revoke(&mut self) -> u64 {
-        gate(self.results.memory()).revoke()
+    pub fn revoke(&mut self) -> Option<u64> {
+        let started = gate(self.results.memory(), self.fences).revoke();
+        self.is_unfenced |= started.is_none();
+        started
+    }
+
+    /// Lets the worker begin nothing more. It is about to be ended.
+    pub fn close(&mut self) {
+        // What it has begun is asked for when it is dead.
+        let _ = gate(self.results.memory(), self.fences).close();
+    }
+
+    /// Whether items can be taken back: the last [`revoke`](Self::revoke) was answered, and none was refused.
+    pub fn can_be_revoked(&self) -> bool {
+        !self.is_revoked() && !self.is_unfenced
+    }
+
+    /// To be called between [`announce`](Self::announce), for each piece of news, and the look for them, once for all workers: their
+    /// part of E3. False if the kernel refuses; then nobody may sleep without bound.
+    #[must_use]
+    pub fn fence() -> bool {
+        Fences::offer().rare()
     }
 
     /// Whether the last [`revoke`](Self::revoke) is still to be answered: until then another would be lost.
     pub fn is_revoked(&self) -> bool {
-        gate(self.results.memory()).is_revoked()
+        gate(self.results.memory(), self.fences).is_revoked()
     }
 
     /// Tells the worker how many processes want a core, itself and this one included.
@@ -405,15 +432,6 @@ impl ParentLink {
     #[inline]
     pub fn room_bell(&self) -> Bell<'_> {
         self.tasks.memory().writer_bell()
-    }
-
-    /// Whether there may be something to receive. To be asked between announcing and sleeping.
-    #[inline]
-    pub fn has_news(&mut self) -> bool {
-        let gate = gate(self.results.memory()).look(); // E4
-        let moved = gate != self.gate_seen;
-        self.gate_seen = gate;
-        moved || self.has_results()
     }
 
     /// Whether a result, or more of one, may have come: one look at one word.

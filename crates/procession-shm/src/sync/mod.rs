@@ -20,6 +20,7 @@ pub mod lies;
 mod model;
 #[cfg(procession_loom)]
 pub mod mortal;
+pub mod one_sided;
 #[cfg(not(procession_loom))]
 mod real;
 #[cfg(procession_loom)]

@@ -9,6 +9,7 @@ use procession_channel::bell::{AT_ONCE, Bell};
 use procession_channel::gate::Gate;
 use procession_channel::ring::{Consumer, Memory, Producer, Ring};
 use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use procession_shm::sync::one_sided::{Fences, enlist};
 use procession_shm::{Deadline, Segment, Watch, page_size, wait, wake_all};
 
 use super::{ALONE, NOBODY, SLEEPER};
@@ -258,18 +259,24 @@ impl Scene for Drain {
 
 /// A worker is killed while it begins an item.
 struct Start {
-    word: ForkShared<AtomicU64>,
+    started: ForkShared<AtomicU64>,
+    ruling: ForkShared<AtomicU64>,
 }
 
 impl Start {
     fn build() -> io::Result<Box<dyn Scene>> {
-        Ok(Box::new(Self { word: ForkShared::new(AtomicU64::new(0))? }))
+        let word = || ForkShared::new(AtomicU64::new(0));
+        Ok(Box::new(Self { started: word()?, ruling: word()? }))
+    }
+
+    fn gate(&self, fences: Fences) -> Gate<'_> {
+        Gate::new(&self.started, &self.ruling, fences)
     }
 }
 
 impl Scene for Start {
     fn views(&self) -> Vec<View> {
-        vec![self.word.view()]
+        vec![self.started.view(), self.ruling.view()]
     }
 
     fn in_family(&self) -> bool {
@@ -277,15 +284,22 @@ impl Scene for Start {
     }
 
     fn play(&self, role: Role, cue: &Cue) -> Result<String, String> {
-        let gate = Gate::new(&self.word);
         match role {
-            Role::Victim => cue.operate(|| gate.begin(0)).map(|began| began.to_string()),
-            _ => Ok(gate.revoke().to_string()),
+            Role::Victim => {
+                // As a worker that goes along with what its parent offers, if it can.
+                let fences = if enlist() { Fences::offer() } else { Fences::Mutual };
+                let gate = self.gate(fences);
+                cue.operate(|| gate.begin(0)).map(|began| began.to_string())
+            }
+            _ => match self.gate(Fences::offer()).revoke() {
+                Some(started) => Ok(started.to_string()),
+                None => Err("the fence was granted before".to_owned()),
+            },
         }
     }
 
     fn judge(&self, ending: &Ending) -> Result<(), String> {
-        let gate = Gate::new(&self.word);
+        let gate = self.gate(Fences::offer());
         let started = gate.started();
         let may_be = match ending.place {
             Place::First => started == 0,
