@@ -119,6 +119,10 @@ impl Ring {
         self.u64(TAIL).store(tail + 8, Ordering::SeqCst);
     }
 
+    fn set_gate(&self, word: u64) {
+        [STARTED, RULING].iter().for_each(|&at| self.u64(at).store(word, Ordering::SeqCst));
+    }
+
     fn ring_bell(&self, at: usize) {
         self.u32(at).store(0, Ordering::SeqCst);
         self.wake(at);
@@ -310,17 +314,11 @@ impl Sabotage {
                 tasks.ring_bell(WRITER_BELL);
             }),
             Self::FlipGate => again_and_again(|| {
-                for word in [RULING, STARTED] {
-                    results.u64(word).store(random.next(), Ordering::SeqCst);
-                }
+                results.set_gate(random.next());
                 results.ring_bell(READER_BELL);
             }),
-            Self::GateHuge => {
-                [STARTED, RULING].map(|at| results.u64(at).store(u64::MAX, Ordering::SeqCst));
-            }
-            Self::GateZero => {
-                [STARTED, RULING].map(|at| results.u64(at).store(0, Ordering::SeqCst));
-            }
+            Self::GateHuge => results.set_gate(u64::MAX),
+            Self::GateZero => results.set_gate(0),
             Self::GateStaysRevoked => {
                 results.u64(RULING).fetch_or(1, Ordering::SeqCst);
             }
@@ -335,7 +333,7 @@ impl Sabotage {
             Self::Hello => results.append(HELLO),
             Self::PunchHoles => [results, tasks].iter().for_each(Ring::punch),
             Self::RewindAndDie => {
-                [STARTED, RULING].map(|at| results.u64(at).store(0, Ordering::SeqCst));
+                results.set_gate(0);
                 raise(Signal::KILL);
             }
             Self::HandlesWithoutPacket => results.append(5),
