@@ -68,7 +68,12 @@ fn send(link: &mut ParentLink) {
     // A peer that breaks the rules is an error, which is as good here as none.
     let _sent = link.send(&Frame::resume().sealed(), 0);
     let _room = link.has_room();
-    std::hint::black_box((link.started(), link.revoke(), link.has_news(), link.has_results()));
+    std::hint::black_box((
+        link.started(),
+        link.revoke(),
+        link.has_results(),
+        link.can_be_revoked(),
+    ));
 }
 
 fn word(memory: &Mapping, input: &mut Bytes<'_>, kind: u8) {
