@@ -21,7 +21,8 @@ fn tasks_bytes_and_times_add_up() {
     guarded(|| {
         let builder = Pool::builder()
             .workers(2)
-            .initializer(|| std::thread::sleep(Duration::from_millis(20)));
+            .initializer(|| std::thread::sleep(Duration::from_millis(20)))
+            .exit_hook(|| std::thread::sleep(Duration::from_millis(20)));
         let pool = builder.build().unwrap();
         assert_eq!(pool.insights().total.tasks, 0);
         pool.map(nap, vec![2; 100]).unwrap();
@@ -37,11 +38,15 @@ fn tasks_bytes_and_times_add_up() {
         assert!(live.total.starting > Duration::ZERO && live.total.working_ratio() > 0.0, "{live}");
         assert_eq!(live.workers.iter().map(|share| share.tasks).sum::<u64>(), 100);
         assert!(live.workers.iter().all(|share| share.pid.is_some()), "{live}");
+        std::thread::sleep(Duration::from_millis(30));
+        let waited = pool.insights().total.waiting.saturating_sub(live.total.waiting);
+        assert!(waited >= Duration::from_millis(60), "two workers had nothing to do: {waited:?}");
         assert!(live.workers.iter().all(|share| share.peak_memory_bytes > 100 << 10), "{live}");
         pool.join();
         let ended = pool.insights();
         assert_eq!((ended.total.tasks, ended.total.starts), (100, 2));
         assert!(ended.deaths.is_empty() && ended.workers.iter().all(|share| share.pid.is_none()));
+        assert!(ended.total.exiting >= Duration::from_millis(40), "{ended}");
         assert!(ended.total.peak_memory_bytes > 100 << 10, "{ended}");
         assert!(ended.total.user_cpu + ended.total.system_cpu > Duration::ZERO, "{ended}");
     });
