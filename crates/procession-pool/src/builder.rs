@@ -191,7 +191,8 @@ impl PoolBuilder {
     ///
     /// It runs in each worker that is started, also in those that replace others. If it returns an error or panics, or its worker
     /// dies, another worker is started; after 4 failures in a row the pool is [`PoolError::Init`] and everything that waits ends
-    /// with [`TaskError::Broken`](crate::TaskError::Broken). [`build`](Self::build) does not wait for it.
+    /// with [`TaskError::Broken`](crate::TaskError::Broken). [`build`](Self::build) does not wait for it. It has no deadline: one that
+    /// hangs keeps its worker from ever having an item, until the pool is terminated or dropped in a panic.
     ///
     /// ```
     /// use std::sync::OnceLock;

@@ -8,10 +8,11 @@ use procession_shm::{Waitable, wait_any};
 
 use crate::stage::{Other, play};
 
+/// The kernel waits for 128 words at once.
 #[test]
 fn a_message_ends_a_wait_for_any_of_many() {
     let pipes: Vec<(Sender<u32>, Receiver<u32>)> =
-        (0..100).map(|_| pipe::builder().capacity(1).simplex().unwrap()).collect();
+        (0..150).map(|_| pipe::builder().capacity(1).simplex().unwrap()).collect();
     let (senders, receivers): (Vec<_>, Vec<_>) = pipes.into_iter().unzip();
     let on: Vec<&dyn Waitable> = receivers.iter().map(|end| end as &dyn Waitable).collect();
     assert!(wait_any(&on, Duration::from_millis(1)).unwrap().is_empty());
