@@ -1,9 +1,16 @@
 //! Panics of functions that run for another process: caught, and remembered for the caller.
+//!
+//! Some cannot be caught: all in a program built with `panic = "abort"`, those in a function that C calls, those in a destructor
+//! while another one unwinds, and what the compiler has checked about unsafe code. They end the process by an abort, and what
+//! was remembered is lost with it. So it is printed by then, by a handler of SIGABRT: the panic hook is not told which of the
+//! two it will be.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::{Cell, RefCell};
+use std::ffi::c_int;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::thread::LocalKey;
 
 /// Message, location and backtrace of a panic, as it travels.
 ///
@@ -27,7 +34,7 @@ pub type Told = (String, String, String);
 pub enum Printing {
     /// The panic hook that was there before runs too, as for a thread.
     AsUsual,
-    /// Nothing is printed: the caller always gets to know.
+    /// Nothing is printed, unless it ends the process: the caller gets to know.
     Suppressed,
 }
 
@@ -37,6 +44,8 @@ thread_local! {
     /// Whether this thread is the one that [`name_process`] was called on.
     static IS_MAIN: Cell<bool> = const { Cell::new(false) };
     static LAST: RefCell<Option<Told>> = const { RefCell::new(None) };
+    /// The one before it. Who cannot unwind panics a second time, to say so.
+    static EARLIER: RefCell<Option<Told>> = const { RefCell::new(None) };
     /// Whether there may be something in `LAST`, which has a destructor and is dearer to look at.
     static HAS_TOLD: Cell<bool> = const { Cell::new(false) };
 }
@@ -52,16 +61,40 @@ thread_local! {
 /// assert!(location.contains(".rs:"), "{location}");
 /// ```
 pub fn capture(printing: Printing) {
+    if printing == Printing::Suppressed {
+        // SAFETY: the handler keeps to what may be done in one.
+        unsafe { libc::signal(libc::SIGABRT, print_what_was_remembered as *const () as usize) };
+    }
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         if IN_CALL.get() {
-            LAST.set(Some(told(info)));
+            EARLIER.set(LAST.replace(Some(told(info))));
             HAS_TOLD.set(true);
         }
         if !IN_CALL.get() || printing == Printing::AsUsual {
             before(info);
         }
     }));
+}
+
+/// The handler of SIGABRT, which runs on the thread that aborts and ends the process when it returns. It looks at memory of that
+/// thread that nobody changes meanwhile, and writes.
+extern "C" fn print_what_was_remembered(_: c_int) {
+    if HAS_TOLD.get() {
+        [&EARLIER, &LAST].into_iter().for_each(print);
+    }
+}
+
+fn print(told: &'static LocalKey<RefCell<Option<Told>>>) {
+    // A thread that has ended but for its destructors remembers nothing.
+    let _print = told.try_with(|told| {
+        let Ok(told) = told.try_borrow() else { return };
+        let Some((message, location, _)) = &*told else { return };
+        for part in ["a worker panicked at ", location, ": ", message, "\n"] {
+            // Standard error may be closed, and there is nobody to tell.
+            let _written = rustix::io::write(rustix::stdio::stderr(), part.as_bytes());
+        }
+    });
 }
 
 /// From now on a panic of this thread, the main thread of a process whose `main` does not run, is printed behind the name of the
@@ -95,6 +128,9 @@ pub fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Told> {
     IN_CALL.set(true);
     let caught = panic::catch_unwind(AssertUnwindSafe(call));
     IN_CALL.set(false);
+    if caught.is_ok() && HAS_TOLD.get() {
+        forget();
+    }
     caught.map_err(|payload| {
         let captured = LAST.take();
         captured.unwrap_or_else(|| (message(&*payload), String::new(), String::new()))
@@ -124,6 +160,7 @@ pub fn quietly<T>(call: impl FnOnce() -> T) -> T {
 #[cold]
 fn forget() {
     LAST.set(None);
+    EARLIER.set(None);
     HAS_TOLD.set(false);
 }
 

@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::guard::{eventually, guarded};
 use super::idle::kill;
 use super::ledger::{Ledger, record};
-use super::program::runs;
+use super::program::{Role, runs};
 use super::trap::{How, assert_sound};
+
+pub(crate) const ROLES: &[Role] = &[("panics in callbacks", panic_in_callbacks)];
 
 fn add(n: u64) -> u64 {
     n + 1
@@ -270,4 +272,29 @@ fn a_death_before_an_item_begins_costs_nothing() {
         eventually("all of them are gone", || !doomed.iter().any(|&pid| runs(pid)));
         assert_sound(&pool);
     });
+}
+
+/// As C calls a function that it was given.
+extern "C" fn callback() {
+    panic!("a panic that cannot be caught");
+}
+
+fn panic_in_callbacks() {
+    let pool = Pool::with_workers(1).unwrap();
+    // This one is caught by the item itself, and is no news when another item aborts.
+    let careful = |()| std::panic::catch_unwind(|| panic!("it is caught")).is_err();
+    assert!(pool.apply(careful, ()).unwrap());
+    let abort = |()| std::process::abort();
+    for end in [abort, |()| callback()] {
+        let error = pool.apply(end, ()).unwrap_err();
+        assert!(matches!(error, TaskError::Died { exit: Exit::Signal(6), .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn a_panic_that_ends_its_worker_is_printed() {
+    let finished = super::program::play("panics in callbacks").succeed();
+    let is_told = |line: &&str| line.contains("oddities.rs") && line.contains("cannot be caught");
+    assert_eq!(finished.err.lines().filter(is_told).count(), 1, "{}", finished.err);
+    assert!(!finished.err.contains("it is caught"), "{}", finished.err);
 }

@@ -20,6 +20,7 @@ const ROLES: &[&[Role]] = &[
     super::inline::ROLES,
     super::lifecycle::ROLES,
     super::long::ROLES,
+    super::oddities::ROLES,
     super::other_program::ROLES,
     super::resources::ROLES,
     super::sandbox::ROLES,
