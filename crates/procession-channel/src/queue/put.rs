@@ -18,6 +18,14 @@ use super::frame::{HEADER_LEN, TAG_LEN};
 use super::store::{Bytes, Ring};
 use super::{Corrupt, packets};
 
+/// Room for many items: this part of the ring, but no more than so many bytes and items.
+#[cfg(not(procession_loom))]
+const ROOMY_SHARE: usize = 8;
+#[cfg(not(procession_loom))]
+const ROOMY_BYTES: usize = 16 << 10;
+#[cfg(not(procession_loom))]
+const ROOMY_ITEMS: usize = 64;
+
 /// Frames to put.
 pub(super) struct Load<'a> {
     /// One frame behind the other.
@@ -69,13 +77,19 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         Ok(Some(count))
     }
 
-    /// Whether there is some room, as far as can be seen without the lock.
+    /// Whether there is room for many items, or for none ever again, as far as can be seen without the lock. Who finds the ring
+    /// full spins for that, and not for the first room there is: he would be back for more with each item that is got, and take
+    /// the lines of those who get from them each time. If it takes too long he attempts it anyway.
     #[cfg(not(procession_loom))]
-    #[inline]
-    pub(super) fn looks_ready_to_put(&self) -> bool {
+    pub(super) fn looks_roomy(&self) -> bool {
         let control = &*self.control;
-        let seen = control.put.head_seen.load(Relaxed);
-        control.get.head.load(Acquire) != seen || control.state.closed.load(Relaxed) != 0
+        let window = usize::try_from(control.state.window.load(Relaxed)).unwrap_or(0);
+        let tail = Place(control.put.tail.load(Relaxed));
+        let head = Place(control.get.head.load(Acquire));
+        let items = (control.settings.items_max as usize / ROOMY_SHARE).clamp(1, ROOMY_ITEMS);
+        let bytes = (window / ROOMY_SHARE).min(ROOMY_BYTES);
+        let is_roomy = |room: Room| room.bytes >= bytes && room.items >= items;
+        control.state.closed.load(Relaxed) != 0 || self.room(tail, head, window).is_ok_and(is_roomy)
     }
 
     /// Closes the queue: no put commits after that.

@@ -282,10 +282,11 @@ impl<T: Message> Putter<T> {
     ) -> Result<usize, SendErrorKind> {
         let body = &*self.seat.body;
         let on_room = Vigil::new(&body.control.not_full, &patience);
-        let vigil = Vigil { is_sliced: self.is_sliced(), ..on_room };
+        // Where there is no room, those who get have much to do.
+        let vigil = Vigil { is_sliced: self.is_sliced(), lets_ahead: true, ..on_room };
         let attempt =
             || Ok::<_, SendErrorKind>(self.attempt(bytes, ends, handles, &patience)?.done());
-        let done = vigil.keep(|| body.looks_ready_to_put(), attempt)?;
+        let done = vigil.keep(|| body.looks_roomy(), attempt)?;
         done.ok_or_else(|| patience.expired())
     }
 

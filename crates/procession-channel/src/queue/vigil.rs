@@ -86,8 +86,8 @@ pub(super) struct Vigil<'a> {
     pub(super) patience: &'a Patience,
     /// Whether something may happen of which nobody tells.
     pub(super) is_sliced: bool,
-    /// Whether the other side is in the middle of a stream, and is left alone for a moment before the first look: each look takes
-    /// the cache line from it that it is about to write.
+    /// Whether the other side is in the middle of a stream, and is left alone for a moment before each look: each takes the cache
+    /// line from it that it is about to write.
     pub(super) lets_ahead: bool,
 }
 
@@ -120,12 +120,12 @@ impl<'a> Vigil<'a> {
         let Some(deadline) = self.patience.deadline() else { return Ok(None) };
         // Two want to run at the same time: who waits and who is waited for.
         let spin = Spin::for_parties(2);
-        if self.lets_ahead {
-            spin.hold_off();
-        }
-        if spin.until(looks_ready)
-            && let Some(done) = attempt()?
-        {
+        let is_ready = if self.lets_ahead {
+            spin.until_backing_off(looks_ready)
+        } else {
+            spin.until(looks_ready)
+        };
+        if is_ready && let Some(done) = attempt()? {
             return Ok(Some(done));
         }
         for nap in 0.. {
