@@ -11,6 +11,7 @@ use procession_bench_harness::clock::time_ns;
 use procession_bench_harness::payload::{self, touch};
 use procession_bench_harness::{Case, Effort, Outcome, cpu, round_trip, throughput};
 
+use crate::bare::ring::{PIECE, copied};
 use crate::{bare, memory};
 
 const OURS: &str = "procession";
@@ -24,16 +25,19 @@ pub(crate) fn cases() -> Vec<Case> {
         case("round-trip-8B-asleep", OURS, asleep),
         case("round-trip-8B-asleep", "futex", bare::futex::asleep),
         case("throughput-8B", OURS, |effort| values(effort, 8, || 7_u64)),
+        case("throughput-8B", "bare-ring", |effort| copied::<8>(effort, 8)),
         case("throughput-64B", OURS, |effort| values(effort, 64, || [7_u64; 8])),
+        case("throughput-64B", "bare-ring", |effort| copied::<64>(effort, 64)),
         case("throughput-1KiB", OURS, |effort| vectors(effort, 1 << 10)),
         case("throughput-1KiB", "procession-bytes", |effort| bytes(effort, 1 << 10)),
+        case("throughput-1KiB", "bare-ring", |effort| copied::<1024>(effort, 1 << 10)),
         case("throughput-64KiB", OURS, |effort| vectors(effort, 1 << 16)),
         case("throughput-64KiB", "procession-bytes", |effort| bytes(effort, 1 << 16)),
-        case("throughput-64KiB", "bare-ring", |effort| bare::ring::copied(effort, 1 << 16)),
+        case("throughput-64KiB", "bare-ring", |effort| copied::<PIECE>(effort, 1 << 16)),
         case("throughput-64KiB", "memcpy", |effort| memory::copied(effort, 1 << 16)),
         case("throughput-1MiB", OURS, |effort| vectors(effort, 1 << 20)),
         case("throughput-1MiB", "procession-bytes", |effort| bytes(effort, 1 << 20)),
-        case("throughput-1MiB", "bare-ring", |effort| bare::ring::copied(effort, 1 << 20)),
+        case("throughput-1MiB", "bare-ring", |effort| copied::<PIECE>(effort, 1 << 20)),
         case("throughput-1MiB", "memcpy", |effort| memory::copied(effort, 1 << 20)),
         case("hand-over", "8B", |effort| handed_over(effort, 7_u64)),
         case("hand-over", "SharedSlice-1GiB", |effort| {

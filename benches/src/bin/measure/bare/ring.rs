@@ -1,4 +1,5 @@
 //! A ring of a few lines: bytes are copied in on one processor and copied out on another, and two counters say how far each is.
+//! Each side looks at the other's only when it has come to where that was at the last look.
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -18,8 +19,8 @@ use super::line::next;
 /// As many bytes as a pipe holds by default.
 const CAPACITY: usize = 256 << 10;
 
-/// Both sides copy at the same time: one the next piece, one the last.
-const PIECE: usize = 64 << 10;
+/// What a long message is cut into: both sides copy at the same time, one the next piece, one the last.
+pub(crate) const PIECE: usize = 64 << 10;
 
 /// What ends the other side.
 const END: u64 = u64::MAX;
@@ -46,14 +47,16 @@ impl Bytes {
         self.start.as_ptr().cast::<u8>().wrapping_add(usize::try_from(offset).unwrap_or(0))
     }
 
-    fn write(&self, position: u64, piece: &[u8; PIECE]) {
+    #[inline]
+    fn write<const LEN: usize>(&self, position: u64, piece: &[u8; LEN]) {
         // SAFETY: B1; the counters keep the other side away from these bytes, and the source is private.
-        unsafe { ptr::copy_nonoverlapping(piece.as_ptr(), self.piece(position), PIECE) };
+        unsafe { ptr::copy_nonoverlapping(piece.as_ptr(), self.piece(position), LEN) };
     }
 
-    fn read(&self, position: u64, piece: &mut [u8; PIECE]) {
+    #[inline]
+    fn read<const LEN: usize>(&self, position: u64, piece: &mut [u8; LEN]) {
         // SAFETY: as in `write`.
-        unsafe { ptr::copy_nonoverlapping(self.piece(position), piece.as_mut_ptr(), PIECE) };
+        unsafe { ptr::copy_nonoverlapping(self.piece(position), piece.as_mut_ptr(), LEN) };
     }
 }
 
@@ -65,27 +68,31 @@ impl Drop for Bytes {
     }
 }
 
-/// Messages of `len` bytes, a multiple of a piece, for a while.
-pub(crate) fn copied(effort: Effort, len: usize) -> Outcome {
+/// Messages of `len` bytes, a multiple of `LEN`, in pieces of that many bytes, of which the capacity is a multiple.
+pub(crate) fn copied<const LEN: usize>(effort: Effort, len: usize) -> Outcome {
     let [here, there] = cpu::two()?;
     let (words, bytes) = (Words::new()?, Bytes::new()?);
     let (tail, head) = (words.u64(0), words.u64(1));
     let twin = fork(|| {
         cpu::pin(there)?;
-        black_box(drain(tail, head, &bytes, len));
+        black_box(drain::<LEN>(tail, head, &bytes, len));
         Ok(())
     })?;
     cpu::pin(here)?;
-    let (source, written) = (source(len), Cell::new(0));
-    let (pieces, _) = source.as_chunks();
+    let (source, written, mut seen) = (source(len), Cell::new(0), 0);
+    let (pieces, _) = source.as_chunks::<LEN>();
     let send = || {
         for piece in pieces {
-            until(|| {
-                written.get() + PIECE as u64 <= head.load(Ordering::Acquire) + CAPACITY as u64
-            });
+            let end = written.get() + LEN as u64;
+            if end > seen + CAPACITY as u64 {
+                until(|| {
+                    seen = head.load(Ordering::Acquire);
+                    end <= seen + CAPACITY as u64
+                });
+            }
             bytes.write(written.get(), piece);
-            written.set(written.get() + PIECE as u64);
-            tail.store(written.get(), Ordering::Release);
+            written.set(end);
+            tail.store(end, Ordering::Release);
         }
         Ok(())
     };
@@ -100,19 +107,22 @@ pub(crate) fn copied(effort: Effort, len: usize) -> Outcome {
 }
 
 /// Takes all messages and touches them, as somebody would who uses them.
-fn drain(tail: &AtomicU64, head: &AtomicU64, bytes: &Bytes, len: usize) -> u64 {
-    let (mut message, mut read, mut sum) = (vec![0; len], 0, 0);
+fn drain<const LEN: usize>(tail: &AtomicU64, head: &AtomicU64, bytes: &Bytes, len: usize) -> u64 {
+    let (mut message, mut read, mut seen, mut sum) = (vec![0; len], 0, 0, 0);
     loop {
-        let (pieces, _) = message.as_chunks_mut();
+        let (pieces, _) = message.as_chunks_mut::<LEN>();
         for piece in pieces {
-            if next(tail, read) == END {
+            if seen == read {
+                seen = next(tail, read);
+            }
+            if seen == END {
                 return sum;
             }
             bytes.read(read, piece);
-            read += PIECE as u64;
+            read += LEN as u64;
             head.store(read, Ordering::Release);
         }
-        sum += touch(&message);
+        sum += touch(black_box(&message));
     }
 }
 
