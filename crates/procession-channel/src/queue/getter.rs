@@ -207,7 +207,14 @@ impl<T: Message> Getter<T> {
     /// ```
     #[inline]
     pub fn get(&self) -> Result<T, RecvError> {
-        self.get_within(Patience::ENDLESS)?.ok_or(RecvError::Closed)
+        // Without an option around it on the way: each that a long value is moved into is a copy.
+        with_haul(|haul| {
+            if self.haul(haul, ONE, Patience::ENDLESS)? {
+                open(haul)
+            } else {
+                Err(RecvError::Closed)
+            }
+        })
     }
 
     /// Gets the next item if there is one. See [`Queue::try_get`](super::Queue::try_get).
@@ -361,7 +368,11 @@ impl<T: Message> Getter<T> {
 
     #[inline]
     fn get_within(&self, patience: Patience) -> Result<Option<T>, RecvError> {
-        with_haul(|haul| if self.haul(haul, ONE, patience)? { open(haul) } else { Ok(None) })
+        with_haul(
+            |haul| {
+                if self.haul(haul, ONE, patience)? { open(haul).map(Some) } else { Ok(None) }
+            },
+        )
     }
 
     fn get_many_within(
@@ -380,7 +391,7 @@ impl<T: Message> Getter<T> {
         with_haul(|haul| {
             let got = self.attempt(|me| self.get_now(me, haul, ONE, limit))?;
             Ok(match got {
-                Attempt::Done(()) => open(haul)?.map_or(Attempt::Nothing, Attempt::Done),
+                Attempt::Done(()) => Attempt::Done(open(haul)?),
                 Attempt::Nothing => Attempt::Nothing,
                 Attempt::Busy => Attempt::Busy,
             })
@@ -432,10 +443,10 @@ pub(super) fn keep_haul(mut haul: Box<Haul>) {
 
 /// The value of the only item that was got.
 #[inline]
-fn open<T: Message>(haul: &mut Haul) -> Result<Option<T>, RecvError> {
+fn open<T: Message>(haul: &mut Haul) -> Result<T, RecvError> {
     let descriptors = std::mem::take(&mut haul.descriptors);
-    let Some(item) = haul.items.pop() else { return Ok(None) };
-    parcel::decode(haul.body(item), item.kind, descriptors).map(Some)
+    let item = haul.items.pop().expect("who says that an item was got has put it there");
+    parcel::decode(haul.body(item), item.kind, descriptors)
 }
 
 impl<T> Clone for Getter<T> {
