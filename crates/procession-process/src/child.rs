@@ -14,6 +14,8 @@ use crate::ending::Ending;
 use crate::exit::Exit;
 use crate::exit_cell::ExitCell;
 use crate::grip::{Grip, ends_within, no_such_signal};
+use crate::offices::Offices;
+use crate::reaper::Watched;
 use crate::usage::{self, Ended, Usage};
 use crate::zygote::Line;
 use procession_shm::{KeptWord, Spin, Waitable, Watch, fork};
@@ -47,6 +49,8 @@ pub(crate) struct Record {
     /// The fork generation whose reaper watches the process.
     generation: u64,
     grip: Grip,
+    /// By which the reaper knows it; 0 if it never did.
+    key: u64,
     /// To the zygote whose child it is. This process cannot reap it then, until the zygote has died.
     line: Option<Weak<Line>>,
     exit: ExitCell,
@@ -323,6 +327,7 @@ impl Record {
             pid,
             generation,
             grip,
+            key: 0,
             line: None,
             exit: ExitCell::new(),
             usage: OnceLock::new(),
@@ -335,6 +340,11 @@ impl Record {
         &self.grip
     }
 
+    /// Of a child that the reaper knows by this key.
+    pub(crate) fn of_reaper(self, key: u64) -> Self {
+        Self { key, ..self }
+    }
+
     /// Of a process that a zygote has forked, which will tell how it ended.
     pub(crate) fn of_zygote(self, line: &Arc<Line>) -> Self {
         Self { line: Some(Arc::downgrade(line)), ..self }
@@ -342,6 +352,11 @@ impl Record {
 
     /// Blocks until it is known how the process ended; `None` if the deadline passed before.
     fn wait_until(&self, deadline: Option<Instant>) -> Option<Exit> {
+        if deadline.is_none()
+            && let Some(watched) = self.take_from_reaper()
+        {
+            watched.see_out();
+        }
         if let Some(notice) = self.grip.end_notice().filter(|_| self.exit.get().is_none()) {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if ends_within(notice, left) {
@@ -349,6 +364,15 @@ impl Record {
             }
         }
         self.exit.wait(deadline)
+    }
+
+    /// Whoever waits without a deadline reaps the process, and the reaper need not be woken. One with a deadline would have to give
+    /// it back, which takes memory that may not be there.
+    fn take_from_reaper(&self) -> Option<Watched> {
+        if self.exit.get().is_some() {
+            return None;
+        }
+        Offices::existing()?.reaper().ok()?.leave(self.key)
     }
 
     /// The process has ended. Finds out how, if that can be done here and now; else the reaper will tell.

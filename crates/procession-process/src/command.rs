@@ -34,10 +34,18 @@ pub(crate) fn environment(
     variable: Variable,
 ) -> Result<(Vec<CString>, Vec<String>), SpawnError> {
     let Changed { variables, unset, .. } = changes.apply(std::env::vars_os());
-    let variables = variables.into_iter();
-    let variables = variables.map(|(key, value)| [key, value].join("=".as_ref()));
+    let variables = variables.into_iter().map(|(name, value)| assignment(name, &value));
     let all = variables.chain([OsString::from(format!("{VARIABLE}={variable}"))]);
     Ok((all.map(c_string).collect::<Result<_, _>>()?, unset))
+}
+
+/// With room for the zero at the end of a C string: there are dozens at each start, of which none is copied twice.
+fn assignment(name: OsString, value: &OsStr) -> OsString {
+    let mut whole = name;
+    whole.reserve_exact(value.len() + 2);
+    whole.push("=");
+    whole.push(value);
+    whole
 }
 
 /// Kept from the first launch on: programs that set their title write over their arguments.

@@ -26,7 +26,7 @@ use crate::error::SpawnError;
 use crate::exit::Exit;
 use crate::hook::{self, DEPTH_MAX};
 use crate::launching::Launching;
-use crate::offices::Offices;
+use crate::offices::{Offices, Pace};
 use crate::program::{Executable, Program};
 use crate::settings::Settings;
 use crate::spawner::{self, Order, Standard};
@@ -476,7 +476,7 @@ impl Launcher {
     /// # Ok::<(), procession_process::SpawnError>(())
     /// ```
     pub fn launch(self) -> Result<Child, SpawnError> {
-        self.begin()?.finish()
+        self.begin_at(Pace::Waits)?.finish()
     }
 
     /// Has the child started, but does not wait until it is: so several can be prepared while others are on their way.
@@ -498,6 +498,10 @@ impl Launcher {
     /// # Ok::<(), procession_process::SpawnError>(())
     /// ```
     pub fn begin(self) -> Result<Launching, SpawnError> {
+        self.begin_at(Pace::GoesOn)
+    }
+
+    fn begin_at(self, pace: Pace) -> Result<Launching, SpawnError> {
         hook::check()?;
         self.settings.check(self.start_method)?;
         let depth = hook::depth() + 1;
@@ -506,7 +510,7 @@ impl Launcher {
         }
         let offices = Offices::open()?;
         match self.start_method {
-            StartMethod::Spawn => self.spawn(offices, depth),
+            StartMethod::Spawn => self.spawn(offices, depth, pace),
             StartMethod::Zygote => self.fork(offices, depth).map(Launching::over),
             StartMethod::Inline => {
                 let main = self.main;
@@ -519,7 +523,7 @@ impl Launcher {
         }
     }
 
-    fn spawn(mut self, offices: &Offices, depth: u32) -> Result<Launching, SpawnError> {
+    fn spawn(mut self, offices: &Offices, depth: u32, pace: Pace) -> Result<Launching, SpawnError> {
         let executable = self.executable()?;
         self.check_descriptors()?;
         let ending = self.ending(offices)?;
@@ -533,14 +537,15 @@ impl Launcher {
         self.settings.unset = unset;
         self.settings.has_directory = self.directory.is_some();
         let (_ours, socket) = self.mail(offices)?;
-        offices.spawn(Order {
+        let order = Order {
             executable,
             environment,
             socket,
             standard: self.standard,
             block_interrupt: self.ignore_interrupt || self.is_zygote,
             ending,
-        })
+        };
+        offices.spawn(order, pace)
     }
 
     /// What is due at the end of the child, and the group in which it will be, if it is to have one.

@@ -70,6 +70,7 @@ mod cgroup;
 mod child;
 mod command;
 mod cpu;
+mod desk;
 mod ending;
 mod environment;
 mod errand;

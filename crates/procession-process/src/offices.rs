@@ -3,7 +3,8 @@
 //! They start when the first process is launched and stay for the life of this one. The kernel
 //! ties a child's parent-death signal to the *thread* that started it, which is why one thread
 //! that never ends starts all of them. Spawning blocks for as long as an exec takes, which is
-//! why reaping is another thread's work.
+//! why reaping is another thread's work. The main thread lives as long, but to have it start children was rejected: a program that
+//! executes another one on it (`exec`) would leave them behind, while all other threads end by that, and their children too.
 //!
 //! A fork leaves both threads behind. The first launch in the new process finds itself in another
 //! generation and opens new offices; the old ones stay where they are, untouched, because a lock in
@@ -22,6 +23,7 @@ use std::thread;
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::cgroup::Janitors;
+use crate::desk::Desk;
 use crate::error::SpawnError;
 use crate::household::Household;
 use crate::launching::Launching;
@@ -49,7 +51,15 @@ pub(crate) struct Offices {
 #[derive(Clone)]
 struct Staff {
     jobs: mpsc::Sender<Job>,
+    desk: Arc<Desk>,
     reaper: Arc<Reaper>,
+}
+
+/// What a thread does while the spawner works for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    Waits,
+    GoesOn,
 }
 
 impl Offices {
@@ -114,11 +124,13 @@ impl Offices {
         );
         let (jobs, inbox) = mpsc::channel();
         let register = Arc::clone(&reaper);
+        let desk = Arc::<Desk>::default();
+        let of_spawner = Arc::clone(&desk);
         // The spawner first: it ends by itself when `jobs` is dropped on the way out.
-        start("procession-spawn", move || spawner::work(&inbox, &register))?;
+        start("procession-spawn", move || spawner::work(&inbox, &of_spawner, &register))?;
         let at_work = Arc::clone(&reaper);
         start("procession-reap", move || at_work.work())?;
-        *staff = Some(Staff { jobs, reaper });
+        *staff = Some(Staff { jobs, desk, reaper });
         Ok(())
     }
 
@@ -142,10 +154,14 @@ impl Offices {
         self.own_pidfd.as_ref().map(AsFd::as_fd)
     }
 
-    /// Has the spawner start a process.
-    pub(crate) fn spawn(&self, order: Order) -> Result<Launching, SpawnError> {
+    /// Has the spawner start a process. The caller says whether it goes on meanwhile, or only waits.
+    pub(crate) fn spawn(&self, order: Order, pace: Pace) -> Result<Launching, SpawnError> {
         let (reply, answer) = mpsc::sync_channel(1);
-        self.staff()?.jobs.send(Job { order, reply }).map_err(|_| gone())?;
+        let staff = self.staff()?;
+        if pace == Pace::Waits {
+            staff.desk.call_here();
+        }
+        staff.jobs.send(Job { order, reply }).map_err(|_| gone())?;
         Ok(Launching::ordered(answer))
     }
 

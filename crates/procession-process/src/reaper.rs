@@ -2,8 +2,10 @@
 //!
 //! It sleeps in one epoll on the pidfds of all children, so that it costs nothing while none
 //! ends. A child whose process has ended is reaped, its `on_exit` is called, and its waiters and the
-//! task that awaits it are woken, in this order. A thread that waits for just this child sleeps on the pidfd, too, and does
-//! the same if it is the first (`Record::reap`): to be woken by this thread would take it half as long again as to be woken.
+//! task that awaits it are woken, in this order. A thread that waits for just this child does the same, and to be woken by this
+//! one would take it half as long again as to be woken. If it waits without a deadline, the child is left to it (`leave`): this
+//! thread would be woken only to find it reaped, mostly on another processor, and a process that exits sends for that processor
+//! before it lets go of its own. Others sleep on the pidfd as well, and whoever is first reaps (`Record::reap`).
 //!
 //! The children of a zygote are its own to reap: it tells how they ended, over a socket that lies in the same epoll. Only when
 //! the zygote has died are they watched like all others.
@@ -15,6 +17,8 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
@@ -27,6 +31,9 @@ use crate::exit::Exit;
 use crate::grip::{Grip, ends_within};
 use crate::offices;
 use crate::zygote::Line;
+
+/// When a child is asked again that has ended while somebody traces it: nothing will tell when it is let go.
+const TRACED_AGAIN: Duration = Duration::from_millis(20);
 
 pub(crate) struct Reaper {
     generation: u64,
@@ -48,6 +55,14 @@ pub(crate) struct Watched {
     told: Option<Exit>,
 }
 
+impl Table {
+    /// A number that no other has or had; never 0.
+    fn next_key(&mut self) -> u64 {
+        self.last_key += 1;
+        self.last_key
+    }
+}
+
 impl Reaper {
     pub(crate) fn new(generation: u64) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -62,11 +77,13 @@ impl Reaper {
         ending: Ending,
     ) -> Result<Arc<Record>, SpawnError> {
         let number = pid.as_raw_nonzero().get().cast_unsigned();
-        let record = Arc::new(Record::new(number, self.generation, grip, ending));
+        let key = self.table().next_key();
+        let record = Record::new(number, self.generation, grip, ending).of_reaper(key);
+        let record = Arc::new(record);
         let watched = Watched::new(Arc::clone(&record));
         match record.grip().end_notice() {
             Some(notice) => self
-                .watch_descriptor(notice, watched)
+                .watch_descriptor(key, notice, watched)
                 .map_err(|(error, _)| SpawnError::system("watch the child", error))?,
             None => watch_number(pid, watched)?,
         }
@@ -77,7 +94,8 @@ impl Reaper {
     pub(crate) fn adopt(&self, watched: Watched) {
         let record = Arc::clone(&watched.record);
         let Some(notice) = record.grip().end_notice() else { return watched.finish(Exit::Unknown) };
-        if let Err((_, watched)) = self.watch_descriptor(notice, watched) {
+        let key = self.table().next_key();
+        if let Err((_, watched)) = self.watch_descriptor(key, notice, watched) {
             // No memory for one more. It ends soon, and somebody may be waiting for it.
             ends_within(notice, None);
             drop(watched.reap());
@@ -87,13 +105,14 @@ impl Reaper {
     /// Gives the process back if there is no room for it.
     fn watch_descriptor(
         &self,
+        key: u64,
         notice: BorrowedFd<'_>,
         watched: Watched,
     ) -> Result<(), (Errno, Watched)> {
         // The lock is kept until the child is in the table: its end may be reported at once.
         let mut table = self.table();
-        match self.add(&mut table, notice, epoll::EventFlags::ONESHOT) {
-            Ok(key) => {
+        match self.add(key, notice, epoll::EventFlags::ONESHOT) {
+            Ok(()) => {
                 table.watched.insert(key, watched);
                 Ok(())
             }
@@ -101,11 +120,24 @@ impl Reaper {
         }
     }
 
+    /// Leaves a child to the caller, who must [see it out](Watched::see_out): nobody else is sure to reap it. `None` if it is
+    /// not this thread's to reap, or is being reaped already.
+    pub(crate) fn leave(&self, key: u64) -> Option<Watched> {
+        let watched = self.table().watched.remove(&key)?;
+        if let Some(notice) = watched.grip().end_notice() {
+            // An event that has come out of the epoll before finds nothing in the table.
+            let removed = epoll::delete(&self.epoll, notice);
+            debug_assert!(removed.is_ok(), "what was in the table is in the epoll");
+        }
+        Some(watched)
+    }
+
     /// Hears what a zygote has to tell until [`dismiss`](Self::dismiss) is called with the key, or the line is at its end.
     pub(crate) fn listen(&self, line: &Arc<Line>) -> Result<u64, SpawnError> {
         let mut table = self.table();
-        let added = self.add(&mut table, line.control(), epoll::EventFlags::empty());
-        let key = added.map_err(|error| SpawnError::system("watch the zygote", error))?;
+        let key = table.next_key();
+        self.add(key, line.control(), epoll::EventFlags::empty())
+            .map_err(|error| SpawnError::system("watch the zygote", error))?;
         table.zygotes.insert(key, Arc::clone(line));
         Ok(key)
     }
@@ -121,13 +153,12 @@ impl Reaper {
 
     fn add(
         &self,
-        table: &mut Table,
+        key: u64,
         descriptor: BorrowedFd<'_>,
         flags: epoll::EventFlags,
-    ) -> Result<u64, Errno> {
-        table.last_key += 1;
-        let (key, flags) = (table.last_key, epoll::EventFlags::IN | flags);
-        epoll::add(&self.epoll, descriptor, epoll::EventData::new_u64(key), flags).map(|()| key)
+    ) -> Result<(), Errno> {
+        let flags = epoll::EventFlags::IN | flags;
+        epoll::add(&self.epoll, descriptor, epoll::EventData::new_u64(key), flags)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -141,8 +172,8 @@ impl Reaper {
         let mut traced = Vec::new();
         loop {
             events.clear();
-            // Somebody traces a child that has ended: nothing will tell when it lets go.
-            let again = (!traced.is_empty()).then_some(Timespec { tv_sec: 0, tv_nsec: 20_000_000 });
+            let again = (!traced.is_empty()).then(|| Timespec::try_from(TRACED_AGAIN));
+            let again = again.and_then(Result::ok);
             let room = rustix::buffer::spare_capacity(&mut events);
             match epoll::wait(&self.epoll, room, again.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
@@ -180,6 +211,19 @@ impl Watched {
 
     pub(crate) fn grip(&self) -> &Grip {
         self.record.grip()
+    }
+
+    /// Blocks until the process was reaped, by this call or another.
+    pub(crate) fn see_out(self) {
+        let mut waiting = Some(self);
+        while let Some(watched) = waiting {
+            // Where the kernel has no memory to sleep with, the process is asked now and then.
+            let _ended = watched.grip().ends_within(None);
+            waiting = watched.reap();
+            if waiting.is_some() {
+                thread::sleep(TRACED_AGAIN);
+            }
+        }
     }
 
     /// Gives itself back if the process cannot be reaped yet.

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::child::Child;
 use crate::command::{Command, SOCKET_NUMBER};
+use crate::desk::Desk;
 use crate::ending::Ending;
 use crate::error::SpawnError;
 use crate::grip::Grip;
@@ -43,10 +44,12 @@ pub(crate) struct Job {
 }
 
 /// Serves orders until nobody can send any.
-pub(crate) fn work(inbox: &Receiver<Job>, reaper: &Reaper) {
+pub(crate) fn work(inbox: &Receiver<Job>, desk: &Desk, reaper: &Reaper) {
+    desk.take();
     for Job { order, reply } in inbox {
+        let spawned = desk.unbind().and_then(|_unbound| spawn(order, reaper));
         // Whoever does not wait for the answer leaves the child to the reaper, which has it.
-        let _delivered = reply.send(spawn(order, reaper));
+        let _delivered = reply.send(spawned);
     }
 }
 

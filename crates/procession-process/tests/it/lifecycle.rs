@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use backstage::holdings::descriptors;
 use procession_channel::Fd;
-use procession_process::{Process, ProcessBuilder, Stdio, cpu_count};
+use procession_process::{Exit, Process, ProcessBuilder, Stdio, cpu_count};
+use skips::skipped;
 
 use super::role::{self, Scratch};
 
@@ -97,4 +98,66 @@ fn processors_are_those_that_a_process_may_use() {
     let first = (0..1024).find(|number| allowed.is_set(*number)).unwrap();
     let bound = Process::builder().affinity(&[first]);
     assert_eq!(bound.spawn(|()| cpu_count(), ()).unwrap().join().unwrap(), 1);
+}
+
+/// The thread that starts processes is bound to one processor while it is asked, and what it is bound to would be inherited.
+#[test]
+fn a_process_may_use_all_processors_of_its_parent_whoever_else_starts_one() {
+    let processors = |()| rustix::thread::sched_getaffinity(None).unwrap().count();
+    let expected = processors(());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    let found = Process::spawn(processors, ()).unwrap().join().unwrap();
+                    assert_eq!(found, expected);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn all_who_wait_learn_of_the_end() {
+    let process = Process::spawn(|()| std::thread::sleep(role::GUARD), ()).unwrap();
+    std::thread::scope(|scope| {
+        let forever: Vec<_> = (0..3).map(|_| scope.spawn(|| process.wait())).collect();
+        let for_a_while = scope.spawn(|| process.wait_timeout(role::GUARD));
+        assert_eq!(process.wait_timeout(std::time::Duration::from_millis(20)), None);
+        process.kill().unwrap();
+        assert!(forever.into_iter().all(|waiter| waiter.join().unwrap() == Exit::Signal(9)));
+        assert_eq!(for_a_while.join().unwrap(), Some(Exit::Signal(9)));
+    });
+}
+
+/// Becomes the tracer of a process and kills it, whose parent cannot reap it before this process has; whether that is allowed.
+fn trace_and_kill(pid: i32) -> bool {
+    // SAFETY: the two pointers are not used by this request.
+    let seized = unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, 0_usize, 0_usize) };
+    if seized != 0 {
+        return false;
+    }
+    // SAFETY: a child of this process's parent, which does not reap it while it is traced.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+    // Long enough for the parent to have asked in vain.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let mut status = 0;
+    // SAFETY: the status is written to a place of this function.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) }, pid);
+    true
+}
+
+#[test]
+fn whoever_waits_outlasts_a_tracer() {
+    let process = Process::spawn(|()| std::thread::sleep(role::GUARD), ()).unwrap();
+    let pid = process.pid().cast_signed();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| process.wait());
+        let is_traced = Process::spawn(trace_and_kill, pid).unwrap().join().unwrap();
+        if !is_traced {
+            process.kill().unwrap();
+            skipped("whoever_waits_outlasts_a_tracer", "ptrace is not allowed here");
+        }
+        assert_eq!(waiter.join().unwrap(), Exit::Signal(9));
+    });
 }
