@@ -3,18 +3,18 @@
 //! posix_spawn rather than fork and exec: it is safe in a program with threads, and it does not
 //! copy the page tables of a large one.
 
-use std::ffi::{CStr, CString, OsStr, OsString, c_char, c_int};
+use std::ffi::{CStr, CString, OsStr, OsString, c_int};
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::ptr;
 
 use rustix::process::Pid;
 
 use crate::bootstrap::{VARIABLE, Variable};
+use crate::c_strings::{CStrings, null_terminated};
 use crate::environment::{Changed, Changes};
 use crate::error::SpawnError;
 use crate::program::Executable;
@@ -32,20 +32,15 @@ pub(crate) const THIS_PROGRAM: &CStr = c"/proc/self/exe";
 pub(crate) fn environment(
     changes: &Changes,
     variable: Variable,
-) -> Result<(Vec<CString>, Vec<String>), SpawnError> {
+) -> Result<(CStrings, Vec<String>), SpawnError> {
     let Changed { variables, unset, .. } = changes.apply(std::env::vars_os());
-    let variables = variables.into_iter().map(|(name, value)| assignment(name, &value));
-    let all = variables.chain([OsString::from(format!("{VARIABLE}={variable}"))]);
-    Ok((all.map(c_string).collect::<Result<_, _>>()?, unset))
-}
-
-/// With room for the zero at the end of a C string: there are dozens at each start, of which none is copied twice.
-fn assignment(name: OsString, value: &OsStr) -> OsString {
-    let mut whole = name;
-    whole.reserve_exact(value.len() + 2);
-    whole.push("=");
-    whole.push(value);
-    whole
+    let mut all = CStrings::with_capacity(variables.len() + 1);
+    let mut push = |name: &OsStr, value: &OsStr| {
+        all.push(&[name, OsStr::new("="), value]).map_err(cannot_pass_on)
+    };
+    variables.iter().try_for_each(|(name, value)| push(name, value))?;
+    push(VARIABLE.as_ref(), variable.to_string().as_ref())?;
+    Ok((all, unset))
 }
 
 /// Kept from the first launch on: programs that set their title write over their arguments.
@@ -70,14 +65,17 @@ fn read_arguments() -> Result<Vec<CString>, SpawnError> {
 }
 
 fn c_string(text: OsString) -> Result<CString, SpawnError> {
-    CString::new(text.into_vec())
-        .map_err(|error| SpawnError::system("pass on the environment", io::Error::from(error)))
+    CString::new(text.into_vec()).map_err(|error| cannot_pass_on(error.into()))
+}
+
+fn cannot_pass_on(error: io::Error) -> SpawnError {
+    SpawnError::system("pass on the environment", error)
 }
 
 /// Everything posix_spawn wants to know about one child.
 pub(crate) struct Command<'a> {
     pub(crate) executable: &'a Executable,
-    pub(crate) environment: &'a [CString],
+    pub(crate) environment: &'a CStrings,
     /// Becomes descriptor 3. Its own number must be above, see [`FileActions`].
     pub(crate) socket: BorrowedFd<'a>,
     /// Become descriptors 0 to 2 if given.
@@ -99,8 +97,9 @@ impl Command<'_> {
         actions.move_to(self.socket, SOCKET_NUMBER).map_err(prepare)?;
         actions.close_from(SOCKET_NUMBER + 1)?;
         let attributes = Attributes::new(self.block_interrupt).map_err(prepare)?;
-        let arguments = null_terminated(&self.executable.arguments);
-        let environment = null_terminated(self.environment);
+        let arguments = self.executable.arguments.iter().map(|argument| argument.as_ptr());
+        let arguments = null_terminated(arguments);
+        let environment = null_terminated(self.environment.iter().map(CStr::as_ptr));
         let mut pid = 0;
         // SAFETY: the path, both arrays and the strings in them are C strings that outlive the
         // call; actions and attributes are initialised.
@@ -126,11 +125,6 @@ impl Command<'_> {
             SpawnError::file("run the helper program", path, error)
         }
     }
-}
-
-fn null_terminated(strings: &[CString]) -> Vec<*mut c_char> {
-    let pointers = strings.iter().map(|string| string.as_ptr().cast_mut());
-    pointers.chain([ptr::null_mut()]).collect()
 }
 
 /// What happens to descriptors between fork and exec, in order. Sources must have numbers above

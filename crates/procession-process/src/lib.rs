@@ -66,6 +66,7 @@ compile_error!("procession runs on 64-bit Linux only");
 pub mod answer;
 mod bootstrap;
 mod builder;
+mod c_strings;
 mod cgroup;
 mod child;
 mod command;

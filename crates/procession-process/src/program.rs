@@ -1,5 +1,6 @@
 //! Which file a child executes.
 
+use std::borrow::Cow;
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -18,7 +19,7 @@ pub(crate) struct Program {
 /// What is executed, in the kernel's terms.
 pub(crate) struct Executable {
     pub(crate) path: CString,
-    pub(crate) arguments: Vec<CString>,
+    pub(crate) arguments: Cow<'static, [CString]>,
 }
 
 impl Program {
@@ -34,15 +35,16 @@ impl Program {
     pub(crate) fn executable(&self) -> Result<Executable, SpawnError> {
         let path = c_string(self.path.as_os_str())?;
         let given = self.arguments.iter().map(|argument| c_string(argument));
-        let arguments = std::iter::once(Ok(path.clone())).chain(given).collect::<Result<_, _>>()?;
-        Ok(Executable { path, arguments })
+        let arguments = std::iter::once(Ok(path.clone())).chain(given);
+        let arguments = arguments.collect::<Result<_, _>>()?;
+        Ok(Executable { path, arguments: Cow::Owned(arguments) })
     }
 }
 
 impl Executable {
     /// The file of this program, even if it was deleted or replaced, with the arguments of this process.
     pub(crate) fn this_program() -> Result<Self, SpawnError> {
-        let arguments = command::arguments()?.to_vec();
+        let arguments = Cow::Borrowed(command::arguments()?);
         Ok(Self { path: command::THIS_PROGRAM.to_owned(), arguments })
     }
 }

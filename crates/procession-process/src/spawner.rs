@@ -1,6 +1,5 @@
 //! The thread that starts all children of this process.
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -9,6 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
+use crate::c_strings::CStrings;
 use crate::child::Child;
 use crate::command::{Command, SOCKET_NUMBER};
 use crate::desk::Desk;
@@ -21,7 +21,7 @@ use crate::reaper::Reaper;
 /// One child to be started.
 pub(crate) struct Order {
     pub(crate) executable: Executable,
-    pub(crate) environment: Vec<CString>,
+    pub(crate) environment: CStrings,
     /// The child's end of a socket in which its message lies already.
     pub(crate) socket: OwnedFd,
     pub(crate) standard: Standard,
