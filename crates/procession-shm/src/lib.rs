@@ -41,6 +41,8 @@ pub mod fork;
 #[cfg(not(procession_loom))]
 mod futex;
 #[doc(hidden)]
+pub mod huge;
+#[doc(hidden)]
 pub mod limit;
 mod mapping;
 pub mod quiet;

@@ -170,7 +170,12 @@ fn read<Number: Pod>(bytes: &[u8], limits: &Limits) -> Result<Vec<Number>, Decod
 /// One copy. A message may start at any address, so its numbers may lie across their alignment.
 fn to_numbers<Number: Pod>(memory: &[u8]) -> Vec<Number> {
     match bytemuck::try_cast_slice(memory) {
-        Ok(aligned) => aligned.to_vec(),
+        Ok(aligned) => {
+            let mut numbers = Vec::with_capacity(aligned.len());
+            procession_shm::huge::advise(&mut numbers);
+            numbers.extend_from_slice(aligned);
+            numbers
+        }
         Err(_misaligned) => {
             memory.chunks_exact(size_of::<Number>()).map(bytemuck::pod_read_unaligned).collect()
         }

@@ -18,8 +18,8 @@ use super::beside::{Beside, DESCRIPTORS_MAX, NoHandles};
 use super::frame::{HEADER_LEN, Header, Items, Kind};
 use super::stopwatch::{Stopwatch, ticks};
 use super::{
-    HELLO, RESULT_HEAD_LEN, SPENT, gate, offer, parties, result_head, spent, time_asked_for,
-    wake_at,
+    HELLO, RESERVED_LEN_MAX, RESULT_HEAD_LEN, SPENT, gate, offer, parties, result_head, spent,
+    time_asked_for, wake_at,
 };
 use crate::answer::{self, reason};
 use crate::function::{Context, Function, Located, Reply, Work};
@@ -28,15 +28,14 @@ use crate::stderr::complain;
 /// How many times in one round through the ring of tasks its room is given back, at least, while there is more to do.
 const RELEASES_PER_ROUND: usize = 8;
 
+/// In how many parts a ring that is full of a long frame is read.
+const PARTS: usize = 4;
+
 /// The longest output that is put together with its head before it is written.
 const SHORT_OUTPUT: usize = 56;
 
 /// The length of a result whose output has 1 to 8 bytes.
 const WORD_RESULT_LEN: usize = RESULT_HEAD_LEN + 8;
-
-/// How many bytes of a long frame are made room for before they have come. Beyond that it grows with what has come: a length alone
-/// makes nobody allocate.
-const RESERVED_LEN_MAX: usize = 64 << 20;
 
 /// The worker cannot go on: what it reads makes no sense, which only memory corruption in its own process can bring about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -220,9 +219,12 @@ impl ChildLink {
     /// Gathers `len` bytes that may be more than the ring holds, making room as it goes.
     fn collect(&mut self, len: usize, body: &mut Vec<u8>) -> Result<(), Corrupt> {
         body.reserve_exact(len.min(RESERVED_LEN_MAX));
+        procession_shm::huge::advise(body);
         while body.len() < len {
             self.wait_for(1)?;
-            let piece = self.tasks.available_seen().min(len - body.len());
+            // Part by part, so that the parent fills the room of one while the next is copied.
+            let part = capacity(&self.tasks) / PARTS;
+            let piece = self.tasks.available_seen().min(len - body.len()).min(part);
             self.tasks.read(piece, body);
             self.release();
         }

@@ -112,6 +112,9 @@ pub const SPENT: u8 = HELLO - 1;
 /// Bytes in front of each result.
 pub const RESULT_HEAD_LEN: usize = 8;
 
+/// How many bytes of a long frame or result are made room for before they have come. Beyond that it grows with what has come.
+const RESERVED_LEN_MAX: usize = 64 << 20;
+
 /// The gate lies in the ring that the worker writes.
 #[inline]
 fn gate(up: &Ring, fences: Fences) -> Gate<'_> {

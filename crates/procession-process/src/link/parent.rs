@@ -17,7 +17,8 @@ use rustix::net::SendFlags;
 use super::beside::{Beside, NoHandles, Salvage};
 use super::frame::Frame;
 use super::{
-    RESULT_HEAD_LEN, aside, gate, offer, parse_result_head, parties, spent, time_asked_for, wake_at,
+    RESERVED_LEN_MAX, RESULT_HEAD_LEN, aside, gate, offer, parse_result_head, parties, spent,
+    time_asked_for, wake_at,
 };
 
 /// From how many bytes on a result is received into memory of its own.
@@ -246,8 +247,7 @@ impl ParentLink {
                 self.check(len)?;
                 self.results.skip(RESULT_HEAD_LEN);
                 let padding = len.next_multiple_of(8) - len;
-                // It grows with what has come: a length alone makes nobody allocate.
-                return self.go_on(Long { tag, body: Vec::new(), bytes_left: len, padding });
+                return self.go_on(Long { tag, body: room_for(len), bytes_left: len, padding });
             }
         }
         let rest = self.results.available_seen();
@@ -449,6 +449,17 @@ impl ParentLink {
     pub fn has_room(&mut self) -> Result<bool, LinkError> {
         Ok(self.tasks.free()? > 0)
     }
+}
+
+/// Room for a result that is said to have `len` bytes. Of what is said to be very long, the rest grows with what has come: a length alone
+/// makes nobody use memory.
+fn room_for(len: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    // Without it, it grows from the beginning.
+    if body.try_reserve_exact(len.min(RESERVED_LEN_MAX)).is_ok() {
+        procession_shm::huge::advise(&mut body);
+    }
+    body
 }
 
 fn no_socket(errno: Errno) -> SegmentError {
