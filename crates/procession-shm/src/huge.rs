@@ -12,6 +12,12 @@ use crate::page_size;
 const FROM: usize = 4 << 20;
 
 /// Asks for large pages where `buffer` has room, if that is much.
+///
+/// ```
+/// let mut buffer: Vec<u8> = Vec::with_capacity(16 << 20);
+/// procession_shm::huge::advise(&mut buffer);
+/// buffer.resize(16 << 20, 7);                           // eight faults, where large pages are to be had, and not 4,096
+/// ```
 #[inline]
 pub fn advise<T>(buffer: &mut Vec<T>) {
     let len = buffer.capacity().saturating_mul(size_of::<T>());
