@@ -80,7 +80,7 @@ impl Model {
 
     /// Puts; false if the queue is closed.
     fn put(&self, number: u64) -> bool {
-        let vigil = Vigil::new(&self.ends.control.not_full, Patience::ENDLESS);
+        let vigil = Vigil::new(&self.ends.control.not_full, &Patience::ENDLESS);
         let put = vigil.keep(
             || false,
             || match self.try_put(number)? {
@@ -123,7 +123,7 @@ impl Model {
     }
 
     fn await_items(&self, mut get: impl FnMut() -> Result<Found, RecvError>) -> Option<Found> {
-        let vigil = Vigil::new(&self.ends.control.not_empty, Patience::ENDLESS);
+        let vigil = Vigil::new(&self.ends.control.not_empty, &Patience::ENDLESS);
         let got = vigil.keep(
             || false,
             || match get()? {
