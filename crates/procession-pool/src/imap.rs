@@ -4,8 +4,8 @@
 mod progress;
 #[cfg(feature = "stream")]
 mod stream;
+mod waiting;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::{Fuse, FusedIterator};
 use std::marker::PhantomData;
@@ -20,6 +20,7 @@ use procession_shm::Deadline;
 
 #[cfg(feature = "stream")]
 pub use stream::ImapStream;
+use waiting::Waiting;
 
 use crate::core::Core;
 use crate::core::call::{Options, Pace};
@@ -59,11 +60,15 @@ const SHORT_CHUNKS_PER_WORKER: usize = 64;
 /// would only be in the way of the rest in the processors' caches.
 const BYTES_PER_WORKER: usize = 512 << 10;
 
+/// How many bytes of results may wait to be taken, unless asked for, before no more input is pulled.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+
 /// The results of a call, one by one.
 ///
 /// Made by [`Pool::imap`](crate::Pool::imap) and its siblings. It owns the input and pulls it, inside [`next`](Iterator::next),
 /// only as far as results are taken, so an endless input works and a slow consumer stops the producer. At most the window
-/// ([`Job::window`](crate::Job::window)) is in flight.
+/// ([`Job::window`](crate::Job::window)) is in flight, and nothing is pulled while large results wait
+/// ([`Job::window_bytes`](crate::Job::window_bytes)).
 ///
 /// [`next`](Iterator::next) blocks until there is a result. Every item that was pulled has exactly one: what fails is an `Err` in
 /// its place and does not end the iterator. A panic in the input iterator passes through `next` and leaves the pool intact.
@@ -110,8 +115,9 @@ pub struct Imap<'p, I: Iterator, R> {
     pulled: usize,
     /// Items yielded.
     yielded: usize,
-    /// Outcomes that have arrived, by the index of their first item.
-    arrived: BTreeMap<usize, Delivery>,
+    arrived: Waiting,
+    /// All results are kept until the last one has come, so that what waits is not limited.
+    keeps_all: bool,
     /// Those that are being yielded.
     current: Option<Results>,
     /// Memory of those that were yielded.
@@ -175,7 +181,8 @@ impl<I: Iterator, R> Imap<'_, I, R> {
             options: setup.options,
             pulled: 0,
             yielded: 0,
-            arrived: BTreeMap::new(),
+            arrived: Waiting::default(),
+            keeps_all: false,
             current: None,
             used: Vec::new(),
             has_handles: false,
@@ -208,8 +215,23 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     /// Pulls input once a good part of the window is free: refilling it item by item would cost a wake-up each.
     #[inline]
     fn feed(&mut self) {
-        if self.outstanding() <= self.refill_at && self.input.is_some() {
+        if self.in_window() <= self.refill_at && self.input.is_some() && self.wants_more() {
             self.refill();
+        }
+    }
+
+    /// How many items count for the window.
+    #[inline]
+    fn in_window(&self) -> usize {
+        self.outstanding() - if self.keeps_all { self.arrived.items() } else { 0 }
+    }
+
+    /// Whether the results that wait leave room for more; of a call that keeps all, whether it has not failed.
+    fn wants_more(&self) -> bool {
+        let waiting_max = self.options.window_bytes.unwrap_or(WAITING_BYTES_MAX);
+        match self.keeps_all {
+            true => !self.arrived.has_failed(),
+            false => self.arrived.bytes() <= waiting_max,
         }
     }
 
@@ -218,8 +240,8 @@ impl<I: Iterator, R> Imap<'_, I, R> {
         self.refill_at = usize::MAX;
         self.submit_leftovers();
         let (window, chunk) = self.window_and_chunk();
-        let mut chunks_left = window.saturating_sub(self.outstanding()) / chunk;
-        while chunks_left > 0 && self.input.is_some() && self.outstanding() + chunk <= window {
+        let mut chunks_left = window.saturating_sub(self.in_window()) / chunk;
+        while chunks_left > 0 && self.input.is_some() && self.in_window() + chunk <= window {
             self.pull_chunk(chunk);
             // What is long travels alone and leaves room for more; of what has handles few are pulled.
             chunks_left -= usize::from(self.has_handles);
@@ -259,7 +281,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
                 let item = self.pulled - 1;
                 self.stage_before(item);
                 let error = TaskError::refused(item, error);
-                self.arrived.insert(item, Delivery::Failed { item, error });
+                self.arrived.put(Delivery::Failed { item, error });
             }
         }
     }
@@ -311,7 +333,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
         self.input = None;
         for item in chunks.iter().flat_map(Chunk::items_left) {
             let error = TaskError::refused(item, refusal.clone());
-            self.arrived.insert(item, Delivery::Failed { item, error });
+            self.arrived.put(Delivery::Failed { item, error });
         }
     }
 
@@ -353,15 +375,12 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     }
 
     fn take_in(&mut self, deliveries: impl IntoIterator<Item = Delivery>) {
-        for delivery in deliveries {
-            self.arrived.insert(delivery.first(), delivery);
-        }
+        deliveries.into_iter().for_each(|delivery| self.arrived.put(delivery));
     }
 
     /// The next outcomes to yield, if they have arrived.
     fn next_delivery(&mut self) -> Option<Delivery> {
-        let entry = self.arrived.first_entry()?;
-        (!self.is_ordered || *entry.key() == self.yielded).then(|| entry.remove())
+        self.arrived.take(self.is_ordered.then_some(self.yielded))
     }
 }
 
@@ -380,8 +399,10 @@ impl<I: Iterator, R: Message> Imap<'_, I, R> {
 }
 
 impl<I: Iterator, R: Message> Imap<'_, I, R> {
-    /// All results, or the first error: what `collect` makes of it, but in one loop over those that came together.
+    /// All results, or the first error: what `collect` makes of it, but in one loop over those that came together, and nobody
+    /// waits for an item that takes longer than the others.
     pub(crate) fn gather(mut self) -> Result<Vec<R>, TaskError> {
+        self.keeps_all = true;
         let mut all = Vec::new();
         while let Some(result) = self.next() {
             all.push(result?);
@@ -396,7 +417,7 @@ impl<I: Iterator, R: Message> Imap<'_, I, R> {
         if self.bar.is_some() {
             return Ok(()); // Which counts them one by one.
         }
-        let until_refill = self.outstanding().saturating_sub(self.refill_at);
+        let until_refill = self.in_window().saturating_sub(self.refill_at);
         let max = if self.input.is_some() { until_refill } else { usize::MAX };
         let Some(current) = &mut self.current else { return Ok(()) };
         let count = current.count().min(max);

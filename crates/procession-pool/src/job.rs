@@ -130,6 +130,22 @@ impl<'p> Job<'p> {
         self
     }
 
+    /// How many bytes of results of a stream may wait to be taken before no more of its input is pulled; 64 MiB by default.
+    ///
+    /// What workers are busy with by then comes on top, at most the window. Results wait where their consumer is slow, or where
+    /// an item before them, in order, takes longer than they did.
+    ///
+    /// ```
+    /// let pool = procession_pool::Pool::with_workers(2)?;
+    /// let pages = pool.job().window_bytes(1 << 20).imap(|n: u8| vec![n; 1 << 16], 0..100);
+    /// assert_eq!(pages.filter_map(Result::ok).map(|page| page.len()).sum::<usize>(), 100 << 16);
+    /// # Ok::<(), procession_pool::PoolError>(())
+    /// ```
+    pub fn window_bytes(mut self, bytes: usize) -> Self {
+        self.options.window_bytes = Some(bytes);
+        self
+    }
+
     /// How many items are one message to a worker, at least 1. By default that follows from how long they take; with a timeout it
     /// is 1.
     ///

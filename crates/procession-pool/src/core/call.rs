@@ -45,6 +45,7 @@ pub(crate) struct Options {
     pub(crate) retries: u32,
     pub(crate) priority: i32,
     pub(crate) window: Option<usize>,
+    pub(crate) window_bytes: Option<usize>,
     pub(crate) chunk: Option<usize>,
     pub(crate) about: About,
     #[cfg(feature = "progress")]

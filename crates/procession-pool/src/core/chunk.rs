@@ -136,4 +136,14 @@ impl Delivery {
             Self::Single { .. } | Self::WithHandles { .. } | Self::Failed { .. } => 1,
         }
     }
+
+    /// How many bytes its values have.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Results(results) => results.len(),
+            Self::Single { body, .. } => body.len(),
+            Self::WithHandles { parcel, .. } => parcel.body.len(),
+            Self::Failed { .. } => 0,
+        }
+    }
 }

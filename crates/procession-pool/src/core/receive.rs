@@ -96,9 +96,9 @@ impl State {
         let start = *at;
         let count = lane.pass_values(inbox, at);
         if count > 0 {
-            let inbox = Arc::clone(inbox);
+            let (inbox, place) = (Arc::clone(inbox), start..*at);
             self.accept_values(index, count, |first| {
-                Delivery::Results(Results::new(inbox, start, first, count))
+                Delivery::Results(Results::new(inbox, place, first, count))
             });
             return Ok(true);
         }

@@ -1,5 +1,6 @@
 //! Values of neighbouring items, where they lie in what a worker has sent.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use procession_process::link::{RESULT_HEAD_LEN, parse_result_head};
@@ -10,14 +11,21 @@ pub(crate) struct Results {
     inbox: Arc<Vec<u8>>,
     /// Where the head of the next one is.
     at: usize,
+    /// Where the last one ends.
+    end: usize,
     next: usize,
     left: usize,
 }
 
 impl Results {
-    /// The `count` whole results from `at` on, of the items from `first` on.
-    pub(crate) fn new(inbox: Arc<Vec<u8>>, at: usize, first: usize, count: usize) -> Self {
-        Self { inbox, at, next: first, left: count }
+    /// The `count` whole results that lie there, of the items from `first` on.
+    pub(crate) fn new(
+        inbox: Arc<Vec<u8>>,
+        place: Range<usize>,
+        first: usize,
+        count: usize,
+    ) -> Self {
+        Self { inbox, at: place.start, end: place.end, next: first, left: count }
     }
 
     /// The memory that they lie in, if no others lie there, too.
@@ -28,6 +36,11 @@ impl Results {
     /// The item that the next one belongs to.
     pub(crate) fn first(&self) -> usize {
         self.next
+    }
+
+    /// How many bytes they have, with their heads.
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.at
     }
 
     /// How many are left.

@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use procession_pool::{Pool, TaskError};
 
 use super::guard::guarded;
+use super::ledger::{Ledger, record};
 use super::trap::assert_sound;
 
 fn add(n: u64) -> u64 {
@@ -52,6 +53,65 @@ fn a_slow_consumer_stops_the_producer() {
         // By default the window follows the chunks, and a chunk has at most a few thousand items.
         assert!(stream.by_ref().take(50_000).all(|result| result.is_ok()));
         assert!(pulled.get() < 150_000, "{}", pulled.get());
+    });
+}
+
+/// Writes item `n` down. The first one does so when `others` have been written down, or gives up.
+fn first_comes_last((ledger, n, others): (String, u32, u64)) -> bool {
+    let is_waited_for = || std::fs::metadata(&ledger).unwrap().len() / 4 < others;
+    let started = Instant::now();
+    while n == 0 && is_waited_for() && started.elapsed() < Duration::from_secs(20) {
+        sleep(Duration::from_millis(1));
+    }
+    let came_last = n != 0 || !is_waited_for();
+    record(&ledger, n);
+    came_last
+}
+
+#[test]
+fn a_slow_first_item_of_a_map_holds_up_no_other() {
+    guarded(|| {
+        let (pool, ledger) = (Pool::with_workers(2).unwrap(), Ledger::new());
+        let items = (0..1000).map(|n| (ledger.path(), n, 999));
+        let all = pool.map(first_comes_last, items).unwrap();
+        assert!(all[0], "the others were not begun before the first one was done");
+    });
+}
+
+#[test]
+fn a_map_pulls_nothing_more_once_an_item_has_failed() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let pulled = Cell::new(0_u32);
+        let items = (0..10_000_000_u32).inspect(|n| pulled.set(n + 1));
+        let second_fails = |n: u32| match n {
+            0 => sleep(Duration::from_millis(300)),
+            1 => panic!("the second one"),
+            _ => {}
+        };
+        let error = pool.map(second_fails, items).unwrap_err();
+        assert!(matches!(error, TaskError::Panicked { item: 1, .. }), "{error:?}");
+        assert!(pulled.get() < 10_000, "{}", pulled.get());
+    });
+}
+
+#[test]
+fn large_results_that_wait_stop_the_producer() {
+    guarded(|| {
+        const LEN: usize = 256 << 10;
+        let (pool, ledger) = (Pool::with_workers(2).unwrap(), Ledger::new());
+        let pulled = Cell::new(0_u32);
+        let input = (0..200).map(|n| {
+            pulled.set(n + 1);
+            (ledger.path(), n, 90)
+        });
+        let large = |item: (String, u32, u64)| vec![u8::from(first_comes_last(item)); LEN];
+        let mut stream = pool.job().window(100).window_bytes(4 * LEN).imap(large, input);
+        // Some ninety results wait for the first one.
+        let taken = stream.by_ref().take(51).filter(|result| result.as_ref().unwrap()[0] == 1);
+        assert_eq!(taken.count(), 51);
+        assert!(pulled.get() <= 100, "{}", pulled.get());
+        assert_eq!(stream.filter(Result::is_ok).count(), 200 - 51);
     });
 }
 
