@@ -40,10 +40,12 @@ impl State {
         let needs_kin = self.wants_kin && self.needs_kin(chunk);
         let is_ordinary = !needs_kin && !chunk.has_handles();
         let is_short = self.short_item(chunk.call).is_some();
-        let first = if is_ordinary { self.first_taker() } else { None };
+        // For one chunk alone a look at all is cheaper than to sort them.
+        let is_sorted = is_ordinary && self.queue.len() > 1;
+        let first = if is_sorted { self.first_taker() } else { None };
         let first = first.filter(|taker| taker.is_idle() || is_short);
         let look = || self.queue.peek().and_then(|chunk| self.taker_of(chunk));
-        let index = if is_ordinary { first.map(|taker| taker.index) } else { look() };
+        let index = if is_sorted { first.map(|taker| taker.index) } else { look() };
         debug_assert_eq!(index, look(), "the heap knows what a look at all finds");
         let Some(index) = index else { return false };
         let Some(chunk) = self.queue.pop() else { return false };
