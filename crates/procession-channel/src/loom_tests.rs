@@ -39,9 +39,7 @@ impl Heap {
             ruling: AtomicU64::new(0),
         })
     }
-}
 
-impl Heap {
     fn gate(&self) -> Gate<'_> {
         Gate::new(&self.started, &self.ruling, Fences::offer())
     }

@@ -1,12 +1,11 @@
 //! What a child process is told: an environment variable that makes it a child, and one message
 //! on an inherited socket that says what to do.
 //!
-//! The variable is `version,descriptor,pid,depth,hook` in decimal. All versions of this crate agree on its fields, because
-//! several may be linked into one program: the last one says whose child it is. The version is that of the message. The message is one packet: a postcard
-//! record and, in this order, a pidfd of the parent (if the system gives one), the door of
-//! its cgroup (if it is to have one), the memory with the
-//! payload (if it is too long for the packet), the working directory (if it is to be another) and the
-//! caller's descriptors.
+//! The variable is `version,descriptor,pid,depth,hook` in decimal. All versions of this crate agree on its fields,
+//! because several may be linked into one program: the last one says whose child it is. The version is that of the
+//! message. The message is one packet: a postcard record and, in this order, a pidfd of the parent (if the system gives
+//! one), the door of its cgroup (if it is to have one), the memory with the payload (if it is too long for the packet),
+//! the working directory (if it is to be another) and the caller's descriptors.
 //!
 //! The packet lies in the socket's buffer *before* the child is started. So nothing the child
 //! does or fails to do can make its parent wait, and a child that dies early costs no broken pipe.

@@ -33,10 +33,10 @@
 //! H1 and H2 together: a process of this program that this crate started never runs `main`, and no process that it started
 //! launches before the function it was started for has been called.
 //!
-//! Not guaranteed: a thread that a constructor left behind cannot launch in a child, but a thread
-//! that *it* starts, later, is taken for one of the function, and so is it itself by the versions of this crate that do not
-//! serve. Constructors of shared libraries run before the hook, also in children, and see the variable. One that runs *another* program hands the variable down to it; that program is
-//! refused by its own hook, because its parent is not the process named in the variable.
+//! Not guaranteed: a thread that a constructor left behind cannot launch in a child, but a thread that *it* starts, later, is
+//! taken for one of the function, and so is it itself by the versions of this crate that do not serve. Constructors of shared
+//! libraries run before the hook, also in children, and see the variable. One that runs *another* program hands the variable down
+//! to it; that program is refused by its own hook, because its parent is not the process named in the variable.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -32,7 +32,7 @@ use crate::grip::{Grip, ends_within};
 use crate::offices;
 use crate::zygote::Line;
 
-/// When a child is asked again that has ended while somebody traces it: nothing will tell when it is let go.
+/// When a child is asked again that has ended while somebody traces it: nothing will tell when it is let go. Less than a second.
 const TRACED_AGAIN: Duration = Duration::from_millis(20);
 
 pub(crate) struct Reaper {
@@ -172,8 +172,8 @@ impl Reaper {
         let mut traced = Vec::new();
         loop {
             events.clear();
-            let again = (!traced.is_empty()).then(|| Timespec::try_from(TRACED_AGAIN));
-            let again = again.and_then(Result::ok);
+            let again = (!traced.is_empty())
+                .then(|| Timespec { tv_sec: 0, tv_nsec: TRACED_AGAIN.subsec_nanos().into() });
             let room = rustix::buffer::spare_capacity(&mut events);
             match epoll::wait(&self.epoll, room, again.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
