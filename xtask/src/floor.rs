@@ -17,6 +17,9 @@ const FLOORS: &[(&str, &str)] = &[
     ("ENOSYS", "pidfd_open"),
     ("EPERM", "pidfd_open"),
     ("ENOSYS", "memfd_flags"),
+    ("ENOSYS", "membarrier"),
+    ("EPERM", "membarrier"),
+    ("ENOSYS", "populate_write"),
 ];
 
 pub(crate) fn run(args: &[String]) -> Verdict {

@@ -3,7 +3,8 @@
 //! A filter of the kernel answers the calls with the error that is given, for the program and all that it starts. The filter
 //! cannot be taken off again.
 //!
-//! `memfd_flags` stands for `memfd_create` with flags that kernels before 6.3 do not know, which those answer by EINVAL.
+//! `memfd_flags` stands for `memfd_create` with flags that kernels before 6.3 do not know, which those answer by EINVAL;
+//! `populate_write` for `madvise` with the advice of that name, which kernels before 5.14 do not know, with the same answer.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -46,6 +47,8 @@ fn forbid(answer: &str, calls: &str) -> Result<(), Box<dyn Error>> {
             "futex_waitv" => (libc::SYS_futex_waitv, Vec::new(), errno),
             "clone3" => (libc::SYS_clone3, Vec::new(), errno),
             "pidfd_open" => (libc::SYS_pidfd_open, Vec::new(), errno),
+            "membarrier" => (libc::SYS_membarrier, Vec::new(), errno),
+            "populate_write" => (libc::SYS_madvise, populate_write()?, libc::EINVAL),
             "memfd_flags" => (libc::SYS_memfd_create, new_flags()?, libc::EINVAL),
             _ => return Err(format!("{call} is not among the calls that can be taken away").into()),
         };
@@ -61,6 +64,13 @@ fn new_flags() -> Result<Vec<SeccompRule>, Box<dyn Error>> {
         SeccompRule::new(vec![SeccompCondition::new(1, SeccompCmpArgLen::Dword, masked, flag)?])
     };
     Ok(NEW_MEMFD_FLAGS.into_iter().map(has).collect::<Result<_, _>>()?)
+}
+
+/// One rule: a call with that advice.
+fn populate_write() -> Result<Vec<SeccompRule>, Box<dyn Error>> {
+    let (advice, is) = (libc::MADV_POPULATE_WRITE as u64, SeccompCmpOp::Eq);
+    let condition = SeccompCondition::new(2, SeccompCmpArgLen::Dword, is, advice)?;
+    Ok(vec![SeccompRule::new(vec![condition])?])
 }
 
 fn install(number: i64, rules: Vec<SeccompRule>, errno: u32) -> Result<(), Box<dyn Error>> {

@@ -150,6 +150,7 @@ pub fn doctor() -> Report {
         probes::memfd_noexec_seal(),
         probes::madv_populate_write(),
         probes::madv_wipeonfork(),
+        probes::membarrier(),
         probes::proc_mounted(),
         probes::seccomp(),
         probes::ptrace_scope(),

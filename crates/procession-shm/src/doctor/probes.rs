@@ -12,6 +12,7 @@ use rustix::time::{ClockId, Timespec};
 
 use super::{Check, Status};
 use crate::page_size;
+use crate::sync::one_sided::Fences;
 
 /// The first kernel with everything, and the first with everything that cannot be done without.
 const FULL: (u32, u32) = (5, 16);
@@ -116,6 +117,19 @@ pub(super) fn madv_wipeonfork() -> Check {
             Status::Missing,
             errno.to_string(),
             "no family: locks that are shared between processes fail",
+        ),
+    }
+}
+
+/// What a pool's parent asks for, so that its workers need no fence for each item.
+pub(super) fn membarrier() -> Check {
+    match Fences::offer() {
+        Fences::OneSided => Check::full("membarrier", "yes"),
+        Fences::Mutual => Check::new(
+            "membarrier",
+            Status::Fallback,
+            "refused",
+            "a pool's worker has a fence of its own for each item",
         ),
     }
 }
