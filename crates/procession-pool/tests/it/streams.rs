@@ -78,20 +78,31 @@ fn a_slow_first_item_of_a_map_holds_up_no_other() {
     });
 }
 
+/// Fails at item 1. Item 0 lasts until nothing more has been pulled for a while, which whoever pulls writes down.
+fn second_fails_first_waits(pulls: &String, n: u32) {
+    let written_down = || std::fs::metadata(pulls).unwrap().len();
+    assert!(n != 1, "the second one");
+    let mut before = u64::MAX;
+    while n == 0 && written_down() != before {
+        before = written_down();
+        sleep(Duration::from_millis(200));
+    }
+}
+
 #[test]
 fn a_map_pulls_nothing_more_once_an_item_has_failed() {
     guarded(|| {
-        let pool = Pool::with_workers(2).unwrap();
-        let pulled = Cell::new(0_u32);
-        let items = (0..10_000_000_u32).inspect(|n| pulled.set(n + 1));
-        let second_fails = |n: u32| match n {
-            0 => sleep(Duration::from_millis(300)),
-            1 => panic!("the second one"),
-            _ => {}
-        };
-        let error = pool.map(second_fails, items).unwrap_err();
+        let (pool, ledger) = (Pool::with_workers(2).unwrap(), Ledger::new());
+        let (pulls, pulled, all) = (ledger.path(), Cell::new(0_u32), 10_000_000);
+        let items = (0..all).inspect(|&n| {
+            pulled.set(n + 1);
+            if n % 10_000 == 0 {
+                record(&pulls, n);
+            }
+        });
+        let error = pool.map_with(&pulls, second_fails_first_waits, items).unwrap_err();
         assert!(matches!(error, TaskError::Panicked { item: 1, .. }), "{error:?}");
-        assert!(pulled.get() < 10_000, "{}", pulled.get());
+        assert!(pulled.get() < all, "it pulled all");
     });
 }
 
