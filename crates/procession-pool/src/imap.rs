@@ -241,7 +241,11 @@ impl<I: Iterator, R> Imap<'_, I, R> {
         self.submit_leftovers();
         let (window, chunk) = self.window_and_chunk();
         let mut chunks_left = window.saturating_sub(self.in_window()) / chunk;
-        while chunks_left > 0 && self.input.is_some() && self.in_window() + chunk <= window {
+        while chunks_left > 0
+            && self.input.is_some()
+            && self.in_window() + chunk <= window
+            && self.wants_more()
+        {
             self.pull_chunk(chunk);
             // What is long travels alone and leaves room for more; of what has handles few are pulled.
             chunks_left -= usize::from(self.has_handles);

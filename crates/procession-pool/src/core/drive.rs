@@ -11,7 +11,8 @@
 //!   their own between two items ([`gate`](procession_channel::gate), E4).
 //! * Everything else changes the pool's own bell, whose value the driver read before it looked at anything.
 //! * A thread that gives something to a worker while the driver sleeps announces the driver on that worker's bell. The driver
-//!   sleeps on that word already; if it is just about to, the pool's bell has changed and it does not.
+//!   sleeps on that word already; if it is just about to, the pool's bell has changed and it does not. A result in the middle of
+//!   what the worker was given does not ring then: unless the driver only naps it is woken, to see that there may be some.
 //!
 //! # What a hostile worker can do here
 //!
@@ -178,7 +179,7 @@ impl Core {
             .map_or(*deadline, |alarm| deadline.min(Deadline::after(until(alarm))));
         let deadline = nap.map_or(deadline, |nap| deadline.min(Deadline::after(nap)));
         let progress = state.progress;
-        state.driver = Driver::Asleep;
+        (state.driver, state.naps) = (Driver::Asleep, nap.is_some());
         self.unlock(state);
         let (woken, on) = wait_and_tell(&words(&self.bell, bell, &announced), &deadline);
         let mut state = self.lock();

@@ -74,7 +74,8 @@ pub(crate) struct Lane {
     pub(crate) sentenced: Option<(CallId, usize)>,
     /// What it was given, oldest first; it works on the first.
     pub(crate) in_flight: VecDeque<Chunk>,
-    /// It has been on one item for so long that what waited behind was given to others.
+    /// What waited behind its item was taken back. No more is put there before it has finished something and has answered: until then
+    /// nothing can be taken back again.
     pub(crate) is_slow: bool,
     /// It was sent something and has not been rung for yet.
     pub(crate) is_unrung: bool,
@@ -252,7 +253,7 @@ impl Lane {
     /// Takes note that it has finished something.
     pub(crate) fn made_progress(&mut self, now: Instant) {
         self.forget_alarms();
-        self.is_slow = false;
+        self.is_slow = self.is_slow && !self.link.can_be_revoked();
         self.item_since = now;
     }
 
@@ -281,6 +282,11 @@ impl Lane {
         }
         let told = self.link.spent();
         believed(told.saturating_sub(std::mem::replace(&mut self.told, told)), elapsed)
+    }
+
+    /// Whether a result may come from it before all of its chunk is done.
+    pub(crate) fn has_long_chunk(&self) -> bool {
+        self.in_flight.front().is_some_and(|chunk| chunk.left() > 1)
     }
 
     /// Items that it was given and that have no outcome.
@@ -435,6 +441,7 @@ impl Lane {
 
     /// Takes back everything that it has not begun, oldest first.
     pub(crate) fn revoke(&mut self) -> Result<Vec<Chunk>, LinkError> {
+        self.is_slow = true;
         let Some(started) = self.link.revoke() else { return Ok(Vec::new()) };
         // That is ruled: from here on the worker cannot begin another item.
         let mut begun = self.possible(started);

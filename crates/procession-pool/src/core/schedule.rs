@@ -107,17 +107,21 @@ impl State {
         let call = self.calls.get(&chunk.call);
         let timed = call.is_some_and(|call| call.options.timeout.is_some());
         let context = call.and_then(|call| call.context.clone());
-        let (driver, time_asked) = (self.driver, self.books.slowest.nanos_wanted());
+        let (is_asleep, time_asked) =
+            (self.driver == Driver::Asleep, self.books.slowest.nanos_wanted());
+        let is_fast_asleep = is_asleep && !self.naps;
         let Some(lane) = self.lane(index) else { return false };
         lane.link.set_parties(parties);
         lane.link.ask_for_time(time_asked);
-        if driver == Driver::Asleep {
+        if is_asleep {
             // The driver sleeps on this worker's bell, too, but has not asked it to ring.
             lane.link.announce(AT_REST, lane.halfway());
         }
         let (id, item) = (chunk.call, chunk.next_item());
         let given = lane.give(chunk, context.as_deref());
-        let unseen = if timed || lane.has_outbox() { Unseen::Alarm } else { Unseen::Work };
+        let is_overlooked = is_fast_asleep && lane.has_long_chunk();
+        let must_look = timed || lane.has_outbox() || is_overlooked;
+        let unseen = if must_look { Unseen::Alarm } else { Unseen::Work };
         self.unseen = self.unseen.max(unseen);
         let is_given = given.is_ok();
         match given {
@@ -186,7 +190,6 @@ impl State {
     /// Takes back what a worker has not begun, in pieces for `idle` others.
     pub(super) fn take_back(&mut self, index: usize, idle: usize) {
         let Some(lane) = self.lane(index) else { return };
-        lane.is_slow = true;
         match lane.revoke() {
             Ok(taken) => self.requeue(taken, idle.max(1)),
             Err(error) => self.condemn(index, Sentence::Corrupt(error)),

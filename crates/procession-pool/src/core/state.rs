@@ -67,6 +67,8 @@ pub(crate) struct State {
     pub(crate) called_off: Vec<CallId>,
     /// Something changed that a driver must not sleep over: look again before the next sleep.
     pub(crate) unseen: Unseen,
+    /// The driver, if it sleeps, wakes up by itself in a moment and looks at everything.
+    pub(crate) naps: bool,
     /// The last sleep of a driver ended with its nap, and nothing had moved.
     pub(crate) slept_in_vain: bool,
     /// The background thread drives or is about to.
@@ -350,8 +352,7 @@ impl State {
 
     /// Whether a result that comes in the middle of a chunk would otherwise not be noticed before its end.
     pub(crate) fn has_long_chunks(&self) -> bool {
-        let front = |lane: &Lane| lane.in_flight.front().is_some_and(|chunk| chunk.left() > 1);
-        self.lanes.iter().flatten().any(front)
+        self.lanes.iter().flatten().any(Lane::has_long_chunk)
     }
 
     /// The lane at `index`, if somebody works there. It may stand elsewhere among the takers after this.

@@ -283,3 +283,15 @@ fn a_result_over_the_limit_says_so() {
         assert!(error.to_string().contains("over the limit of 10000"), "{error}");
     });
 }
+
+#[test]
+fn a_map_pulls_little_of_an_input_of_which_nothing_can_be_encoded() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let mut pulled = 0_u32;
+        let odd = (0..1_000_000).map(|_| EvenOnly(1)).inspect(|_| pulled += 1);
+        let error = pool.map(value, odd).unwrap_err();
+        assert!(matches!(error, TaskError::Encode { item: 0, .. }), "{error:?}");
+        assert!(pulled < 100, "{pulled}");
+    });
+}

@@ -295,3 +295,50 @@ fn terminate_ends_all_waits() {
         }
     });
 }
+
+/// Is done at once, or writes down that it runs and waits until something is written to the gate.
+fn pass((gate, log): (String, String)) {
+    if gate.is_empty() {
+        return;
+    }
+    record(&log, 0);
+    while std::fs::metadata(&gate).is_ok_and(|gate| gate.len() == 0) {
+        sleep(Duration::from_millis(1));
+    }
+}
+
+/// A worker that is stuck cannot answer that something was taken back from it, so that nothing more can be taken back. It must not
+/// be given anything then that others could do.
+#[test]
+fn nothing_is_put_behind_an_item_that_is_stuck_after_something_was_cancelled_there() {
+    const QUICK: usize = 20;
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let (stuck, other, log) = (Ledger::new(), Ledger::new(), Ledger::new());
+        let quick = || (String::new(), String::new());
+        let job = pool.job().window(2).chunk(1);
+        let held = pool.submit(pass, (other.path(), log.path())).unwrap();
+        eventually("one worker is held", || log.entries().len() == 1);
+        // Calls whose items are known to be short, each with one that is done and not taken yet.
+        let mut then_stuck = vec![(stuck.path(), log.path())].into_iter();
+        let input = (0..).map(|n| if n < QUICK { quick() } else { then_stuck.next().unwrap() });
+        let mut first = job.clone().imap(pass, input);
+        let mut cancelled = job.clone().imap(pass, std::iter::repeat_with(quick));
+        let mut last = job.imap(pass, std::iter::repeat_with(quick));
+        for _ in 0..QUICK - 1 {
+            for stream in [&mut cancelled, &mut last] {
+                stream.next().unwrap().unwrap();
+            }
+            first.next().unwrap().unwrap();
+        }
+        first.next().unwrap().unwrap();
+        eventually("the other one is stuck", || log.entries().len() == 2);
+        cancelled.next().unwrap().unwrap();
+        drop(cancelled);
+        last.next().unwrap().unwrap();
+        record(&other.path(), 0);
+        last.next().unwrap().unwrap();
+        held.get().unwrap();
+        record(&stuck.path(), 0);
+    });
+}

@@ -389,3 +389,46 @@ fn what_does_not_fit_into_a_ring_flows_through_it() {
         assert_eq!(count, 40);
     });
 }
+
+/// Item 1 never ends.
+fn get_stuck_at_one(n: u64) -> u64 {
+    if n == 1 {
+        sleep(Duration::from_secs(600));
+    }
+    n
+}
+
+#[test]
+fn a_result_from_the_middle_of_a_message_comes_while_another_thread_sleeps_on_the_workers() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let busy = pool.submit(get_stuck_at_one, 1).unwrap();
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| busy.get());
+            // Long enough to be asleep, and to have seen that nothing comes.
+            sleep(Duration::from_millis(50));
+            let mut stream = pool.job().window(16).chunk(4).imap(get_stuck_at_one, 0..16);
+            assert_eq!(stream.next().unwrap().unwrap(), 0);
+            pool.terminate();
+            assert!(matches!(sleeper.join().unwrap(), Err(TaskError::Cancelled { .. })));
+        });
+    });
+}
+
+#[test]
+fn what_waits_behind_an_item_goes_to_an_idle_worker_while_another_thread_sleeps_on_the_workers() {
+    guarded(|| {
+        let pool = Pool::with_workers(3).unwrap();
+        let busy = pool.submit(get_stuck_at_one, 1).unwrap();
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| busy.get());
+            sleep(Duration::from_millis(50));
+            let others = pool.job().window(18).chunk(3).imap_unordered(get_stuck_at_one, 0..3);
+            let mut others: Vec<_> = others.take(2).map(Result::unwrap).collect();
+            others.sort_unstable();
+            assert_eq!(others, [0, 2]);
+            pool.terminate();
+            assert!(matches!(sleeper.join().unwrap(), Err(TaskError::Cancelled { .. })));
+        });
+    });
+}
