@@ -85,7 +85,7 @@ fn second_fails_first_waits(pulls: &String, n: u32) {
     let mut before = u64::MAX;
     while n == 0 && written_down() != before {
         before = written_down();
-        sleep(Duration::from_millis(200));
+        sleep(Duration::from_millis(500));
     }
 }
 
@@ -93,10 +93,10 @@ fn second_fails_first_waits(pulls: &String, n: u32) {
 fn a_map_pulls_nothing_more_once_an_item_has_failed() {
     guarded(|| {
         let (pool, ledger) = (Pool::with_workers(2).unwrap(), Ledger::new());
-        let (pulls, pulled, all) = (ledger.path(), Cell::new(0_u32), 10_000_000);
+        let (pulls, pulled, all) = (ledger.path(), Cell::new(0_u32), 1_000_000);
         let items = (0..all).inspect(|&n| {
             pulled.set(n + 1);
-            if n % 10_000 == 0 {
+            if n % 500 == 0 {
                 record(&pulls, n);
             }
         });
