@@ -8,13 +8,16 @@
 //!
 //! * **K1** No child is started while the spawner is bound: children inherit what the thread is bound to that starts them. The
 //!   spawner has the lock from before it unbinds itself until the child was started, and nobody binds it without the lock.
-//! * **K2** The spawner gets back the set of processors that it had, which is kept behind the same lock.
+//! * **K2** The spawner gets back the set of processors that it had, which is kept behind the same lock. If that was all that its
+//!   cpuset has, it gets them as such: what a thread has asked for by number is all that it, and its children, ever get, however
+//!   many the cpuset has later.
 //! * **K3** Nobody waits for the lock who asks: if the spawner has it, it is awake.
 //!
 //! # Not guaranteed
 //!
 //! If somebody else changes what the spawner is bound to in the microseconds in which it is bound to one processor, that change is
-//! lost. Where the call is forbidden (seccomp) the spawner wakes up where the kernel likes.
+//! lost. A set that somebody chose and that is as large as the cpuset grows with it. Where the call is forbidden (seccomp), be it to
+//! the spawner or to who asks, the spawner wakes up where the kernel likes.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -36,9 +39,11 @@ pub(crate) struct Desk {
 pub(crate) type Unbound<'a> = MutexGuard<'a, Option<CpuSet>>;
 
 impl Desk {
-    /// The calling thread is the spawner.
+    /// The calling thread is the spawner. It is left alone if it could not unbind itself.
     pub(crate) fn take(&self) {
-        self.spawner.get_or_init(gettid);
+        if sched_getaffinity(None).and_then(|usual| restore(&usual)).is_ok() {
+            self.spawner.get_or_init(gettid);
+        }
     }
 
     /// Binds the spawner, if it sleeps, to the processor of the calling thread, which is about to ask it and to sleep.
@@ -57,7 +62,7 @@ impl Desk {
         // Nothing panics while the lock is held but what ends the process.
         let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(usual) = &*before {
-            match sched_setaffinity(None, usual) {
+            match restore(usual) {
                 // None of them may be used any more, so that the kernel has given this thread others.
                 Ok(()) | Err(Errno::INVAL) => *before = None,
                 Err(error) => return Err(SpawnError::system("set the affinity", error)),
@@ -65,6 +70,14 @@ impl Desk {
         }
         Ok(before)
     }
+}
+
+/// Gives the calling thread this set (K2).
+fn restore(usual: &CpuSet) -> Result<(), Errno> {
+    let mut all = CpuSet::new();
+    (0..CpuSet::MAX_CPU).for_each(|cpu| all.set(cpu));
+    sched_setaffinity(None, &all)?;
+    if sched_getaffinity(None)? == *usual { Ok(()) } else { sched_setaffinity(None, usual) }
 }
 
 /// The set that the thread had, if it could be bound to the processor of this one.
@@ -77,4 +90,27 @@ fn bind(spawner: Pid) -> Option<CpuSet> {
     let mut only = CpuSet::new();
     only.set(here);
     sched_setaffinity(Some(spawner), &only).ok().map(|()| usual)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_has_its_processors_back() {
+        let on_a_thread = |work: fn()| std::thread::spawn(work).join().unwrap();
+        on_a_thread(|| {
+            let usual = sched_getaffinity(None).unwrap();
+            bind(gettid());
+            restore(&usual).unwrap();
+            assert!(sched_getaffinity(None).unwrap() == usual);
+        });
+        on_a_thread(|| {
+            let mut one = CpuSet::new();
+            one.set(sched_getcpu());
+            sched_setaffinity(None, &one).unwrap();
+            restore(&one).unwrap();
+            assert!(sched_getaffinity(None).unwrap() == one);
+        });
+    }
 }

@@ -26,8 +26,9 @@ use std::thread;
 use std::time::Duration;
 
 use procession_channel::bell::{AT_ONCE, AT_REST};
-use procession_process::link::{ParentLink, Watcher};
+use procession_process::link::Watcher;
 use procession_shm::sync::atomic::Ordering;
+use procession_shm::sync::one_sided::Fences;
 use procession_shm::{Deadline, Spin, Wake, Watch, wait_and_tell};
 
 use super::Core;
@@ -258,7 +259,8 @@ impl State {
                 lane.link.room_bell().announce(AT_REST);
             }
         }
-        let is_certain = wanted != AT_ONCE || ParentLink::fence();
+        let fences = self.lanes.iter().flatten().map(|lane| lane.link.fences()).max();
+        let is_certain = wanted != AT_ONCE || fences.is_none_or(Fences::rare);
         (self.look_for_news(wanted), is_certain)
     }
 

@@ -26,6 +26,7 @@ pub(crate) const ROLES: &[Role] = &[
     ("no exec", || refused(&[libc::SYS_execve, libc::SYS_execveat])),
     ("no memfd", || refused(&[libc::SYS_memfd_create])),
     ("no exec later", no_exec_later),
+    ("no membarrier later", no_membarrier_later),
     ("workers that abort", workers_that_abort),
     ("workers that abort at times", workers_that_abort_at_times),
     ("workers with little memory", workers_with_little_memory),
@@ -261,6 +262,26 @@ fn no_exec_later() {
 #[test]
 fn a_last_worker_that_cannot_be_replaced_breaks_the_pool() {
     guarded(|| drop(play("no exec later").succeed()));
+}
+
+/// What one pool could rely on another one cannot.
+fn no_membarrier_later() {
+    assert_sound(&Pool::with_workers(1).unwrap());
+    forbid(&[libc::SYS_membarrier]);
+    let pool = Pool::with_workers(2).unwrap();
+    let get_stuck_at_one = |n: u64| {
+        if n == 1 {
+            std::thread::sleep(std::time::Duration::from_secs(600));
+        }
+    };
+    let done = pool.job().window(12).chunk(3).imap_unordered(get_stuck_at_one, 0..3).take(2);
+    assert!(done.into_iter().all(|done| done.is_ok()));
+    pool.terminate();
+}
+
+#[test]
+fn items_are_taken_back_also_where_fences_are_not_to_be_had_any_more() {
+    guarded(|| drop(play("no membarrier later").succeed()));
 }
 
 fn workers_that_abort() {

@@ -72,7 +72,7 @@
 //! # Ordering
 //!
 //! The gate's E4, the rings' own E1 and E2, and the bells' own E3. Where a parent wants to be woken for each result, the worker's part of
-//! E3 is the fence of its gate: see [`ParentLink::fence`].
+//! E3 is the fence of its gate: see [`ParentLink::fences`].
 //!
 //! # Crash points of the worker
 //!

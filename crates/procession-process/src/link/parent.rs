@@ -344,11 +344,11 @@ impl ParentLink {
         !self.is_revoked() && !self.is_unfenced
     }
 
-    /// To be called between [`announce`](Self::announce), for each piece of news, and the look for them, once for all workers: their
-    /// part of E3. False if the kernel refuses; then nobody may sleep without bound.
-    #[must_use]
-    pub fn fence() -> bool {
-        Fences::offer().rare()
+    /// Whose [rare](Fences::rare) fence belongs between [`announce`](Self::announce), for each piece of news, and the look for them:
+    /// the worker's part of E3. The greatest of several workers will do for all, once. Where the kernel refuses it nobody may sleep
+    /// without bound.
+    pub fn fences(&self) -> Fences {
+        self.fences
     }
 
     /// Whether the last [`revoke`](Self::revoke) is still to be answered: until then another would be lost.

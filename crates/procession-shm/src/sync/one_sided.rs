@@ -14,8 +14,6 @@
 //! across a `compiler_fence`. Models have full fences on both sides.
 
 #[cfg(not(procession_loom))]
-use std::sync::LazyLock;
-#[cfg(not(procession_loom))]
 use std::sync::atomic::compiler_fence;
 
 #[cfg(not(procession_loom))]
@@ -23,8 +21,9 @@ use rustix::thread::{MembarrierCommand, membarrier};
 
 use super::atomic::{Ordering, fence};
 
-/// How two sides are kept from missing each other. Both must go by the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How two sides are kept from missing each other. Where the frequent side goes by [`OneSided`](Self::OneSided), the rare one must.
+/// The greater one is right for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fences {
     /// Each side has its own fence.
     Mutual,
@@ -33,14 +32,10 @@ pub enum Fences {
 }
 
 impl Fences {
-    /// What this process can offer as the rare side.
+    /// What this process can offer as the rare side. It tries, each time: a filter for system calls may be put up later.
     #[cfg(not(procession_loom))]
     pub fn offer() -> Self {
-        static OFFER: LazyLock<Fences> = LazyLock::new(|| match Fences::OneSided.rare() {
-            true => Fences::OneSided,
-            false => Fences::Mutual,
-        });
-        *OFFER
+        if Self::OneSided.rare() { Self::OneSided } else { Self::Mutual }
     }
 
     /// In a model, a fence on each side.
