@@ -57,6 +57,7 @@ fn increment(counter: Shared<Mutex<u64>>) -> procession::Result<()> {
 
 #[test]
 fn four_processes_count_to_exactly_400_000() {
+    skips::needs_pidfds!();
     let counter = Shared::new(Mutex::new(0_u64)).unwrap();
     let children: Vec<_> = (0..4).map(|_| Process::spawn(increment, &counter).unwrap()).collect();
     for child in children {
@@ -73,6 +74,7 @@ fn die_holding(lock: Shared<Mutex<u64>>) -> procession::Result<()> {
 
 #[test]
 fn a_lock_outlives_the_process_that_held_it() {
+    skips::needs_pidfds!();
     let lock = Shared::new(Mutex::new(1_u64)).unwrap();
     let child = Process::spawn(die_holding, &lock).unwrap();
     let pid = child.pid();
@@ -97,6 +99,7 @@ fn meet(meeting: Shared<Meeting>, number: u32) -> procession::Result<u32> {
 
 #[test]
 fn a_struct_of_primitives_is_shared_by_all() {
+    skips::needs_pidfds!();
     let meeting = Meeting { barrier: Barrier::new(4), met: Mutex::new([0; 4]) };
     let meeting = Shared::new(meeting).unwrap();
     let children: Vec<_> = (0..4).map(|n| spawn!(meet(&meeting, n)).unwrap()).collect();
@@ -160,6 +163,7 @@ fn serve_trusted(from: Receiver<Order>) -> procession::Result<()> {
 
 #[test]
 fn trusting_handles_go_through_a_trusting_pipe() {
+    skips::needs_pidfds!();
     let (to, from) = pipe::builder().trusting().simplex::<Order>().unwrap();
     let child = Process::spawn(serve_trusted, from).unwrap();
     let (counter, queue) = (Shared::new(Mutex::new(0)).unwrap(), Queue::new().unwrap());
@@ -204,6 +208,7 @@ fn hold_and_close_all(lock: Shared<Mutex<u64>>, told: Sender<()>) -> procession:
 /// As the page of the crash model says: it holds nothing by which others could know that it lives.
 #[test]
 fn who_closes_all_descriptors_has_left_the_family() {
+    skips::needs_pidfds!();
     let lock = Shared::new(Mutex::new(0)).unwrap();
     let (told, hear) = pipe::simplex().unwrap();
     let holder = spawn!(hold_and_close_all(&lock, told)).unwrap();

@@ -103,6 +103,7 @@ fn is_in_order(got: &[(u32, u64)]) -> bool {
 
 #[test]
 fn whatever_processes_do_each_item_is_got_once_and_in_order() {
+    skips::needs_pidfds!();
     for round in 0..16_u64 {
         let gives_back = round % 2 == 1;
         let builder = Queue::builder().capacity(8192);

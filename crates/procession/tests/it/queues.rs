@@ -48,6 +48,7 @@ fn consume(queue: Queue<(u32, u64)>) -> procession::Result<Vec<(u32, u64)>> {
 
 #[test]
 fn what_three_put_three_get_once_and_in_the_order_of_each() {
+    skips::needs_pidfds!();
     const COUNT: u64 = 10_000;
     let queue = Queue::new().unwrap();
     let consumers = [(); 3].map(|()| spawn!(consume(&queue)).unwrap());
@@ -77,6 +78,7 @@ fn produce_for_ever(queue: Queue<(u64, Vec<u8>, Option<Fd<File>>)>) -> processio
 
 #[test]
 fn what_a_killed_producer_has_put_is_there_and_nothing_else() {
+    skips::needs_pidfds!();
     let queue = Queue::builder().capacity(4096).build().unwrap();
     for round in 0..100 {
         let producer = spawn!(produce_for_ever(&queue)).unwrap();
@@ -113,6 +115,7 @@ fn job(n: u64) -> (u64, Option<Fd<File>>) {
 
 #[test]
 fn what_a_killed_consumer_had_got_and_not_done_is_told_by_join() {
+    skips::needs_pidfds!();
     const JOBS: u64 = 60;
     let (jobs, told) = (Queue::bounded(16).unwrap(), Queue::new().unwrap());
     for round in 0..40_u64 {
@@ -152,6 +155,7 @@ fn work_by_claims(jobs: Queue<u64>, told: Queue<Told>) -> procession::Result<()>
 
 #[test]
 fn what_a_killed_consumer_had_claimed_is_offered_again() {
+    skips::needs_pidfds!();
     const JOBS: u64 = 60;
     for round in 0..40_u64 {
         let (jobs, told) = (Queue::new().unwrap(), Queue::new().unwrap());
@@ -178,6 +182,7 @@ fn hold_claims(jobs: Queue<u64>, ready: Queue<u64>) {
 
 #[test]
 fn who_waits_gets_what_the_dead_had_claimed() {
+    skips::needs_pidfds!();
     let (jobs, ready) = (Queue::new().unwrap(), Queue::new().unwrap());
     jobs.put_many(0..3).unwrap();
     let holder = spawn!(hold_claims(&jobs, &ready)).unwrap();
@@ -206,6 +211,7 @@ fn until_the_end(getter: Getter<u64>) -> procession::Result<Vec<u64>> {
 
 #[test]
 fn a_getter_ends_when_the_last_process_that_puts_is_killed() {
+    skips::needs_pidfds!();
     let queue = Queue::new().unwrap();
     let getting = spawn!(until_the_end(queue.getter())).unwrap();
     let putters = [(); 2].map(|()| spawn!(put_and_wait(queue.putter())).unwrap());
@@ -219,6 +225,7 @@ fn a_getter_ends_when_the_last_process_that_puts_is_killed() {
 
 #[test]
 fn a_putter_that_waits_for_room_hears_of_the_last_getters_death() {
+    skips::needs_pidfds!();
     let queue = Queue::bounded(1).unwrap();
     let putter = queue.putter();
     let getting = spawn!(one_and_wait(queue.getter())).unwrap();
@@ -247,6 +254,7 @@ fn put_and_exit(queue: Queue<(String, Queue<u8>)>) -> procession::Result<()> {
 
 #[test]
 fn a_queue_in_a_queue_outlives_the_process_that_made_it() {
+    skips::needs_pidfds!();
     let queue = Queue::new().unwrap();
     spawn!(put_and_exit(&queue)).unwrap().join().unwrap();
     let (text, own) = next(&queue);
@@ -263,6 +271,7 @@ fn await_for_ever(queue: Queue<u64>, told: Queue<u64>) -> procession::Result<()>
 
 #[test]
 fn what_a_process_that_awaits_was_woken_for_is_got_by_another_when_it_is_killed() {
+    skips::needs_pidfds!();
     let (queue, told) = (Queue::new().unwrap(), Queue::new().unwrap());
     for round in 0..30_u64 {
         let victim = spawn!(await_for_ever(&queue, &told)).unwrap();
@@ -283,6 +292,7 @@ fn what_a_process_that_awaits_was_woken_for_is_got_by_another_when_it_is_killed(
 
 #[test]
 fn the_end_of_a_process_is_awaited() {
+    skips::needs_pidfds!();
     let queue = Queue::new().unwrap();
     let putting = spawn!(put_and_wait(queue.putter())).unwrap();
     let getter = queue.getter();

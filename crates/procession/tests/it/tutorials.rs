@@ -169,6 +169,7 @@ fn a_queue_tells_how_full_it_is() {
 
 #[test]
 fn each_number_is_consumed_once() {
+    skips::needs_pidfds!();
     let text = printed("producer_consumers", &[]);
     let mut consumed = Vec::new();
     for consumer in ["A: ", "B: "] {
@@ -196,17 +197,20 @@ fn two_workers_talk_with_each_other() {
 
 #[test]
 fn with_a_lock_nothing_is_lost() {
+    skips::needs_pidfds!();
     assert_eq!(printed("counter_with_lock", &[]), "400000\n");
 }
 
 #[test]
 fn without_a_lock_much_is_lost() {
+    skips::needs_pidfds!();
     let count: u32 = printed("counter_without_lock", &[]).trim().parse().unwrap();
     assert!((1..400_000).contains(&count), "{count}");
 }
 
 #[test]
 fn a_semaphore_lets_two_in_at_a_time() {
+    skips::needs_pidfds!();
     let text = printed("semaphore", &["10"]);
     let mut inside = BTreeSet::new();
     for line in text.lines() {
@@ -281,6 +285,7 @@ fn tasks_of_a_pool_use_pools() {
 
 #[test]
 fn a_page_of_counters_is_read_while_others_write() {
+    skips::needs_pidfds!();
     let text = printed("counter_page", &["1", "10000"]);
     assert!(text.ends_with("1229 primes below 10000, the largest is 9973\n"), "{text}");
     let progress = text.lines().rev().skip(1).map(|line| line.split_once(' ').unwrap());
