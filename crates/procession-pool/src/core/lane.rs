@@ -436,7 +436,7 @@ impl Lane {
 
     /// Whether it has something that may be taken back, whatever it is allowed to do otherwise.
     pub(crate) fn has_more_than_one(&self) -> bool {
-        self.outbox.is_empty() && self.items_in_flight() > 1 && self.link.can_be_revoked()
+        self.items_in_flight() > 1 && self.link.can_be_revoked()
     }
 
     /// Takes back everything that it has not begun, oldest first.

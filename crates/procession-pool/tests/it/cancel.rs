@@ -342,3 +342,43 @@ fn nothing_is_put_behind_an_item_that_is_stuck_after_something_was_cancelled_the
         record(&stuck.path(), 0);
     });
 }
+
+/// What waits behind an item that is stuck goes to a worker that has nothing to do, also if most of it has not been sent yet.
+#[test]
+fn large_items_do_not_wait_behind_one_that_is_stuck() {
+    const QUICK: usize = 20;
+    type Item = (String, String, Vec<u8>);
+    let pass = |(gate, log, bytes): Item| {
+        pass((gate, log));
+        bytes.len()
+    };
+    guarded(move || {
+        let pool = Pool::with_workers(2).unwrap();
+        let (stuck, other, log) = (Ledger::new(), Ledger::new(), Ledger::new());
+        let quick = |len| (String::new(), String::new(), vec![7; len]);
+        let job = pool.job().window(2).chunk(1);
+        let held = pool.submit(pass, (other.path(), log.path(), Vec::new())).unwrap();
+        eventually("one worker is held", || log.entries().len() == 1);
+        let mut first = job.clone().imap(
+            pass,
+            (0..=QUICK).map(|n| match n {
+                QUICK => (stuck.path(), log.path(), Vec::new()),
+                _ => quick(0),
+            }),
+        );
+        let mut large =
+            job.imap(pass, (0..=QUICK).map(|n| quick(if n == QUICK { 1 << 20 } else { 0 })));
+        for _ in 0..QUICK - 1 {
+            assert_eq!(large.next().unwrap().unwrap(), 0);
+            assert_eq!(first.next().unwrap().unwrap(), 0);
+        }
+        assert_eq!(first.next().unwrap().unwrap(), 0);
+        eventually("the other one is stuck", || log.entries().len() == 2);
+        assert_eq!(large.next().unwrap().unwrap(), 0);
+        record(&other.path(), 0);
+        assert_eq!(large.next().unwrap().unwrap(), 1 << 20);
+        held.get().unwrap();
+        record(&stuck.path(), 0);
+        assert_eq!(first.next().unwrap().unwrap(), 0);
+    });
+}

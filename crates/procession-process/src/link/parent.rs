@@ -326,7 +326,8 @@ impl ParentLink {
     /// Takes back all items that were sent and not started, and returns how many were started in all. `None` if the kernel refuses
     /// the fence that it has granted before: nothing was taken back then, and never will be.
     ///
-    /// The next frame to send is [`Frame::resume`]. A frame that was sent in part must be sent to its end before.
+    /// The next frame to send is [`Frame::resume`]. A frame that was sent in part must be sent to its end before; whole ones that were not
+    /// sent yet may go before it as well.
     pub fn revoke(&mut self) -> Option<u64> {
         let started = gate(self.results.memory(), self.fences).revoke();
         self.is_unfenced |= started.is_none();
