@@ -51,8 +51,8 @@ pub(crate) struct Record {
     grip: Grip,
     /// By which the reaper knows it; 0 if it never did.
     key: u64,
-    /// To the zygote whose child it is. This process cannot reap it then, until the zygote has died.
-    line: Option<Weak<Line>>,
+    /// Of a process that a zygote has forked.
+    ward: Option<Ward>,
     exit: ExitCell,
     /// Set before `exit` if it is known.
     usage: OnceLock<Usage>,
@@ -62,6 +62,12 @@ pub(crate) struct Record {
     /// Whom to wake once `exit` is set. It is looked at with the lock held, and the lock is taken after it was set, so that
     /// either the poll sees the exit or `finish` the waker.
     waker: Mutex<Option<Waker>>,
+}
+
+/// By what its zygote knows a process.
+pub(crate) struct Ward {
+    pub(crate) line: Weak<Line>,
+    pub(crate) id: u64,
 }
 
 impl fmt::Debug for Child {
@@ -328,7 +334,7 @@ impl Record {
             generation,
             grip,
             key: 0,
-            line: None,
+            ward: None,
             exit: ExitCell::new(),
             usage: OnceLock::new(),
             ending: Mutex::new(ending),
@@ -345,9 +351,14 @@ impl Record {
         Self { key, ..self }
     }
 
-    /// Of a process that a zygote has forked, which will tell how it ended.
-    pub(crate) fn of_zygote(self, line: &Arc<Line>) -> Self {
-        Self { line: Some(Arc::downgrade(line)), ..self }
+    /// The number that it has there; 0 if it has none.
+    pub(crate) fn key(&self) -> u64 {
+        self.key
+    }
+
+    /// Of a process that a zygote has forked, and knows by this number.
+    pub(crate) fn of_zygote(self, line: &Arc<Line>, id: u64) -> Self {
+        Self { ward: Some(Ward { line: Arc::downgrade(line), id }), ..self }
     }
 
     /// Blocks until it is known how the process ended; `None` if the deadline passed before.
@@ -377,13 +388,13 @@ impl Record {
 
     /// The process has ended. Finds out how, if that can be done here and now; else the reaper will tell.
     fn find_out(&self) {
-        match &self.line {
-            None => drop(self.reap()),
-            Some(line) => {
+        match &self.ward {
+            Some(ward) if !matches!(self.grip, Grip::Left(_)) => {
                 // The zygote was woken by the same end.
                 let told = |line: Arc<Line>| Spin::for_parties(2).until(|| self.is_told_by(&line));
-                line.upgrade().map(told);
+                ward.line.upgrade().map(told);
             }
+            _ => drop(self.reap()),
         }
     }
 
@@ -395,18 +406,28 @@ impl Record {
     }
 
     /// Reaps the process if it has ended and can be reaped, and tells all whom its end concerns. Whether it is known how it ended.
-    /// Does not block.
+    /// Does not block, but for the moment in which the kernel reaps a process that is left to it.
     pub(crate) fn reap(&self) -> bool {
         let ending = self.ending();
         if self.exit.get().is_some() {
             return true;
         }
-        let Some(Ended { exit, usage }) = self.grip.reap() else { return false };
+        let unknown = || self.is_orphan().then_some(Ended { exit: Exit::Unknown, usage: None });
+        let Some(Ended { exit, usage }) = self.grip.reap().or_else(unknown) else { return false };
         if let Some(usage) = usage {
             self.usage.get_or_init(|| usage);
         }
         self.tell(exit, ending);
         true
+    }
+
+    /// Whether the process has ended, and has a parent by now who may never reap it: its zygote was the one whose children the
+    /// kernel reaps.
+    fn is_orphan(&self) -> bool {
+        let zygote_is_over = |ward: &Ward| ward.line.upgrade().is_none_or(|line| line.is_over());
+        matches!(self.grip, Grip::Left(_))
+            && self.ward.as_ref().is_some_and(zygote_is_over)
+            && self.grip.ends_within(Some(Duration::ZERO)) == Some(true)
     }
 
     /// The process ended like this; tells all whom it concerns.
@@ -417,6 +438,11 @@ impl Record {
     fn tell(&self, exit: Exit, mut ending: MutexGuard<'_, Ending>) {
         self.exit.set(ending.comes(exit));
         drop(ending);
+        if let Some(Ward { line, id }) = &self.ward
+            && let Some(line) = line.upgrade()
+        {
+            line.forget(*id);
+        }
         let waker = self.waker().take();
         if let Some(waker) = waker {
             waker.wake();

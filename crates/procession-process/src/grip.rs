@@ -1,7 +1,8 @@
 //! How a parent holds on to a child: by a pidfd, or by its number while it is not reaped.
 
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, kill_process, pidfd_open, pidfd_send_signal, test_kill_process,
+    Pid, PidfdFlags, Signal, WaitId, getpid, kill_process, pidfd_open, pidfd_send_signal,
+    test_kill_process,
 };
 
 use crate::exit::Exit;
@@ -23,6 +25,9 @@ pub(crate) enum Grip {
     /// it is not reaped, so that signals and the reaping take the same lock. A host program that
     /// reaps children of others breaks this, which cannot be helped without pidfds.
     Number(Number),
+    /// As a pidfd, but of a process that the kernel reaps by itself as soon as it ends, and whose status it keeps for whoever has
+    /// a pidfd: a child of a zygote that does not care how its children end.
+    Left(OwnedFd),
     /// It was gone, reaped by others, before it could be held. The eventfd is readable, as a
     /// pidfd would be.
     Gone(OwnedFd),
@@ -53,7 +58,7 @@ impl Grip {
     /// A descriptor that is readable once the process has ended.
     pub(crate) fn end_notice(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Pidfd(notice) | Self::Gone(notice) => Some(notice.as_fd()),
+            Self::Pidfd(notice) | Self::Left(notice) | Self::Gone(notice) => Some(notice.as_fd()),
             Self::Number(_) | Self::Thread => None,
         }
     }
@@ -62,7 +67,9 @@ impl Grip {
     /// the kernel does not tell.
     pub(crate) fn ends_within(&self, timeout: Option<Duration>) -> Option<bool> {
         match self {
-            Self::Pidfd(notice) | Self::Gone(notice) => Some(ends_within(notice.as_fd(), timeout)),
+            Self::Pidfd(notice) | Self::Left(notice) | Self::Gone(notice) => {
+                Some(ends_within(notice.as_fd(), timeout))
+            }
             Self::Number(number) => Some(number.ends_within(timeout)),
             Self::Thread => None,
         }
@@ -72,7 +79,7 @@ impl Grip {
     pub(crate) fn signal(&self, number: i32) -> Result<(), Errno> {
         let signal = checked(number)?;
         match self {
-            Self::Pidfd(pidfd) => pidfd_send_signal(pidfd, signal),
+            Self::Pidfd(pidfd) | Self::Left(pidfd) => pidfd_send_signal(pidfd, signal),
             Self::Number(number) => {
                 let reaped = number.reaped();
                 if *reaped { Err(Errno::SRCH) } else { kill_process(number.pid, signal) }
@@ -83,12 +90,14 @@ impl Grip {
     }
 
     /// Collects the status of the process if it has ended; `None` if it has not, or if a debugger
-    /// has yet to let it go. Does not block.
+    /// has yet to let it go. Does not block, but for the moment in which the kernel reaps a process that is left to it.
     pub(crate) fn reap(&self) -> Option<Ended> {
         match self {
             Self::Pidfd(pidfd) => {
-                collect(WaitId::PidFd(pidfd.as_fd()), || status_from_kernel(pidfd.as_fd()))
+                let kept = || kept_status(pidfd.as_fd()).unwrap_or(Exit::Unknown);
+                collect(WaitId::PidFd(pidfd.as_fd()), kept)
             }
+            Self::Left(pidfd) => what_is_left(pidfd.as_fd()),
             Self::Number(number) => {
                 let mut reaped = number.reaped();
                 let ended = collect(WaitId::Pid(number.pid), || Exit::Unknown);
@@ -161,16 +170,50 @@ fn collect(id: WaitId<'_>, stolen: impl FnOnce() -> Exit) -> Option<Ended> {
     }
 }
 
+/// How a process has ended that is left to the kernel; `None` if that is not done with it.
+fn what_is_left(pidfd: BorrowedFd<'_>) -> Option<Ended> {
+    let kept = || kept_status(pidfd).map(|exit| Ended { exit, usage: None });
+    // Its zygote may have died, and this process be the one that gets orphans.
+    let inherited = || usage::collect(&WaitId::PidFd(pidfd)).ok().flatten();
+    let gone = || is_gone(pidfd).then_some(Ended { exit: Exit::Unknown, usage: None });
+    kept().or_else(inherited).or_else(|| gone().map(|unknown| kept().unwrap_or(unknown)))
+}
+
+/// Whether the process was reaped. The kernel tells of its end microseconds before it does that by itself, so that this waits a
+/// little.
+fn is_gone(pidfd: BorrowedFd<'_>) -> bool {
+    let a_little = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    // A hang-up is told of without being asked for.
+    poll(&mut [PollFd::new(&pidfd, PollFlags::empty())], Some(&a_little))
+        .is_ok_and(|ready| ready > 0)
+}
+
 /// What the kernel still knows of a process that was reaped, from Linux 6.15 on.
-fn status_from_kernel(pidfd: BorrowedFd<'_>) -> Exit {
-    use std::os::fd::AsRawFd;
+fn kept_status(pidfd: BorrowedFd<'_>) -> Option<Exit> {
+    let info = ask(pidfd).ok().filter(|info| info.mask & PIDFD_INFO_EXIT != 0);
+    info.map(|info| Exit::from_wait_status(info.exit_code))
+}
+
+/// Whether the kernel keeps the status of a process that was reaped for those who have a pidfd of it.
+pub(crate) fn statuses_are_kept() -> bool {
+    // Before that version it does not know what it is asked for, and says nothing of it.
+    let is_known = version(rustix::system::uname().release()) >= Some((6, 15));
+    is_known && pidfd_open(getpid(), PidfdFlags::empty()).is_ok_and(|own| ask(own.as_fd()).is_ok())
+}
+
+/// The first two numbers of a kernel's version.
+fn version(release: &CStr) -> Option<(u32, u32)> {
+    let mut numbers = release.to_str().ok()?.split(|c: char| !c.is_ascii_digit());
+    let mut next = || numbers.next().and_then(|number| number.parse().ok());
+    Some((next()?, next()?))
+}
+
+fn ask(pidfd: BorrowedFd<'_>) -> io::Result<PidfdInfo> {
     let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
     // SAFETY: the request writes at most the size it carries, that of `PidfdInfo`.
-    let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
-    if result == 0 && info.mask & PIDFD_INFO_EXIT != 0 {
-        Exit::from_wait_status(info.exit_code)
-    } else {
-        Exit::Unknown
+    match unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) } {
+        0 => Ok(info),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -211,11 +254,19 @@ fn checked(number: i32) -> Result<Signal, Errno> {
 
 #[cfg(test)]
 mod tests {
-    use rustix::process::{WaitIdOptions, getpid, waitid};
+    use rustix::process::{WaitIdOptions, waitid};
 
     use super::*;
 
     const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+
+    #[test]
+    fn versions_are_read() {
+        let read = |release: &CStr| version(release);
+        assert_eq!(read(c"6.15.0-generic"), Some((6, 15)));
+        assert_eq!(read(c"10.2-rc1"), Some((10, 2)));
+        assert_eq!([read(c"6"), read(c"six.two"), read(c"")], [None; 3]);
+    }
 
     #[test]
     fn a_number_means_the_process_that_had_it() {

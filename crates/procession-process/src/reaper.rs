@@ -7,8 +7,9 @@
 //! thread would be woken only to find it reaped, mostly on another processor, and a process that exits sends for that processor
 //! before it lets go of its own. Others sleep on the pidfd as well, and whoever is first reaps (`Record::reap`).
 //!
-//! The children of a zygote are its own to reap: it tells how they ended, over a socket that lies in the same epoll. Only when
-//! the zygote has died are they watched like all others.
+//! The children of a zygote are its own. Where the kernel keeps the status of a process that was reaped, it reaps them, and they
+//! are watched like all others. Elsewhere the zygote reaps them and tells how they ended, over a socket that lies in the same
+//! epoll, and they are watched when it has died.
 //!
 //! A debugger that traces a child delays its reaping: the child is asked again every 20 ms until
 //! the debugger has let go. Where pidfds are forbidden each child has a thread of its own.
@@ -77,17 +78,27 @@ impl Reaper {
         ending: Ending,
     ) -> Result<Arc<Record>, SpawnError> {
         let number = pid.as_raw_nonzero().get().cast_unsigned();
-        let key = self.table().next_key();
-        let record = Record::new(number, self.generation, grip, ending).of_reaper(key);
-        let record = Arc::new(record);
-        let watched = Watched::new(Arc::clone(&record));
+        let record = self.enroll(Record::new(number, self.generation, grip, ending));
         match record.grip().end_notice() {
-            Some(notice) => self
-                .watch_descriptor(key, notice, watched)
-                .map_err(|(error, _)| SpawnError::system("watch the child", error))?,
-            None => watch_number(pid, watched)?,
+            Some(notice) => self.watch_enrolled(&record, notice)?,
+            None => watch_number(pid, Watched::new(Arc::clone(&record)))?,
         }
         Ok(record)
+    }
+
+    /// Gives the record the key of a child that is about to be watched.
+    pub(crate) fn enroll(&self, record: Record) -> Arc<Record> {
+        Arc::new(record.of_reaper(self.table().next_key()))
+    }
+
+    /// Watches a child by what tells of its end. On failure the caller still has to end it.
+    pub(crate) fn watch_enrolled(
+        &self,
+        record: &Arc<Record>,
+        notice: BorrowedFd<'_>,
+    ) -> Result<(), SpawnError> {
+        self.watch_descriptor(record.key(), notice, Watched::new(Arc::clone(record)))
+            .map_err(|(error, _)| SpawnError::system("watch the child", error))
     }
 
     /// Takes over a process that its zygote does not look after any more. It was killed, or has ended by itself.
@@ -125,9 +136,8 @@ impl Reaper {
     pub(crate) fn leave(&self, key: u64) -> Option<Watched> {
         let watched = self.table().watched.remove(&key)?;
         if let Some(notice) = watched.grip().end_notice() {
-            // An event that has come out of the epoll before finds nothing in the table.
-            let removed = epoll::delete(&self.epoll, notice);
-            debug_assert!(removed.is_ok(), "what was in the table is in the epoll");
+            // An event that has come out of the epoll before, or comes because this fails, finds nothing in the table.
+            let _removed = epoll::delete(&self.epoll, notice);
         }
         Some(watched)
     }
@@ -207,6 +217,10 @@ impl Watched {
     /// The same, of which is known how it ended.
     pub(crate) fn told(self, exit: Exit) -> Self {
         Self { told: Some(exit), ..self }
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
     }
 
     pub(crate) fn grip(&self) -> &Grip {

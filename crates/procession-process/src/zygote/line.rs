@@ -2,9 +2,10 @@
 //!
 //! | ward | meaning | next |
 //! |---|---|---|
-//! | `Asked` | a request for it is under way | `Living`, `Ended`, none |
+//! | `Asked` | a request for it is under way | `Living`, `Ended`, `Left`, none |
 //! | `Ended` | it has ended, and who asked for it has not heard of its start yet | none: the reaper tells |
 //! | `Living` | it runs, for all that is known | none: a notice came, or the zygote has died |
+//! | `Left` | it runs, for all that is known, and no notice will come | none: it was reaped, or the zygote has died |
 //!
 //! Requests are sent by any thread. Notices are received by the reaper, and by a thread that waits for a process which is known to
 //! have ended: it has them sooner.
@@ -12,12 +13,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
 
 use super::protocol::{self, Notice, Received};
+use crate::child::Record;
+use crate::error::SpawnError;
 use crate::exit::Exit;
 use crate::reaper::{Reaper, Watched};
 
@@ -41,6 +44,8 @@ enum Ward {
     Asked,
     Ended(Exit),
     Living(Watched),
+    /// The reaper watches it.
+    Left(Arc<Record>),
 }
 
 impl Line {
@@ -52,7 +57,7 @@ impl Line {
         self.control.as_fd()
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.wards().is_over
     }
 
@@ -69,8 +74,8 @@ impl Line {
         Some(id)
     }
 
-    /// The process was not started.
-    pub(super) fn forget(&self, id: u64) {
+    /// The process was not started, or was reaped.
+    pub(crate) fn forget(&self, id: u64) {
         self.wards().known.remove(&id);
     }
 
@@ -90,6 +95,26 @@ impl Line {
                 wards.known.insert(id, Ward::Living(watched));
             }
         }
+    }
+
+    /// The process was started, and is left to the kernel and the reaper; [`forget`](Self::forget) is called when it has ended. The
+    /// zygote may have ended meanwhile.
+    pub(super) fn enter_left(
+        &self,
+        id: u64,
+        record: &Arc<Record>,
+        reaper: &Reaper,
+    ) -> Result<(), SpawnError> {
+        let mut wards = self.wards();
+        wards.known.insert(id, Ward::Left(Arc::clone(record)));
+        let is_over = wards.is_over;
+        drop(wards);
+        let Some(notice) = record.grip().end_notice() else { return Ok(()) };
+        let watched = reaper.watch_enrolled(record, notice).inspect_err(|_| self.forget(id));
+        if is_over || watched.is_err() {
+            kill(record);
+        }
+        watched
     }
 
     /// Whether there is something to [`hear`](Self::hear). Does not block.
@@ -138,8 +163,13 @@ impl Line {
     pub(super) fn end(&self, reaper: &Reaper) {
         // Its last words are all there.
         while let Ok(Received::Message((), _)) = self.hear_one() {}
-        for watched in self.wards().close() {
-            orphan(watched, reaper);
+        let left_behind = self.wards().close();
+        for ward in left_behind {
+            match ward {
+                Ward::Living(watched) => orphan(watched, reaper),
+                Ward::Left(record) => kill(&record),
+                Ward::Asked | Ward::Ended(_) => {}
+            }
         }
     }
 
@@ -158,32 +188,26 @@ impl Wards {
                 self.known.insert(id, Ward::Ended(exit));
                 None
             }
-            // Who asked for it has given it up.
-            None => None,
+            // Who asked for it has given it up; and the end of one that is left to the kernel is no news.
+            None | Some(Ward::Left(_)) => None,
         }
     }
 
     /// From here on there is no zygote; the processes that it leaves behind.
-    fn close(&mut self) -> Vec<Watched> {
+    fn close(&mut self) -> Vec<Ward> {
         self.is_over = true;
-        let ids: Vec<u64> = self.known.keys().copied().collect();
-        ids.into_iter().filter_map(|id| self.take_living(id)).collect()
-    }
-
-    fn take_living(&mut self, id: u64) -> Option<Watched> {
-        match self.known.remove(&id)? {
-            Ward::Living(watched) => Some(watched),
-            other => {
-                self.known.insert(id, other);
-                None
-            }
-        }
+        let runs = |ward: &Ward| matches!(ward, Ward::Living(_) | Ward::Left(_));
+        self.known.extract_if(|_, ward| runs(ward)).map(|(_, ward)| ward).collect()
     }
 }
 
 /// Nobody tells any more how this process ends. One that has taken back its parent-death signal still runs.
 fn orphan(watched: Watched, reaper: &Reaper) {
-    // What cannot be killed has ended, or has another user by now.
-    let _killed = watched.grip().signal(libc::SIGKILL);
+    kill(watched.record());
     reaper.adopt(watched);
+}
+
+fn kill(record: &Record) {
+    // What cannot be killed has ended, or has another user by now.
+    let _killed = record.grip().signal(libc::SIGKILL);
 }

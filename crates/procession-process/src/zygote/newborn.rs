@@ -18,6 +18,8 @@ use crate::standard;
 
 pub(super) struct Newborn {
     pub(super) zygote: u32,
+    /// Whether the kernel reaps it and keeps its status.
+    pub(super) is_left: bool,
     pub(super) request: Request,
     /// The bootstrap socket.
     pub(super) socket: OwnedFd,
@@ -40,8 +42,12 @@ impl Newborn {
     }
 
     fn prepare(self) -> Result<Job, Refusal> {
-        report(&self.socket)?;
+        self.report()?;
         fork::set_template(false);
+        if self.is_left {
+            let expect = standard::set_handler(libc::SIGCHLD, libc::SIG_DFL, 0);
+            expect.map_err(Refusal::system("expect the ends of children"))?;
+        }
         let Self { request, socket, descriptors, .. } = self;
         let mut descriptors = descriptors.into_iter();
         take_standard(&request, &mut descriptors)?;
@@ -53,22 +59,22 @@ impl Newborn {
         let packet = Packet::receive(socket)?;
         serve::job(Parent { pid: request.parent, is_direct: false }, packet)
     }
-}
 
-/// The commit point of a launch: from here on the parent has a process.
-fn report(socket: &OwnedFd) -> Result<(), Refusal> {
-    let sent = match pidfd_open(getpid(), PidfdFlags::empty()) {
-        Ok(pidfd) => {
-            let pid = std::process::id();
-            protocol::send(socket, &Reply::Started { pid }, &[pidfd.as_fd()])
-        }
-        Err(error) => {
-            let why = Refused::Pidfd { errno: error.raw_os_error() };
-            let refused = protocol::send(socket, &Reply::Refused(why), &[]);
-            refused.and(Err(error.into()))
-        }
-    };
-    sent.map_err(Refusal::system("report to the parent"))
+    /// The commit point of a launch: from here on the parent has a process.
+    fn report(&self) -> Result<(), Refusal> {
+        let sent = match pidfd_open(getpid(), PidfdFlags::empty()) {
+            Ok(pidfd) => {
+                let started = Reply::Started { pid: std::process::id(), is_left: self.is_left };
+                protocol::send(&self.socket, &started, &[pidfd.as_fd()])
+            }
+            Err(error) => {
+                let why = Refused::Pidfd { errno: error.raw_os_error() };
+                let refused = protocol::send(&self.socket, &Reply::Refused(why), &[]);
+                refused.and(Err(error.into()))
+            }
+        };
+        sent.map_err(Refusal::system("report to the parent"))
+    }
 }
 
 fn missing_descriptor() -> Refusal {

@@ -75,6 +75,7 @@ struct Born {
     id: u64,
     pid: u32,
     pidfd: OwnedFd,
+    is_left: bool,
 }
 
 /// Why a request has no answer. Nothing of the process has run then, and nothing will.
@@ -207,10 +208,11 @@ impl Zygote {
         loop {
             let zygote_ended = self.sleep(ours)?;
             match protocol::receive(ours).map_err(hear)? {
-                Received::Message(Reply::Started { pid }, descriptors) => {
+                Received::Message(Reply::Started { pid, is_left }, descriptors) => {
                     let pidfd = descriptors.into_iter().next();
                     let lost = || hear(io::Error::other("a pidfd was lost: no descriptor is left"));
-                    return pidfd.map(|pidfd| Ok(Born { id, pid, pidfd })).ok_or_else(lost);
+                    let born = |pidfd| Ok(Born { id, pid, pidfd, is_left });
+                    return pidfd.map(born).ok_or_else(lost);
                 }
                 Received::Message(Reply::Refused(why), _) => {
                     return Err(why.into_error(self.process.pid()));
@@ -235,11 +237,16 @@ impl Zygote {
     }
 
     fn take_in(&self, offices: &Offices, born: Born, ending: Ending) -> Result<Child, SpawnError> {
-        let grip = Grip::Pidfd(born.pidfd);
-        let record = Record::new(born.pid, offices.generation(), grip, ending);
-        let record = Arc::new(record.of_zygote(&self.line));
-        let watched = Watched::new(Arc::clone(&record));
-        self.line.enter(born.id, watched, &*offices.reaper()?);
+        let Born { id, pid, pidfd, is_left } = born;
+        let reaper = offices.reaper()?;
+        let grip = if is_left { Grip::Left(pidfd) } else { Grip::Pidfd(pidfd) };
+        let record = Record::new(pid, offices.generation(), grip, ending);
+        let record = reaper.enroll(record.of_zygote(&self.line, id));
+        if is_left {
+            self.line.enter_left(id, &record, &reaper)?;
+        } else {
+            self.line.enter(id, Watched::new(Arc::clone(&record)), &reaper);
+        }
         Ok(Child::new(record))
     }
 

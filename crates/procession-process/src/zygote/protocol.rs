@@ -59,6 +59,8 @@ pub(super) enum Reply {
     /// Sent by the newborn itself, before it does anything else.
     Started {
         pid: u32,
+        /// Whether the kernel reaps it and keeps its status, and no notice will come.
+        is_left: bool,
     },
     Refused(Refused),
 }

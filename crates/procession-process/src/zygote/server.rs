@@ -1,4 +1,4 @@
-//! The zygote itself: one thread that forks when it is told to, and tells how the children end.
+//! The zygote itself: one thread that forks when it is told to, and tells how the children end where the kernel does not.
 //!
 //! All signals are blocked while it serves, so that Ctrl-C and a hangup are for the program and its children to decide about:
 //! a zygote that died of them would take its children along. It is asked for nothing between its requests, and its only ways
@@ -6,24 +6,31 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 
 use procession_shm::fork;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, pidfd_open, pidfd_send_signal,
+    wait, waitid,
+};
 
 use super::newborn::Newborn;
 use super::protocol::{self, Notice, Order, Received, Refused, Reply, Request};
 use crate::error::SpawnError;
 use crate::exit::Exit;
 use crate::failure::shorten;
+use crate::grip::statuses_are_kept;
 use crate::image;
 use crate::launcher::Start;
 use crate::panics;
 use crate::refusal::Refusal;
 use crate::standard::{block_signals, set_handler, signal_set};
 use crate::threads;
+
+/// The least number of children at which it is looked which of them live.
+const CHILDREN_MIN: usize = 64;
 
 /// How many bytes of a preload function's panic message travel.
 const MESSAGE_LEN_MAX: usize = 4096;
@@ -44,11 +51,13 @@ pub(super) fn main(start: Start) {
 
 struct Server {
     control: OwnedFd,
-    /// Readable when a child has ended.
-    ends: OwnedFd,
+    /// Readable when a child has ended; `None` if that is left to the kernel.
+    ends: Option<OwnedFd>,
     preloaded: Result<(), Refused>,
-    /// The requests whose processes live, by pid.
+    /// The requests whose processes live, by pid, and others that have ended.
     children: HashMap<i32, u64>,
+    /// How many there may be before it is looked which of them live.
+    children_max: usize,
 }
 
 impl Server {
@@ -57,16 +66,22 @@ impl Server {
         let preload = postcard::from_bytes(&start.payload).map_err(io::Error::other)?;
         let preloaded = run_preload(preload)?;
         block_signals();
-        // Whatever the function made of it: children whose end is ignored leave no status.
-        set_handler(libc::SIGCHLD, libc::SIG_DFL, 0)?;
-        Ok(Self { control, ends: open_ends()?, preloaded, children: HashMap::new() })
+        let is_left = statuses_are_kept();
+        // Whatever the function made of it. Children whose end is ignored are reaped by the kernel.
+        set_handler(libc::SIGCHLD, if is_left { libc::SIG_IGN } else { libc::SIG_DFL }, 0)?;
+        let ends = if is_left { None } else { Some(open_ends()?) };
+        let (children, children_max) = (HashMap::new(), CHILDREN_MIN);
+        Ok(Self { control, ends, preloaded, children, children_max })
     }
 
     /// Serves until the parent is gone. Returns in the processes that were forked, and only there.
     fn run(mut self) -> Newborn {
         loop {
             let (is_asked, has_ended) = self.sleep();
-            if has_ended {
+            if has_ended && let Some(ends) = &self.ends {
+                let mut signals = [0; size_of::<libc::signalfd_siginfo>()];
+                // It only says that there is something to reap, once for any number of children.
+                let _read = rustix::io::read(ends, &mut signals);
                 self.reap();
             }
             if is_asked && let Some(newborn) = self.serve() {
@@ -76,8 +91,9 @@ impl Server {
     }
 
     fn sleep(&self) -> (bool, bool) {
+        let ends = self.ends.as_ref().unwrap_or(&self.control);
         let mut both =
-            [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&self.ends, PollFlags::IN)];
+            [PollFd::new(&self.control, PollFlags::IN), PollFd::new(ends, PollFlags::IN)];
         match poll(&mut both, None) {
             Ok(_) => (!both[0].revents().is_empty(), !both[1].revents().is_empty()),
             // Only a lack of kernel memory is left; the next poll may go better.
@@ -86,9 +102,6 @@ impl Server {
     }
 
     fn reap(&mut self) {
-        let mut signals = [0; size_of::<libc::signalfd_siginfo>()];
-        // It only says that there is something to reap, once for any number of children.
-        let _read = rustix::io::read(&self.ends, &mut signals);
         loop {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => {
@@ -124,13 +137,25 @@ impl Server {
         }
     }
 
-    /// Kills a child, whose number is its own as long as it is in the table: nobody else reaps it.
+    /// Kills a child. Its number may be another process's by now, but no other child's: that would have taken its place in the table.
     fn kill(&self, wanted: u64) {
         let found = self.children.iter().find(|(_, id)| **id == wanted);
-        if let Some(pid) = found.and_then(|(pid, _)| Pid::from_raw(*pid)) {
+        if let Some(pid) = found.and_then(|(pid, _)| Pid::from_raw(*pid))
+            && let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty())
+            && is_child(WaitId::PidFd(pidfd.as_fd()))
+        {
             // It fails only for a child that has taken on the rights of another user.
-            let _killed = kill_process(pid, Signal::KILL);
+            let _killed = pidfd_send_signal(&pidfd, Signal::KILL);
         }
+    }
+
+    fn note(&mut self, pid: i32, id: u64) {
+        if self.children.len() >= self.children_max {
+            let lives = |pid: i32| Pid::from_raw(pid).is_some_and(|pid| is_child(WaitId::Pid(pid)));
+            self.children.retain(|pid, _| lives(*pid));
+            self.children_max = (2 * self.children.len()).max(CHILDREN_MIN);
+        }
+        self.children.insert(pid, id);
     }
 
     fn answer(&mut self, request: Request, mut descriptors: Vec<OwnedFd>) -> Option<Newborn> {
@@ -141,8 +166,11 @@ impl Server {
         let socket = descriptors.remove(0);
         let (id, zygote) = (request.id, std::process::id());
         match self.fork() {
-            Ok(None) => return Some(Newborn { zygote, request, socket, descriptors }),
-            Ok(Some(pid)) => drop(self.children.insert(pid, id)),
+            Ok(None) => {
+                let is_left = self.ends.is_none();
+                return Some(Newborn { zygote, is_left, request, socket, descriptors });
+            }
+            Ok(Some(pid)) => self.note(pid, id),
             Err(why) => refuse(&socket, why),
         }
         None
@@ -166,6 +194,12 @@ impl Server {
             }),
         }
     }
+}
+
+/// Whether this is a child that was not reaped.
+fn is_child(id: WaitId<'_>) -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    waitid(id, look).is_ok()
 }
 
 /// Tells whoever asked. The packet is the first on its socket, so that there is room for it.

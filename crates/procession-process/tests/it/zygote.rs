@@ -15,29 +15,19 @@ use seccompiler::SeccompAction;
 use super::role::{self, children_of, command, eventually, play, runs, say};
 
 pub(crate) const ROLES: &[(&str, fn())] = &[
-    ("1000 forks", || {
-        let round = |count: u32| {
-            for n in 0..count {
-                let process = zygote().spawn(|n: u32| n + 1, n).unwrap();
-                drop(zygote().spawn(|()| (), ()).unwrap());
-                assert_eq!(process.join().unwrap(), n + 1);
-            }
-            assert!(zygote().spawn(aborts, ()).unwrap().join().is_err());
-        };
-        round(5);
-        let of_zygote = zygote().spawn(|()| own_zygote(), ()).unwrap().join().unwrap();
-        let open = |pid: u32| fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-        let threads = || fs::read_dir("/proc/self/task").unwrap().count();
-        let quiet = || children_of(of_zygote).is_empty();
-        eventually("the first are gone", quiet);
-        let count = || [open(std::process::id()), open(of_zygote), threads()];
-        let before = count();
-        round(500);
-        eventually("no child of the zygote is left, no zombie", quiet);
-        assert_eq!(role::children(), [of_zygote], "the zygote is the only child");
-        eventually("no descriptor, no thread more", || {
-            count().iter().zip(before).all(|(now, was)| *now <= was)
-        });
+    ("1000 forks", fork_1000),
+    ("1000 forks by a zygote that reaps", || {
+        let refuse = SeccompAction::Errno(u32::try_from(libc::ENOTTY).unwrap());
+        // The kernel is asked for the status of a process that was reaped by this call.
+        super::status::forbid(&[libc::SYS_ioctl], refuse);
+        fork_1000();
+        assert!(reaps(zygote_of(&zygote())));
+        let killed = zygote().spawn(|()| sleep(), ()).unwrap();
+        killed.kill().unwrap();
+        assert_eq!(killed.wait(), Exit::Signal(libc::SIGKILL));
+        let left_behind = zygote().spawn(|()| sleep(), ()).unwrap();
+        kill(zygote_of(&zygote()));
+        assert!(matches!(left_behind.wait(), Exit::Signal(libc::SIGKILL) | Exit::Unknown));
     }),
     ("leave zygote children", || {
         let below = zygote().spawn(|()| sleep_with_a_child(), ()).unwrap();
@@ -107,6 +97,38 @@ pub(crate) const ROLES: &[(&str, fn())] = &[
         }
     }),
 ];
+
+fn fork_1000() {
+    let round = |count: u32| {
+        for n in 0..count {
+            let process = zygote().spawn(|n: u32| n + 1, n).unwrap();
+            drop(zygote().spawn(|()| (), ()).unwrap());
+            assert_eq!(process.join().unwrap(), n + 1);
+        }
+        assert!(zygote().spawn(aborts, ()).unwrap().join().is_err());
+    };
+    round(5);
+    let of_zygote = zygote().spawn(|()| own_zygote(), ()).unwrap().join().unwrap();
+    let open = |pid: u32| fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let threads = || fs::read_dir("/proc/self/task").unwrap().count();
+    let quiet = || children_of(of_zygote).is_empty();
+    eventually("the first are gone", quiet);
+    let count = || [open(std::process::id()), open(of_zygote), threads()];
+    let before = count();
+    round(500);
+    eventually("no child of the zygote is left, no zombie", quiet);
+    assert_eq!(role::children(), [of_zygote], "the zygote is the only child");
+    eventually("no descriptor, no thread more", || {
+        count().iter().zip(before).all(|(now, was)| *now <= was)
+    });
+}
+
+/// Whether the zygote waits for its children, by a signalfd, instead of leaving them to the kernel.
+fn reaps(zygote: u32) -> bool {
+    let open = fs::read_dir(format!("/proc/{zygote}/fd")).unwrap();
+    let targets = open.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    targets.map(|target| target.display().to_string()).any(|target| target.contains("signalfd"))
+}
 
 fn zygote() -> ProcessBuilder {
     Process::builder().start_method(StartMethod::Zygote)
@@ -473,6 +495,36 @@ fn a_zygote_that_dies_while_it_forks_loses_nothing_and_doubles_nothing() {
 fn processes_and_descriptors_do_not_pile_up() {
     needs_pidfds!();
     play("1000 forks").succeed();
+}
+
+#[test]
+fn a_zygote_reaps_where_the_kernel_keeps_no_status() {
+    needs_pidfds!();
+    play("1000 forks by a zygote that reaps").succeed();
+}
+
+#[test]
+fn children_that_are_left_to_the_kernel_have_their_status_and_can_have_children() {
+    needs_pidfds!();
+    fn unique() {
+        std::hint::black_box(4);
+    }
+    let builder = zygote().preload(unique);
+    let zygote = zygote_of(&builder);
+    if reaps(zygote) {
+        let test = "children_that_are_left_to_the_kernel_have_their_status_and_can_have_children";
+        return skips::skipped(test, "the kernel keeps no status of a process that was reaped");
+    }
+    // The zygote need not run for the end of a child to be known.
+    let coded = builder.spawn(|()| -> u32 { std::process::exit(5) }, ()).unwrap();
+    let killed = builder.spawn(|()| sleep(), ()).unwrap();
+    send(zygote, rustix::process::Signal::STOP);
+    killed.kill().unwrap();
+    assert_eq!(killed.wait(), Exit::Signal(libc::SIGKILL));
+    assert_eq!(coded.wait_timeout(role::GUARD), Some(Exit::Code(5)));
+    send(zygote, rustix::process::Signal::CONT);
+    let waits = |()| std::process::Command::new("true").status().unwrap().success();
+    assert!(builder.spawn(waits, ()).unwrap().join().unwrap(), "its own children have a status");
 }
 
 #[test]
