@@ -12,6 +12,8 @@ use std::ffi::c_int;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::thread::LocalKey;
 
+use crate::standard::{has_default_action, set_handler};
+
 /// Message, location and backtrace of a panic, as it travels.
 ///
 /// ```
@@ -62,8 +64,7 @@ thread_local! {
 /// ```
 pub fn capture(printing: Printing) {
     if printing == Printing::Suppressed {
-        // SAFETY: the handler keeps to what may be done in one.
-        unsafe { libc::signal(libc::SIGABRT, print_what_was_remembered as *const () as usize) };
+        print_at_abort();
     }
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -77,12 +78,23 @@ pub fn capture(printing: Printing) {
     }));
 }
 
-/// The handler of SIGABRT, which runs on the thread that aborts and ends the process when it returns. It looks at memory of that
-/// thread that nobody changes meanwhile, and writes.
-extern "C" fn print_what_was_remembered(_: c_int) {
+/// Whoever has a handler of SIGABRT keeps it. Where there can be none, what was remembered is lost, and nothing else.
+fn print_at_abort() {
+    let handler: extern "C" fn(c_int) = print_what_was_remembered;
+    if has_default_action(libc::SIGABRT) {
+        let flags = libc::SA_RESETHAND | libc::SA_ONSTACK;
+        let _set = set_handler(libc::SIGABRT, handler as libc::sighandler_t, flags);
+    }
+}
+
+/// The handler of SIGABRT, which runs on the thread that aborts. It looks at memory of that thread that nobody changes meanwhile,
+/// and writes. The signal may also come from elsewhere, by `kill` or `raise`, after which nobody would end the process.
+extern "C" fn print_what_was_remembered(signal: c_int) {
     if HAS_TOLD.get() {
         [&EARLIER, &LAST].into_iter().for_each(print);
     }
+    // SAFETY: it may be called in a handler. The action is the default one by now, and is taken when this returns.
+    unsafe { libc::raise(signal) };
 }
 
 fn print(told: &'static LocalKey<RefCell<Option<Told>>>) {
@@ -133,6 +145,7 @@ pub fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Told> {
     }
     caught.map_err(|payload| {
         let captured = LAST.take();
+        forget();
         captured.unwrap_or_else(|| (message(&*payload), String::new(), String::new()))
     })
 }

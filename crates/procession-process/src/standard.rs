@@ -82,6 +82,15 @@ pub(crate) fn set_handler(
     succeed(unsafe { libc::sigaction(signal, place, ptr::null_mut()) })
 }
 
+/// Whether nobody handles or ignores this signal.
+pub(crate) fn has_default_action(signal: c_int) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: `action` is a place for an action.
+    let asked = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: an all-zero action is a valid one, and the call writes no other.
+    asked == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_DFL
+}
+
 /// Blocks these signals in this thread, and no others.
 pub(crate) fn set_signal_mask(blocked: &[c_int]) -> io::Result<()> {
     let blocked = signal_set(blocked);

@@ -34,9 +34,13 @@ fn an_interrupt_does_not_end_workers_and_a_termination_does() {
         assert_sound(&pool);
         assert_eq!(pool.worker_pids(), pids);
         let terminate = |_: u64| super::trap::raise(Signal::TERM);
-        let error = pool.apply(terminate, 1).unwrap_err();
-        assert!(matches!(error, TaskError::Died { exit: Exit::Signal(15), .. }), "{error:?}");
-        assert_sound(&pool);
+        let abort = |_: u64| super::trap::raise(Signal::ABORT);
+        for (end, number) in [(terminate as fn(u64), 15), (abort, 6)] {
+            let error = pool.apply(end, 1).unwrap_err();
+            let TaskError::Died { exit, .. } = error else { panic!("{error:?}") };
+            assert_eq!(exit, Exit::Signal(number));
+            assert_sound(&pool);
+        }
     });
 }
 
