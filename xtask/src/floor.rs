@@ -20,6 +20,7 @@ const FLOORS: &[(&str, &str)] = &[
     ("ENOSYS", "membarrier"),
     ("EPERM", "membarrier"),
     ("ENOSYS", "populate_write"),
+    ("ENOSYS", "pidfd_info"),
 ];
 
 pub(crate) fn run(args: &[String]) -> Verdict {

@@ -4,7 +4,8 @@
 //! cannot be taken off again.
 //!
 //! `memfd_flags` stands for `memfd_create` with flags that kernels before 6.3 do not know, which those answer by EINVAL;
-//! `populate_write` for `madvise` with the advice of that name, which kernels before 5.14 do not know, with the same answer.
+//! `populate_write` for `madvise` with the advice of that name, which kernels before 5.14 do not know, with the same answer; and
+//! `pidfd_info` for what kernels from 6.13 on tell of a pidfd, where those before answer ENOTTY.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -17,6 +18,9 @@ use seccompiler::{
 
 /// `MFD_NOEXEC_SEAL` and `MFD_EXEC`.
 const NEW_MEMFD_FLAGS: [u64; 2] = [8, 16];
+
+/// The type of the requests to a pidfd, and the number of this one.
+const PIDFD_GET_INFO: u64 = 0xff0b;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -49,6 +53,7 @@ fn forbid(answer: &str, calls: &str) -> Result<(), Box<dyn Error>> {
             "pidfd_open" => (libc::SYS_pidfd_open, Vec::new(), errno),
             "membarrier" => (libc::SYS_membarrier, Vec::new(), errno),
             "populate_write" => (libc::SYS_madvise, populate_write()?, libc::EINVAL),
+            "pidfd_info" => (libc::SYS_ioctl, pidfd_info()?, libc::ENOTTY),
             "memfd_flags" => (libc::SYS_memfd_create, new_flags()?, libc::EINVAL),
             _ => return Err(format!("{call} is not among the calls that can be taken away").into()),
         };
@@ -68,8 +73,16 @@ fn new_flags() -> Result<Vec<SeccompRule>, Box<dyn Error>> {
 
 /// One rule: a call with that advice.
 fn populate_write() -> Result<Vec<SeccompRule>, Box<dyn Error>> {
-    let (advice, is) = (libc::MADV_POPULATE_WRITE as u64, SeccompCmpOp::Eq);
-    let condition = SeccompCondition::new(2, SeccompCmpArgLen::Dword, is, advice)?;
+    only(2, SeccompCmpOp::Eq, libc::MADV_POPULATE_WRITE as u64)
+}
+
+/// One rule: a request with that type and number, whatever the size of what is asked for.
+fn pidfd_info() -> Result<Vec<SeccompRule>, Box<dyn Error>> {
+    only(1, SeccompCmpOp::MaskedEq(0xffff), PIDFD_GET_INFO)
+}
+
+fn only(index: u8, is: SeccompCmpOp, value: u64) -> Result<Vec<SeccompRule>, Box<dyn Error>> {
+    let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, is, value)?;
     Ok(vec![SeccompRule::new(vec![condition])?])
 }
 
