@@ -122,5 +122,8 @@ fn run(start: Start, place: Place, has_begun: &mut bool) -> io::Result<u8> {
         let tag = answer::reason(&mut output, answer::ENCODE, &why);
         return writing.leave(tag, &output).map(|()| tag);
     }
+    if place == Place::Process {
+        writing.stay_mapped();
+    }
     Ok(tag)
 }

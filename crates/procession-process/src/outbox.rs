@@ -25,6 +25,7 @@
 
 use std::fs::File;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::ptr;
@@ -167,6 +168,11 @@ impl Writing<'_> {
         // B1.
         self.word(0).store((u64::from(tag) + TAG_0).to_le(), Ordering::Release);
         Ok(())
+    }
+
+    /// Leaves the memory mapped in a process that is about to end, which unmaps it with all other.
+    pub fn stay_mapped(self) {
+        let _mapped = ManuallyDrop::new(self);
     }
 }
 

@@ -17,7 +17,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
 use rustix::process::Resource;
@@ -30,6 +30,9 @@ use procession_shm::limit;
 /// Bounds of the guard area. Relaxed: only the thread that stored them can fault there.
 static GUARD_START: AtomicUsize = AtomicUsize::new(0);
 static GUARD_END: AtomicUsize = AtomicUsize::new(0);
+/// Whether the main thread has a stack of this module's for signal handlers. A fork copies it with all other memory. Relaxed: only the
+/// main thread looks.
+static HAS_STACK: AtomicBool = AtomicBool::new(false);
 static MESSAGE: FirstWins<String> = FirstWins::new();
 
 /// Prepares the calling thread, the main thread of the process of this name, and installs the handler.
@@ -39,7 +42,9 @@ pub(crate) fn watch(name: &str) -> io::Result<()> {
     GUARD_END.store(guard.end, Ordering::Relaxed);
     let message = format!("\nprocess '{name}' has overflowed its stack\n");
     MESSAGE.get_or_try_init(|| Ok::<_, io::Error>(message))?;
-    use_own_signal_stack()?;
+    if !HAS_STACK.load(Ordering::Relaxed) {
+        use_own_signal_stack()?;
+    }
     let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = on_fault;
     let flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
     for signal in [libc::SIGSEGV, libc::SIGBUS] {
@@ -106,9 +111,9 @@ fn stack_top(page: usize) -> Option<usize> {
     end.checked_next_multiple_of(page)
 }
 
-/// Gives the calling thread a stack for signal handlers, with a guard page below, for the rest of
-/// its life, which ends with the process.
-fn use_own_signal_stack() -> io::Result<()> {
+/// Gives the calling thread, the main thread, a stack for signal handlers, with a guard page below, for the rest of
+/// its life, which ends with the process. A zygote does it once for all that it forks.
+pub(crate) fn use_own_signal_stack() -> io::Result<()> {
     let page = rustix::param::page_size();
     let usable = (rustix::param::linux_minsigstksz() + libc::SIGSTKSZ).next_multiple_of(page);
     let prot = ProtFlags::READ | ProtFlags::WRITE;
@@ -121,7 +126,10 @@ fn use_own_signal_stack() -> io::Result<()> {
         libc::stack_t { ss_sp: start.wrapping_byte_add(page), ss_flags: 0, ss_size: usable };
     // SAFETY: the stack is mapped, unused and never unmapped.
     match unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) } {
-        0 => Ok(()),
+        0 => {
+            HAS_STACK.store(true, Ordering::Relaxed);
+            Ok(())
+        }
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -24,6 +24,7 @@ use crate::failure::shorten;
 use crate::grip::statuses_are_kept;
 use crate::image;
 use crate::launcher::Start;
+use crate::overflow;
 use crate::panics;
 use crate::refusal::Refusal;
 use crate::standard::{block_signals, set_handler, signal_set};
@@ -66,6 +67,8 @@ impl Server {
         let preload = postcard::from_bytes(&start.payload).map_err(io::Error::other)?;
         let preloaded = run_preload(preload)?;
         block_signals();
+        // Two mappings less for each child to make.
+        overflow::use_own_signal_stack()?;
         let is_left = statuses_are_kept();
         // Whatever the function made of it. Children whose end is ignored are reaped by the kernel.
         set_handler(libc::SIGCHLD, if is_left { libc::SIG_IGN } else { libc::SIG_DFL }, 0)?;

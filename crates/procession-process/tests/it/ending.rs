@@ -4,15 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use procession_process::{Exit, Launcher, SpawnError, Start};
+use procession_process::{Exit, Launcher, SpawnError, Start, StartMethod};
 
 use super::role::{self, play, say};
 
 pub(crate) const ROLES: &[(&str, fn())] = &[
-    ("overflow", || {
-        let child = Launcher::new(|_| say(&recurse(0).to_string())).name("deep").launch().unwrap();
-        say(&format!("exit {}", child.wait()));
-    }),
+    ("overflow", || overflow(StartMethod::Spawn)),
+    ("overflow by fork", || overflow(StartMethod::Zygote)),
     ("zombies", || {
         for number in 0..20 {
             let launcher = Launcher::new(|start| std::process::exit(i32::from(start.payload[0])));
@@ -25,6 +23,11 @@ pub(crate) const ROLES: &[(&str, fn())] = &[
         say(&format!("exit {}", child.wait()));
     }),
 ];
+
+fn overflow(start_method: StartMethod) {
+    let deep = Launcher::new(|_| say(&recurse(0).to_string())).name("deep");
+    say(&format!("exit {}", deep.start_method(start_method).launch().unwrap().wait()));
+}
 
 fn exit_of(main: fn(Start)) -> Exit {
     let child = Launcher::new(main).launch().unwrap();
@@ -69,7 +72,18 @@ fn recurse(depth: u64) -> u64 {
 
 #[test]
 fn a_stack_overflow_is_named_and_aborts() {
-    let finished = play("overflow").succeed();
+    names_an_overflow("overflow");
+}
+
+/// The stack for its handler is its zygote's.
+#[test]
+fn a_stack_overflow_of_a_process_that_was_forked_is_named_and_aborts() {
+    needs_pidfds!();
+    names_an_overflow("overflow by fork");
+}
+
+fn names_an_overflow(role: &str) {
+    let finished = play(role).succeed();
     assert_eq!(finished.answer("exit "), "SIGABRT (aborted)");
     assert!(finished.err.contains("process 'deep' has overflowed its stack"), "{}", finished.err);
 }
