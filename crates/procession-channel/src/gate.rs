@@ -8,6 +8,7 @@
 //! | 0 | open: the worker begins one item after the other |
 //! | 1 | asked: the parent wants back what has not begun |
 //! | `(n << 2) \| 3` | ruled: the first `n` items are the worker's, the others the parent's |
+//! | `(n << 2) \| 2` | shut: the same, for good |
 //!
 //! | transition | who | when |
 //! |---|---|---|
@@ -16,6 +17,7 @@
 //! | 1 -> `ruled(n)` | worker | about to begin item `n`, it finds that it was asked: it does not |
 //! | 1 -> 0 | parent | the fence was refused: what the worker has begun cannot be known, and nothing is taken back |
 //! | `ruled(n)` -> 0 | worker | when it reads the resume message that the parent sent after that |
+//! | 1 or `ruled(n)` -> `shut(n)` | parent | it is about to end the worker, who may be about to resume |
 //!
 //! To begin item `n` the worker stores `n + 1` to `started`, *fence*, then looks at the ruling. The parent asks, *fence*, then looks at
 //! `started`. So a worker that does not see the question has told of the item before the parent looks, and the item is the worker's. If
@@ -51,9 +53,14 @@ const fn ruled(n: u64) -> u64 {
     n << 2 | 3
 }
 
+/// The same for good.
+const fn shut(n: u64) -> u64 {
+    n << 2 | 2
+}
+
 /// How many items are the worker's, if that is ruled.
 const fn share(ruling: u64) -> Option<u64> {
-    if ruling & 3 == 3 { Some(ruling >> 2) } else { None }
+    if ruling & 2 == 2 { Some(ruling >> 2) } else { None }
 }
 
 /// The words that decide who has an item.
@@ -148,7 +155,12 @@ impl<'a> Gate<'a> {
     /// assert!(gate.begin(0));
     /// ```
     pub fn resume(self) {
-        self.ruling.store(OPEN, Ordering::SeqCst);
+        let ruling = self.ruling.load(Ordering::SeqCst);
+        if share(ruling).is_some_and(|share| ruling == ruled(share)) {
+            // If it is not that any more, it was shut.
+            let _shut =
+                self.ruling.compare_exchange(ruling, OPEN, Ordering::SeqCst, Ordering::SeqCst);
+        }
     }
 
     /// The parent takes back all items that have not been begun, and learns how many were begun. `None` if that cannot be known: then
@@ -165,10 +177,11 @@ impl<'a> Gate<'a> {
     /// assert_eq!(gate.revoke(), Some(1));                   // of these nothing is taken back
     /// ```
     pub fn revoke(self) -> Option<u64> {
-        self.close().or_else(|| self.withdraw())
+        self.rule(ruled).or_else(|| self.withdraw())
     }
 
-    /// As [`revoke`](Self::revoke), but where that cannot be known the worker begins nothing more all the same.
+    /// As [`revoke`](Self::revoke), but the worker never begins anything again: neither where that cannot be known, nor when it reads
+    /// a resume message that was sent before.
     ///
     /// ```
     /// use procession_channel::gate::Gate;
@@ -177,10 +190,31 @@ impl<'a> Gate<'a> {
     ///
     /// let words = [const { AtomicU64::new(0) }; 2];
     /// let gate = Gate::new(&words[0], &words[1], Fences::Mutual);
+    /// assert_eq!(gate.revoke(), Some(0));
     /// assert_eq!(gate.close(), Some(0));
+    /// gate.resume();
     /// assert!(!gate.begin(0));
     /// ```
     pub fn close(self) -> Option<u64> {
+        let share = self.rule(shut)?;
+        if self.shut_ruled(share) {
+            return Some(share);
+        }
+        // That was an earlier ruling, and the worker has just resumed, which it does once.
+        let share = self.rule(shut)?;
+        self.shut_ruled(share);
+        Some(share)
+    }
+
+    /// Makes a ruling one for good; false if the gate is open by now.
+    fn shut_ruled(self, share: u64) -> bool {
+        let (before, after) = (ruled(share), shut(share));
+        let was = self.ruling.compare_exchange(before, after, Ordering::SeqCst, Ordering::SeqCst);
+        was != Err(OPEN)
+    }
+
+    /// Asks, and rules unless the worker does, or that was done before.
+    fn rule(self, verdict: fn(u64) -> u64) -> Option<u64> {
         let asked = self.ruling.compare_exchange(OPEN, ASKED, Ordering::SeqCst, Ordering::SeqCst);
         if let Some(share) = asked.err().and_then(share) {
             return Some(share);
@@ -189,8 +223,12 @@ impl<'a> Gate<'a> {
             return None; // E4 is not there.
         }
         let started = self.started.load(Ordering::SeqCst);
-        let decided =
-            self.ruling.compare_exchange(ASKED, ruled(started), Ordering::SeqCst, Ordering::SeqCst);
+        let decided = self.ruling.compare_exchange(
+            ASKED,
+            verdict(started),
+            Ordering::SeqCst,
+            Ordering::SeqCst,
+        );
         Some(decided.err().and_then(share).unwrap_or(started))
     }
 

@@ -135,6 +135,27 @@ fn loom_gate_an_item_is_begun_or_taken_back_never_both_never_neither() {
     });
 }
 
+/// The parent ends a worker that goes on after it was asked, just then: after that the worker begins nothing.
+#[test]
+fn loom_gate_is_closed_for_good_also_while_a_worker_goes_on() {
+    play(|| {
+        let heap = Heap::new();
+        assert_eq!(heap.gate().revoke(), Some(0));
+        let worker = {
+            let heap = Arc::clone(&heap);
+            thread::spawn(move || {
+                heap.gate().resume();
+                (0..2).take_while(|&n| heap.gate().begin(n)).count()
+            })
+        };
+        let begun = heap.gate().close().unwrap();
+        let ran = worker.join().unwrap() as u64;
+        assert_eq!(ran, begun);
+        heap.gate().resume();
+        assert!(!heap.gate().begin(ran));
+    });
+}
+
 /// A worker that dies while it tells of an item, or while the parent takes back what has not begun.
 #[test]
 fn loom_gate_a_death_leaves_at_most_the_item_that_was_told_of() {
