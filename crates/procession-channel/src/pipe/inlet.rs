@@ -58,11 +58,22 @@ impl Inlet {
     /// Takes the next message to the front of `short` if it is there, short and without handles, and says how long it is.
     /// Otherwise nothing has happened, and the other ways of receiving find out why.
     #[inline]
-    pub(super) fn take_at_once(&mut self, short: &mut Short) -> Option<usize> {
+    pub(super) fn take_at_once(&mut self, short: &mut Short, patience: Patience) -> Option<usize> {
+        self.let_sender_get_ahead(patience);
         let len = self.frames.take_at_once(short)?;
         self.line.go_on();
         self.line.ring_peer();
         Some(len)
+    }
+
+    /// Does not look for a moment, if the last look has shown that this end is close behind the sender in a stream. Who looks again at
+    /// once takes two or three messages each time, for the price of the lines that they lie in and of the tail's; and so it goes on,
+    /// because both sides are then equally slow.
+    #[inline]
+    fn let_sender_get_ahead(&self, patience: Patience) {
+        if self.frames.is_close_behind() && matches!(patience, Patience::Until(_)) {
+            self.line.hold_off();
+        }
     }
 
     /// Waits for the next message and takes it: to the front of `short` if it is short and has no handles.
@@ -97,6 +108,7 @@ impl Inlet {
         patience: Patience,
         mut look: impl FnMut(&mut FrameReader<Ring>) -> Result<Look, Violation>,
     ) -> Result<Option<Look>, RecvError> {
+        self.let_sender_get_ahead(patience);
         let (line, frames) = (&self.line, &mut self.frames);
         let waited = line.wait(patience, || {
             Ok::<_, RecvError>(match look(frames)? {

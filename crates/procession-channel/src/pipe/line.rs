@@ -274,6 +274,13 @@ impl Line {
         }
     }
 
+    /// As [`let_peer_get_ahead`](Self::let_peer_get_ahead), for a reader who knows that it is in a stream, and instead of it.
+    #[cold]
+    pub(super) fn hold_off(&self) {
+        self.streak.set(0);
+        Spin::for_parties(2).hold_off();
+    }
+
     /// Looks at all that is there. A peer that goes on writing does not keep it for ever.
     #[inline]
     fn look_through<T, E>(

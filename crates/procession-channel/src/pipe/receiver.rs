@@ -269,7 +269,7 @@ impl<T: Message> Receiver<T> {
         let mut short = [0; SHORT_BYTES_MAX / 8];
         let taken = self.end.with(|end| {
             let inlet = end.as_mut()?;
-            Some((inlet.take_at_once(&mut short)?, inlet.terms()))
+            Some((inlet.take_at_once(&mut short, patience)?, inlet.terms()))
         });
         match taken {
             Ok(Some((len, terms))) => decode_short(&bytes_of(&short)[..len], terms).map(Some),

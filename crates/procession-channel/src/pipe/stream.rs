@@ -20,6 +20,10 @@ use crate::ring::{Consumer, Corrupt, LATEST_LEN_MAX, LATEST_WORDS_MAX, Memory, P
 /// Room for the frame that aborts a message (P1).
 pub(super) const RESERVE: usize = HEADER_LEN;
 
+/// A reader that found less than this at a look is close behind the writer, in bytes. The lines that it takes from the writer by a
+/// look cost both about half a microsecond, in which some twenty short messages could be sent, and this has room for 300.
+const CLOSE_BYTES_MAX: usize = 8 << 10;
+
 /// Room for a message that is taken without a buffer on the heap, in words of 8 bytes: loads that are as wide as the stores
 /// before them do not wait for the cache. Its [`bytes_of`] are those of the message.
 pub(super) type Short = [u64; SHORT_BYTES_MAX / 8];
@@ -174,6 +178,8 @@ pub(super) struct FrameReader<M> {
     consumer: Consumer<M>,
     state: Gathered,
     len_max: usize,
+    /// How far it was at the last look: the position in the ring, and the number of the message.
+    looked_at: (u64, u64),
     /// What the writer did, after which nothing that it writes is looked at.
     violation: Option<Violation>,
 }
@@ -193,7 +199,8 @@ pub(super) struct Gathered {
 
 impl<M: Memory> FrameReader<M> {
     pub(super) fn new(consumer: Consumer<M>, state: Gathered, len_max: usize) -> Self {
-        Self { consumer, state, len_max, violation: None }
+        let looked_at = (consumer.position(), state.sequence);
+        Self { consumer, state, len_max, looked_at, violation: None }
     }
 
     /// Takes at most one frame out of the ring.
@@ -316,7 +323,26 @@ impl<M: Memory> FrameReader<M> {
     /// Whether everything that was published has been read: by the last look, or if so by another one.
     #[inline]
     fn is_caught_up(&mut self) -> Result<bool, Corrupt> {
-        Ok(self.consumer.available_seen() == 0 && self.consumer.available()? == 0)
+        if self.consumer.available_seen() > 0 {
+            return Ok(false);
+        }
+        self.looked_at = (self.consumer.position(), self.state.sequence);
+        Ok(self.consumer.available()? == 0)
+    }
+
+    /// Whether this is a stream that the reader is close behind: the next thing to do is to look for news, and the last look found more
+    /// than one message, but only a few bytes.
+    #[inline]
+    pub(super) fn is_close_behind(&self) -> bool {
+        self.consumer.available_seen() == 0 && self.was_short_look()
+    }
+
+    fn was_short_look(&self) -> bool {
+        let (position, sequence) = self.looked_at;
+        // A ring of which an eighth was full may be full now, and its writer waiting.
+        let enough = CLOSE_BYTES_MAX.min(self.consumer.memory().capacity() / 8);
+        let is_short = self.consumer.position() - position < enough as u64;
+        is_short && self.state.sequence - sequence > 1
     }
 
     /// Whether what comes next is the first frame of a message, and would be looked at.
