@@ -61,6 +61,7 @@ const BUGS: &[Bug] = &[
     bug("peer-not-checked", Tests("procession-channel", "--lib ring")),
     bug("latest-stays-stamped", Models("procession-channel", "loom_pipe_a_frame_beside")),
     bug("bell-unfenced", Models("procession-channel", "loom_ring")),
+    bug("stream-unfenced", Models("procession-channel", "loom_pipe_a_stream")),
     bug("gate-unfenced", Models("procession-channel", "loom_gate")),
     bug("gate-not-asked", Models("procession-channel", "loom_gate")),
     bug("frame-before-packet", Kills("pipe send with handle")),

@@ -8,12 +8,17 @@
 //! | 0 | awake: no wake-up is wanted |
 //! | 1 ([`AT_REST`]) | asleep: wake me when you have done all that you had to do |
 //! | 2 ([`AT_ONCE`]) | asleep: wake me for each piece of news |
+//! | `u32::MAX` | awake, and in a stream: who has [enlisted](procession_shm::sync::one_sided) needs no fence to see that |
 //!
 //! # Ordering
 //!
 //! * **E3** The sleeper stores the word, *fence*, then looks for news; the ringer stores the news, *fence*, then looks at the
 //!   word. Both fences are sequentially consistent, so at least one of the two looks sees the other's store: no wake-up is
 //!   lost. (This is the store-buffering pattern; anything weaker than two full fences fails it.)
+//! * **E7** A sleeper that said it was in a stream stores the word, has the kernel fence for both sides
+//!   ([`Fences::rare`]), and then looks for news. A ringer who still saw the stream had stored its news before, and passes that fence
+//!   with them; one who looks after it sees the sleeper, and goes by E3. Who takes the bell over in the middle of a stream, because the
+//!   end travels, is in that stream.
 //!
 //! # Crash points
 //!
@@ -23,8 +28,11 @@
 
 use procession_shm::Watch;
 use procession_shm::sync::atomic::{AtomicU32, Ordering, fence};
+use procession_shm::sync::one_sided::Fences;
 
 const AWAKE: u32 = 0;
+/// As a kind of news it is larger than any.
+const STREAMING: u32 = u32::MAX;
 /// Wake the sleeper when all is done that there was to do.
 pub const AT_REST: u32 = 1;
 /// Wake the sleeper for each piece of news.
@@ -78,6 +86,56 @@ impl<'a> Bell<'a> {
         if !procession_shm::seeded!("bell-unfenced") {
             fence(Ordering::SeqCst); // E3
         }
+    }
+
+    /// The sleeper stays awake for a while: who rings [in a stream](Self::ring_in_stream) needs no fence. It must not sleep, nor
+    /// give its place to another, before it has announced that by [`announce_after_stream`](Self::announce_after_stream).
+    ///
+    /// ```
+    /// use procession_channel::bell::Bell;
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// let word = AtomicU32::new(0);
+    /// Bell::new(&word).stream();
+    /// assert!(Bell::new(&word).is_streaming());
+    /// ```
+    pub fn stream(self) {
+        self.word.store(STREAMING, Ordering::Relaxed);
+    }
+
+    /// Whether the word says that the sleeper is awake and in a stream.
+    ///
+    /// ```
+    /// use procession_channel::bell::Bell;
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// assert!(!Bell::new(&AtomicU32::new(0)).is_streaming());
+    /// ```
+    #[inline]
+    pub fn is_streaming(self) -> bool {
+        self.word.load(Ordering::Relaxed) == STREAMING
+    }
+
+    /// As [`announce`](Self::announce), for a sleeper that was in a stream. False if the kernel has refused to fence for the other
+    /// side, as it did not before: the sleeper may then be left asleep on news, and must not sleep for long.
+    ///
+    /// ```
+    /// use procession_channel::bell::{AT_REST, Bell};
+    /// use procession_shm::sync::atomic::AtomicU32;
+    /// use procession_shm::sync::one_sided::Fences;
+    ///
+    /// let word = AtomicU32::new(0);
+    /// let bell = Bell::new(&word);
+    /// if Fences::offer() == Fences::OneSided {
+    ///     bell.stream();
+    ///     assert!(bell.announce_after_stream(AT_REST));
+    ///     assert!(!bell.is_streaming());
+    /// }
+    /// ```
+    #[must_use]
+    pub fn announce_after_stream(self, wanted: u32) -> bool {
+        self.word.store(wanted, Ordering::Relaxed);
+        procession_shm::seeded!("stream-unfenced") || Fences::OneSided.rare() // E7
     }
 
     /// The sleeper is awake again and needs no waking.
@@ -151,6 +209,30 @@ impl<'a> Bell<'a> {
         self.ring_after_fence(kind);
     }
 
+    /// As [`ring`](Self::ring), for a process that has [enlisted](procession_shm::sync::one_sided::has_enlisted): without a fence
+    /// while the sleeper is in a stream.
+    ///
+    /// ```
+    /// use procession_channel::bell::{AT_REST, Bell};
+    /// use procession_shm::sync::atomic::AtomicU32;
+    ///
+    /// let word = AtomicU32::new(0);
+    /// let bell = Bell::new(&word);
+    /// bell.stream();
+    /// bell.ring_in_stream(AT_REST);                         // looks, and no more
+    /// assert!(bell.is_streaming());
+    /// bell.announce(AT_REST);
+    /// bell.ring_in_stream(AT_REST);
+    /// assert!(bell.is_rung(AT_REST));
+    /// ```
+    #[inline]
+    pub fn ring_in_stream(self, kind: u32) {
+        Fences::OneSided.frequent(); // E7
+        if !self.is_streaming() {
+            self.ring(kind);
+        }
+    }
+
     /// [`ring`](Self::ring) for a caller who has seen to E3 since the news: by a full fence, or by one that the sleeper's stands in for
     /// ([`one_sided`](procession_shm::sync::one_sided)).
     ///
@@ -167,7 +249,8 @@ impl<'a> Bell<'a> {
     /// ```
     #[inline]
     pub fn ring_after_fence(self, kind: u32) {
-        if self.word.load(Ordering::Relaxed) >= kind {
+        let wanted = self.word.load(Ordering::Relaxed);
+        if wanted >= kind && wanted != STREAMING {
             self.wake();
         }
     }

@@ -90,6 +90,7 @@ mod lookout;
 #[cfg(all(test, procession_loom))]
 mod loom_tests;
 mod outlet;
+mod pace;
 mod packet;
 mod ready;
 mod receiver;

@@ -44,10 +44,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::Violation;
 use super::frame::HEADER_LEN;
 use super::lookout::Posted;
+use super::pace::Pace;
 use crate::bell::{AT_REST, Bell};
 use crate::ring::{Memory, Ring};
 
-/// How long a sleeper without a lookout sleeps before it asks whether its peer has died.
+/// How long a sleeper sleeps before it looks again, if it has no lookout that would wake it, or lost a [fence](super::pace).
 const SLICE: Duration = Duration::from_millis(50);
 
 /// So many wake-ups in a row without a reason are no accident. One or two are: a ring may come late.
@@ -103,8 +104,7 @@ pub(super) struct Line {
     posted: OnceCell<Posted>,
     /// How often in a row it was woken while it waited with others, for nothing.
     idle_wakes: Cell<u32>,
-    /// How many waits in a row were over at the first look.
-    streak: Cell<u32>,
+    pace: Pace,
     /// While it waits with others: how far the other side was.
     watched_at: Cell<Option<u64>>,
     /// Whether it is in a message, and so is not closed when it is dropped here.
@@ -128,6 +128,7 @@ impl Line {
             ring.hint_u64(0).store(u64::from(pid.cast_unsigned()), Ordering::Relaxed);
         }
         let (socket, is_leaving) = (Arc::new(socket), Cell::new(false));
+        let pace = Pace::new(bells(&ring, side).0);
         Ok(Self {
             ring,
             memory,
@@ -137,7 +138,7 @@ impl Line {
             generation,
             posted: OnceCell::new(),
             idle_wakes: Cell::new(0),
-            streak: Cell::new(0),
+            pace,
             watched_at: Cell::new(None),
             is_leaving,
         })
@@ -177,11 +178,7 @@ impl Line {
 
     #[inline]
     fn bells(&self) -> (Bell<'_>, Bell<'_>) {
-        let (reader, writer) = (self.ring.reader_bell(), self.ring.writer_bell());
-        match self.side {
-            Side::Reader => (reader, writer),
-            Side::Writer => (writer, reader),
-        }
+        bells(&self.ring, self.side)
     }
 
     /// The words by which this side and the other say that they are closed.
@@ -197,7 +194,7 @@ impl Line {
     /// Wakes the other side if it sleeps.
     #[inline]
     pub(super) fn ring_peer(&self) {
-        self.bells().1.ring(AT_REST);
+        self.pace.ring(self.bells().1);
     }
 
     /// Whether the other side was closed in order: one look at a word.
@@ -260,7 +257,9 @@ impl Line {
     /// Counts a wait that was over at the first look.
     #[inline]
     pub(super) fn go_on(&self) {
-        self.streak.set(self.streak.get().saturating_add(1));
+        if self.pace.go_on() {
+            self.pace.stream(self.bells().0);
+        }
     }
 
     /// Leaves the other side alone for a moment, if it is in the middle of a stream.
@@ -269,7 +268,7 @@ impl Line {
     /// come back. Who sends one message and waits for the answer is in no stream, and looks at once.
     fn let_peer_get_ahead(&self, spin: Spin) {
         // There is always a ring full of work for the reader that a writer waits for.
-        if self.streak.replace(0) > 1 || self.side == Side::Writer {
+        if self.pace.end_streak(self.bells().0) > 1 || self.side == Side::Writer {
             spin.hold_off();
         }
     }
@@ -277,7 +276,7 @@ impl Line {
     /// As [`let_peer_get_ahead`](Self::let_peer_get_ahead), for a reader who knows that it is in a stream, and instead of it.
     #[cold]
     pub(super) fn hold_off(&self) {
-        self.streak.set(0);
+        self.pace.end_streak(self.bells().0);
         Spin::for_parties(2).hold_off();
     }
 
@@ -313,6 +312,7 @@ impl Line {
         self.let_peer_get_ahead(spin);
         loop {
             if let News::Done(value) = self.look_on(spin, &mut look)? {
+                self.pace.run_on(1, self.bells().0);
                 return Ok(Waited::Done(value));
             }
             if (asks || self.is_peer_closed() || self.is_told()) && self.is_hung_up()? {
@@ -364,8 +364,8 @@ impl Line {
     /// When a sleeper comes back though nobody has rung.
     fn next_checkup(&self, checkups: u32) -> Deadline {
         match self.posted() {
-            Some(_) => family::recheck_deadline(checkups),
-            None => Deadline::after(SLICE),
+            Some(_) if !self.pace.is_unfenced() => family::recheck_deadline(checkups),
+            _ => Deadline::after(SLICE),
         }
     }
 
@@ -376,7 +376,7 @@ impl Line {
         look: &mut impl FnMut() -> Result<News<T>, E>,
     ) -> Result<(bool, News<T>), E> {
         let bell = self.bells().0;
-        bell.announce(AT_REST);
+        self.pace.announce(bell);
         let mut news = look();
         let mut woken = false;
         if matches!(news, Ok(News::Nothing)) && !self.is_peer_closed() && !self.is_told() {
@@ -393,7 +393,7 @@ impl Line {
             watches.push(Watch::private_kept(posted.gone_word(), 0));
         }
         self.watched_at.set(Some(self.peer_position()));
-        self.bells().0.announce(AT_REST);
+        self.pace.announce(self.bells().0);
         let bell = match self.side {
             Side::Reader => self.ring.reader_bell_word(),
             Side::Writer => self.ring.writer_bell_word(),
@@ -421,6 +421,16 @@ impl Line {
     fn close(&self) {
         self.closed_words().0.store(CLOSED, Ordering::Release); // E5
         self.ring_peer();
+    }
+}
+
+/// The bell on which this side sleeps, and the other's.
+#[inline]
+fn bells(ring: &Ring, side: Side) -> (Bell<'_>, Bell<'_>) {
+    let (reader, writer) = (ring.reader_bell(), ring.writer_bell());
+    match side {
+        Side::Reader => (reader, writer),
+        Side::Writer => (writer, reader),
     }
 }
 

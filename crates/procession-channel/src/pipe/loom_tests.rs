@@ -180,6 +180,36 @@ fn loom_pipe_a_message_longer_than_the_ring_streams_and_nobody_sleeps_on_news() 
     });
 }
 
+/// A reader that said it was in a stream announces that it sleeps after all, while the writer sees one or the other.
+#[test]
+fn loom_pipe_a_stream_that_ends_leaves_nobody_asleep_on_news() {
+    play(|| {
+        let heap = Heap::new();
+        let writer = writer(&heap, |heap| {
+            let mut frames = heap.frames_in();
+            for byte in [1, 2] {
+                assert!(frames.has_room(PART).unwrap());
+                frames.put_last(VALUE, &[byte; PART]);
+                Bell::new(&heap.reader).ring_in_stream(AT_REST);
+            }
+        });
+        let (mut frames, mut taken) = (heap.frames_out(), Vec::new());
+        let bell = Bell::new(&heap.reader);
+        while taken.len() < 2 {
+            bell.stream();
+            take_what_is_there(&mut frames, &mut taken);
+            let before = taken.len();
+            assert!(bell.announce_after_stream(AT_REST));
+            take_what_is_there(&mut frames, &mut taken);
+            if taken.len() == before && before < 2 {
+                assert_eq!(sleep(&[bell.watch(AT_REST)], &Deadline::NEVER), Wake::Woken);
+            }
+        }
+        writer.join().unwrap();
+        assert_eq!(taken, [1, 2]);
+    });
+}
+
 #[test]
 fn loom_pipe_an_aborted_message_was_never_sent() {
     play(|| {

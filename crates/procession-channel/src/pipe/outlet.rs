@@ -86,6 +86,7 @@ impl Outlet {
             return false;
         }
         self.frames.put_last(Last { is_bytes, descriptors: 0 }, body);
+        self.line.go_on();
         self.line.ring_peer();
         true
     }

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use procession_shm::sync::atomic::Ordering;
+use procession_shm::sync::one_sided::Fences;
 use procession_shm::transfer::{Trust, receive_scope};
 use procession_shm::{Segment, page_size};
 use proptest::prelude::*;
@@ -12,10 +13,12 @@ use rustix::net::{SendFlags, send};
 
 use super::end::End;
 use super::frame::{Header, Kind, Last};
+use super::pace::STREAM_LEN_MIN;
+use super::stream::{FrameReader, FrameWriter, Gathered};
 use super::*;
 use crate::Message;
-use crate::codec::{self, DecodeError, Limits};
-use crate::ring::Memory;
+use crate::codec::{self, DecodeError, Limits, SHORT_BYTES_MAX};
+use crate::ring::{Consumer, Memory, Producer};
 
 const CAPACITY: usize = 4096;
 const SOON: Duration = Duration::from_millis(20);
@@ -124,6 +127,86 @@ fn a_peer_that_wakes_for_nothing_is_found_out() {
     stop.store(true, Ordering::Relaxed);
     noise.join().unwrap();
     assert!(matches!(error, RecvError::Corrupt(Violation::Restless(_))), "{error}");
+}
+
+#[test]
+fn a_reader_is_close_behind_where_each_look_finds_a_few_messages() {
+    let (ring, _segment) = Ring::new(64 << 10).unwrap();
+    let mut writer = FrameWriter::new(Producer::new(ring.clone()), 0);
+    let mut reader = FrameReader::new(Consumer::new(ring), Gathered::default(), 1 << 10);
+    let mut is_close_after = |count: usize| {
+        let (value, mut short) =
+            (Last { is_bytes: false, descriptors: 0 }, [0; SHORT_BYTES_MAX / 8]);
+        for _ in 0..count {
+            assert_eq!(writer.has_room(8), Ok(true));
+            writer.put_last(value, &[7; 8]);
+        }
+        let taken = (0..count).map_while(|_| reader.take_at_once(&mut short)).count();
+        let is_close = reader.is_close_behind();
+        assert!(taken == count && reader.take_at_once(&mut short).is_none());
+        assert!(!reader.is_close_behind(), "it has just looked in vain");
+        is_close
+    };
+    assert_eq!([1, 2, 100, 1, 1000].map(&mut is_close_after), [false, true, true, false, false]);
+}
+
+/// Sends and receives as many messages as make a stream.
+fn exchange_many(sender: &Sender<u8>, receiver: &Receiver<u8>) {
+    for _ in 0..STREAM_LEN_MIN {
+        sender.send(7).unwrap();
+        assert_eq!(receiver.recv().unwrap(), 7);
+    }
+}
+
+#[test]
+fn an_end_is_in_a_stream_from_many_messages_on_until_it_sleeps() {
+    if Fences::offer() == Fences::Mutual {
+        return skips::skipped("an_end_is_in_a_stream", "the kernel does not fence for others");
+    }
+    let (sender, receiver) = small::<u8>();
+    let ring = second_mapping(&receiver);
+    let streams = || (ring.reader_bell().is_streaming(), ring.writer_bell().is_streaming());
+    assert_eq!(streams(), (false, false));
+    exchange_many(&sender, &receiver);
+    assert_eq!(streams(), (true, true));
+    assert_eq!(receiver.recv_timeout(SOON).unwrap(), None);
+    assert_eq!(streams(), (false, true));
+    while sender.send_timeout(7, SOON).is_ok() {}
+    assert_eq!(streams(), (false, false));
+}
+
+#[test]
+fn an_end_that_is_taken_over_in_a_stream_knows_it() {
+    if Fences::offer() == Fences::Mutual {
+        return skips::skipped("an_end_that_is_taken_over", "the kernel does not fence for others");
+    }
+    let (sender, receiver) = small::<u8>();
+    let ring = second_mapping(&receiver);
+    exchange_many(&sender, &receiver);
+    let (carrier, taker) = builder().simplex::<Receiver<u8>>().unwrap();
+    carrier.send(receiver).unwrap();
+    let receiver = taker.recv().unwrap();
+    assert!(ring.reader_bell().is_streaming());
+    assert_eq!(receiver.recv_timeout(SOON).unwrap(), None);
+    assert!(!ring.reader_bell().is_streaming(), "who sleeps has said so");
+    sender.send(8).unwrap();
+    assert_eq!(receiver.recv().unwrap(), 8);
+}
+
+/// The sender enlists in the background, so this goes on until it has left its fences out for a while.
+#[test]
+fn a_sleeper_after_a_stream_is_woken() {
+    let (sender, receiver) = small::<u8>();
+    let receiving =
+        thread::spawn(move || receiver.into_iter().map(Result::unwrap).map(u64::from).sum::<u64>());
+    for _ in 0..20 {
+        (0..2 * STREAM_LEN_MIN).for_each(|_| sender.send(1).unwrap());
+        thread::sleep(Duration::from_millis(1));
+        sender.send(1).unwrap();
+        thread::sleep(Duration::from_millis(1));
+    }
+    sender.close();
+    assert_eq!(receiving.join().unwrap(), 20 * (2 * u64::from(STREAM_LEN_MIN) + 1));
 }
 
 #[test]

@@ -14,7 +14,7 @@
 //! across a `compiler_fence`. Models have full fences on both sides.
 
 #[cfg(not(procession_loom))]
-use std::sync::atomic::compiler_fence;
+use std::sync::atomic::{AtomicBool, compiler_fence};
 
 #[cfg(not(procession_loom))]
 use rustix::thread::{MembarrierCommand, membarrier};
@@ -74,4 +74,27 @@ impl Fences {
 #[must_use]
 pub fn enlist() -> bool {
     membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok()
+}
+
+/// Whether this process has [enlisted](enlist) by now, for a caller who can go on with fences until then. The first call has a thread
+/// see to it: the kernel takes milliseconds, in which it waits for all processors, when a process has several threads.
+///
+/// A process that was forked has enlisted if the one it was forked from had. Where no thread can be started, or one was lost in a fork,
+/// the fences stay.
+#[cfg(not(procession_loom))]
+#[cold]
+pub fn has_enlisted() -> bool {
+    static HAS_ASKED: AtomicBool = AtomicBool::new(false);
+    static HAS_ENLISTED: AtomicBool = AtomicBool::new(false);
+    if !HAS_ASKED.swap(true, Ordering::Relaxed) {
+        let asker = std::thread::Builder::new().name("procession-enlist".to_owned());
+        let _thread = asker.spawn(|| HAS_ENLISTED.store(enlist(), Ordering::Release));
+    }
+    HAS_ENLISTED.load(Ordering::Acquire)
+}
+
+/// In a model there is nobody who could refuse.
+#[cfg(procession_loom)]
+pub fn has_enlisted() -> bool {
+    true
 }
