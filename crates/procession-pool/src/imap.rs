@@ -10,7 +10,7 @@ use std::fmt;
 use std::iter::{Fuse, FusedIterator};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use procession_channel::Message;
 use procession_channel::codec::{Limits, decode};
@@ -48,6 +48,9 @@ const CHUNK_BYTES_MAX: usize = 64 << 10;
 
 /// How much larger a chunk may be than the one before it: the first measurements are rough.
 const CHUNK_GROWTH: usize = 8;
+
+/// How long input is pulled, at most, before what was pulled is handed over, unless a single chunk takes longer.
+const HAND_OVER_AFTER: Duration = Duration::from_micros(20);
 
 /// How many chunks may be in flight for each worker: two with the worker, the others on their way to it or to you.
 const CHUNKS_PER_WORKER: usize = 4;
@@ -122,6 +125,8 @@ pub struct Imap<'p, I: Iterator, R> {
     current: Option<Results>,
     /// Memory of those that were yielded.
     used: Vec<Vec<u8>>,
+    /// Memory for frames.
+    spare: Vec<Vec<u8>>,
     /// An item had handles: then each travels alone, and only few are pulled.
     has_handles: bool,
     #[cfg(feature = "progress")]
@@ -185,6 +190,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
             keeps_all: false,
             current: None,
             used: Vec::new(),
+            spare: Vec::new(),
             has_handles: false,
             end,
             pool: PhantomData,
@@ -241,12 +247,17 @@ impl<I: Iterator, R> Imap<'_, I, R> {
         self.submit_leftovers();
         let (window, chunk) = self.window_and_chunk();
         let mut chunks_left = window.saturating_sub(self.in_window()) / chunk;
+        let mut handed_over = Instant::now();
         while chunks_left > 0
             && self.input.is_some()
             && self.in_window() + chunk <= window
             && self.wants_more()
         {
             self.pull_chunk(chunk);
+            // Of a refusal it is told at the end, so that a window of items has it as their outcome, as ever.
+            if handed_over.elapsed() >= HAND_OVER_AFTER && self.hand_over().is_ok() {
+                handed_over = Instant::now();
+            }
             // What is long travels alone and leaves room for more; of what has handles few are pulled.
             chunks_left -= usize::from(self.has_handles);
         }
@@ -308,7 +319,8 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     fn stage_before(&mut self, end: usize) {
         let Some(function) = self.function.filter(|_| self.open.count() > 0) else { return };
         // As a rule the next one becomes as long.
-        let next = blank(function, self.call, &self.options).with_room_for(self.open.len());
+        let memory = self.spare.pop().unwrap_or_default();
+        let next = blank(function, self.call, &self.options).with_room_for(self.open.len(), memory);
         let full = std::mem::replace(&mut self.open, next).sealed();
         self.item_len = full.len() / full.count();
         self.staged.push(Chunk::new(self.call, end - full.count(), full));
@@ -317,19 +329,30 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     /// Hands what is on the stage to the pool. If the pool takes no more, each item of it has that as its outcome, and no more
     /// input is pulled.
     fn submit_staged(&mut self) {
-        let chunks = std::mem::take(&mut self.staged);
-        let call = self.call;
-        let submitted = self.core.with(|state| {
-            if let Some(refusal) = state.refusal() {
-                return Err((refusal, chunks));
+        match self.hand_over() {
+            Ok(pace) => self.adapt(pace),
+            Err(refusal) => {
+                let chunks = std::mem::take(&mut self.staged);
+                self.refuse(&chunks, &refusal);
             }
-            chunks.into_iter().for_each(|chunk| state.submit(chunk));
-            Ok(state.calls.get(&call).map(|call| call.pace))
-        });
-        match submitted {
-            Ok(pace) => self.adapt(pace.unwrap_or_default()),
-            Err((refusal, chunks)) => self.refuse(&chunks, &refusal),
         }
+    }
+
+    /// Hands what is on the stage to the pool, and says how long items take, as far as the pool knows. If the pool takes no more, all
+    /// stays on the stage.
+    fn hand_over(&mut self) -> Result<Pace, SubmitError> {
+        let (call, staged, spare) = (self.call, &mut self.staged, &mut self.spare);
+        self.core.with(|state| {
+            if let Some(refusal) = state.refusal() {
+                return Err(refusal);
+            }
+            if spare.is_empty() {
+                let memory = staged.iter().map(|_| state.spares.take());
+                spare.extend(memory.take_while(|memory| memory.capacity() > 0));
+            }
+            staged.drain(..).for_each(|chunk| state.submit(chunk));
+            Ok(state.calls.get(&call).map(|call| call.pace).unwrap_or_default())
+        })
     }
 
     #[cold]
@@ -372,7 +395,7 @@ impl<I: Iterator, R> Imap<'_, I, R> {
         let call = self.call;
         let used = &mut self.used;
         let arrived = self.core.wait_until(Some(call), &Deadline::NEVER, |state| {
-            state.spares.keep(used);
+            used.drain(..).for_each(|memory| state.spares.keep(memory));
             state.fetch(call)
         });
         self.take_in(arrived.unwrap_or_default());

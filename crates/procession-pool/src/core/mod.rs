@@ -226,7 +226,10 @@ impl Core {
 
     /// Moves the pool on without waiting, as a driver would.
     pub(crate) fn poll(self: &Arc<Self>) {
-        let state = self.lock();
+        let mut state = self.lock();
+        for index in 0..state.lanes.len() {
+            state.receive_from(index);
+        }
         let state = self.turn(state);
         self.unlock(state);
     }

@@ -18,25 +18,35 @@ use crate::parcel::{Lost, Parcel};
 const SHORT: usize = 64;
 
 impl State {
-    /// Takes what the worker at `index` has sent.
+    /// Takes all that the worker at `index` has sent.
     pub(crate) fn receive_from(&mut self, index: usize) {
-        let Some(lane) = self.lane(index).filter(|lane| lane.is_credible()) else { return };
+        while self.receive_some(index) {}
+    }
+
+    /// Takes a part of what the worker at `index` has sent, so that it can be decoded while it is in this processor's cache, in
+    /// memory that is used again for the next part. Says whether there may be more.
+    pub(crate) fn receive_some(&mut self, index: usize) -> bool {
+        let Some(lane) = self.lane(index).filter(|lane| lane.is_credible()) else { return false };
         if let Err(error) = lane.pump() {
-            return self.condemn(index, Sentence::Corrupt(error));
+            self.condemn(index, Sentence::Corrupt(error));
+            return false;
         }
         if !lane.link.has_results() {
             #[cfg(feature = "tracing")]
             if let Err(sentence) = self.hear(index) {
                 self.condemn(index, sentence);
             }
-            return;
+            return false;
         }
         let done_before = lane.done;
-        let taken = self.take_results(index);
-        if let Err(sentence) = taken {
-            return self.condemn(index, sentence);
-        }
-        let Some(lane) = self.lane(index) else { return };
+        let has_more = match self.take_results(index) {
+            Ok(has_more) => has_more,
+            Err(sentence) => {
+                self.condemn(index, sentence);
+                return false;
+            }
+        };
+        let Some(lane) = self.lane(index) else { return false };
         lane.link.release();
         if lane.done > done_before {
             let now = Instant::now();
@@ -44,17 +54,22 @@ impl State {
             self.hot = index;
             self.observe_pace(index, now);
         }
+        has_more
     }
 
-    fn take_results(&mut self, index: usize) -> Result<(), Sentence> {
+    /// Takes one inbox of results, or long ones until there are none. Says whether there are more.
+    fn take_results(&mut self, index: usize) -> Result<bool, Sentence> {
         loop {
-            let Some(lane) = self.lane(index) else { return Ok(()) };
+            let Some(lane) = self.lane(index) else { return Ok(false) };
             let received = lane.link.receive(&mut lane.inbox).map_err(Sentence::Corrupt)?;
             #[cfg(feature = "tracing")]
             self.hear(index)?;
             match received {
-                Received::Nothing | Received::Part => return Ok(()),
-                Received::Bytes => self.sort_inbox(index)?,
+                Received::Nothing | Received::Part => return Ok(false),
+                Received::Bytes => {
+                    self.sort_inbox(index)?;
+                    return Ok(self.lane(index).is_some_and(|lane| lane.link.has_results()));
+                }
                 Received::Long(answer::OK, body) => self.accept_single(index, body)?,
                 Received::Long(tag, body) => self.accept_other(index, tag, &body)?,
             }
@@ -269,6 +284,9 @@ impl State {
                     lane.finished = Some((call, items));
                 }
             }
+        }
+        if let Some(frame) = Arc::into_inner(chunk.frame) {
+            self.spares.keep(frame.into_memory());
         }
     }
 

@@ -314,7 +314,7 @@ impl State {
     /// Moves everything on as far as it goes without waiting.
     pub(crate) fn advance(&mut self) {
         for index in 0..self.lanes.len() {
-            self.receive_from(index);
+            self.receive_some(index);
         }
         self.enforce_timeouts();
         self.take_back_called_off();

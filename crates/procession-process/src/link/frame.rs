@@ -111,11 +111,22 @@ impl Frame {
         self
     }
 
-    /// The same with room for `len` bytes, and for those that an encoder wants to have left when it is done.
+    /// The same with room for `len` bytes, and for those that an encoder wants to have left when it is done; in `memory`, whatever
+    /// was in there.
     #[must_use]
-    pub fn with_room_for(mut self, len: usize) -> Self {
+    pub fn with_room_for(mut self, len: usize, mut memory: Vec<u8>) -> Self {
+        if memory.capacity() > self.bytes.capacity() {
+            memory.clear();
+            memory.extend_from_slice(&self.bytes);
+            self.bytes = memory;
+        }
         self.bytes.reserve((len + SPARE_LEN).saturating_sub(self.bytes.len()));
         self
+    }
+
+    /// Its memory, which another one can have.
+    pub fn into_memory(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// Tells the worker that everything before this frame which it has not started was taken back.

@@ -24,6 +24,9 @@ use super::{
 /// From how many bytes on a result is received into memory of its own.
 const LONG: usize = 16 << 10;
 
+/// How many bytes of short results are received at once: what is decoded soon after is in the cache then.
+const PART: usize = 64 << 10;
+
 /// The worker broke the rules of the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -221,7 +224,7 @@ impl ParentLink {
         self.tasks.memory().reader_bell().ring(AT_REST);
     }
 
-    /// Takes what has come: a long result, or all that is there, appended to `inbox`. Never blocks.
+    /// Takes what has come: a long result, or what there is of short ones, up to 64 KiB at a time, appended to `inbox`. Never blocks.
     ///
     /// The inbox must be what earlier calls made of it, but for whole results taken from its front.
     ///
@@ -250,7 +253,7 @@ impl ParentLink {
                 return self.go_on(Long { tag, body: room_for(len), bytes_left: len, padding });
             }
         }
-        let rest = self.results.available_seen();
+        let rest = self.results.available_seen().min(PART);
         self.results.read(rest, inbox);
         Ok(if available == 0 { Received::Nothing } else { Received::Bytes })
     }
