@@ -138,13 +138,7 @@ fn writer<R: 'static>(
 fn loom_pipe_a_frame_beside_the_tail_is_the_one_that_is_next() {
     play(|| {
         let heap = Heap::new();
-        let writer = writer(&heap, |heap| {
-            let mut frames = heap.frames_in();
-            for byte in [1, 2] {
-                assert!(frames.has_room(PART).unwrap());
-                frames.put_last(VALUE, &[byte; PART]);
-            }
-        });
+        let writer = writer(&heap, |heap| put_two(heap, || {}));
         let (mut frames, mut taken) = (heap.frames_out(), Vec::new());
         take_what_is_there(&mut frames, &mut taken);
         take_what_is_there(&mut frames, &mut taken);
@@ -153,6 +147,16 @@ fn loom_pipe_a_frame_beside_the_tail_is_the_one_that_is_next() {
         take_what_is_there(&mut frames, &mut taken);
         assert_eq!(taken, [1, 2]);
     });
+}
+
+/// Writes two short messages, and does something behind each.
+fn put_two(heap: &Heap, behind: impl Fn()) {
+    let mut frames = heap.frames_in();
+    for byte in [1, 2] {
+        assert!(frames.has_room(PART).unwrap());
+        frames.put_last(VALUE, &[byte; PART]);
+        behind();
+    }
 }
 
 fn take_what_is_there(frames: &mut FrameReader<&RingOnHeap>, taken: &mut Vec<u8>) {
@@ -185,14 +189,8 @@ fn loom_pipe_a_message_longer_than_the_ring_streams_and_nobody_sleeps_on_news() 
 fn loom_pipe_a_stream_that_ends_leaves_nobody_asleep_on_news() {
     play(|| {
         let heap = Heap::new();
-        let writer = writer(&heap, |heap| {
-            let mut frames = heap.frames_in();
-            for byte in [1, 2] {
-                assert!(frames.has_room(PART).unwrap());
-                frames.put_last(VALUE, &[byte; PART]);
-                Bell::new(&heap.reader).ring_in_stream(AT_REST);
-            }
-        });
+        let ring = |heap: &Heap| Bell::new(&heap.reader).ring_in_stream(AT_REST);
+        let writer = writer(&heap, move |heap| put_two(heap, || ring(heap)));
         let (mut frames, mut taken) = (heap.frames_out(), Vec::new());
         let bell = Bell::new(&heap.reader);
         while taken.len() < 2 {
