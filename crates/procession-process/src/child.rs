@@ -52,7 +52,7 @@ pub(crate) struct Record {
     /// By which the reaper knows it; 0 if it never did.
     key: u64,
     /// Of a process that a zygote has forked.
-    ward: Option<Ward>,
+    origin: Option<Origin>,
     exit: ExitCell,
     /// Set before `exit` if it is known.
     usage: OnceLock<Usage>,
@@ -65,7 +65,7 @@ pub(crate) struct Record {
 }
 
 /// By what its zygote knows a process.
-pub(crate) struct Ward {
+pub(crate) struct Origin {
     pub(crate) line: Weak<Line>,
     pub(crate) id: u64,
 }
@@ -334,7 +334,7 @@ impl Record {
             generation,
             grip,
             key: 0,
-            ward: None,
+            origin: None,
             exit: ExitCell::new(),
             usage: OnceLock::new(),
             ending: Mutex::new(ending),
@@ -358,7 +358,7 @@ impl Record {
 
     /// Of a process that a zygote has forked, and knows by this number.
     pub(crate) fn of_zygote(self, line: &Arc<Line>, id: u64) -> Self {
-        Self { ward: Some(Ward { line: Arc::downgrade(line), id }), ..self }
+        Self { origin: Some(Origin { line: Arc::downgrade(line), id }), ..self }
     }
 
     /// Blocks until it is known how the process ended; `None` if the deadline passed before.
@@ -388,11 +388,11 @@ impl Record {
 
     /// The process has ended. Finds out how, if that can be done here and now; else the reaper will tell.
     fn find_out(&self) {
-        match &self.ward {
-            Some(ward) if !matches!(self.grip, Grip::Left(_)) => {
+        match &self.origin {
+            Some(origin) if !matches!(self.grip, Grip::Left(_)) => {
                 // The zygote was woken by the same end.
                 let told = |line: Arc<Line>| Spin::for_parties(2).until(|| self.is_told_by(&line));
-                ward.line.upgrade().map(told);
+                origin.line.upgrade().map(told);
             }
             _ => drop(self.reap()),
         }
@@ -424,9 +424,10 @@ impl Record {
     /// Whether the process has ended, and has a parent by now who may never reap it: its zygote was the one whose children the
     /// kernel reaps.
     fn is_orphan(&self) -> bool {
-        let zygote_is_over = |ward: &Ward| ward.line.upgrade().is_none_or(|line| line.is_over());
+        let zygote_is_over =
+            |origin: &Origin| origin.line.upgrade().is_none_or(|line| line.is_over());
         matches!(self.grip, Grip::Left(_))
-            && self.ward.as_ref().is_some_and(zygote_is_over)
+            && self.origin.as_ref().is_some_and(zygote_is_over)
             && self.grip.ends_within(Some(Duration::ZERO)) == Some(true)
     }
 
@@ -438,7 +439,7 @@ impl Record {
     fn tell(&self, exit: Exit, mut ending: MutexGuard<'_, Ending>) {
         self.exit.set(ending.comes(exit));
         drop(ending);
-        if let Some(Ward { line, id }) = &self.ward
+        if let Some(Origin { line, id }) = &self.origin
             && let Some(line) = line.upgrade()
         {
             line.forget(*id);

@@ -1,12 +1,12 @@
 //! How a parent holds on to a child: by a pidfd, or by its number while it is not reaped.
 
-use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use procession_shm::doctor::kernel_version;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::process::{
@@ -197,15 +197,8 @@ fn kept_status(pidfd: BorrowedFd<'_>) -> Option<Exit> {
 /// Whether the kernel keeps the status of a process that was reaped for those who have a pidfd of it.
 pub(crate) fn statuses_are_kept() -> bool {
     // Before that version it does not know what it is asked for, and says nothing of it.
-    let is_known = version(rustix::system::uname().release()) >= Some((6, 15));
+    let is_known = kernel_version() >= Some((6, 15));
     is_known && pidfd_open(getpid(), PidfdFlags::empty()).is_ok_and(|own| ask(own.as_fd()).is_ok())
-}
-
-/// The first two numbers of a kernel's version.
-fn version(release: &CStr) -> Option<(u32, u32)> {
-    let mut numbers = release.to_str().ok()?.split(|c: char| !c.is_ascii_digit());
-    let mut next = || numbers.next().and_then(|number| number.parse().ok());
-    Some((next()?, next()?))
 }
 
 fn ask(pidfd: BorrowedFd<'_>) -> io::Result<PidfdInfo> {
@@ -259,14 +252,6 @@ mod tests {
     use super::*;
 
     const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
-
-    #[test]
-    fn versions_are_read() {
-        let read = |release: &CStr| version(release);
-        assert_eq!(read(c"6.15.0-generic"), Some((6, 15)));
-        assert_eq!(read(c"10.2-rc1"), Some((10, 2)));
-        assert_eq!([read(c"6"), read(c"six.two"), read(c"")], [None; 3]);
-    }
 
     #[test]
     fn a_number_means_the_process_that_had_it() {

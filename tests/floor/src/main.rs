@@ -64,26 +64,24 @@ fn forbid(answer: &str, calls: &str) -> Result<(), Box<dyn Error>> {
 
 /// One rule for each flag: a call with any of them.
 fn new_flags() -> Result<Vec<SeccompRule>, Box<dyn Error>> {
-    let has = |flag| {
-        let masked = SeccompCmpOp::MaskedEq(flag);
-        SeccompRule::new(vec![SeccompCondition::new(1, SeccompCmpArgLen::Dword, masked, flag)?])
-    };
-    Ok(NEW_MEMFD_FLAGS.into_iter().map(has).collect::<Result<_, _>>()?)
+    let has = |flag| rule(1, SeccompCmpOp::MaskedEq(flag), flag);
+    NEW_MEMFD_FLAGS.into_iter().map(has).collect()
 }
 
 /// One rule: a call with that advice.
 fn populate_write() -> Result<Vec<SeccompRule>, Box<dyn Error>> {
-    only(2, SeccompCmpOp::Eq, libc::MADV_POPULATE_WRITE as u64)
+    Ok(vec![rule(2, SeccompCmpOp::Eq, libc::MADV_POPULATE_WRITE as u64)?])
 }
 
 /// One rule: a request with that type and number, whatever the size of what is asked for.
 fn pidfd_info() -> Result<Vec<SeccompRule>, Box<dyn Error>> {
-    only(1, SeccompCmpOp::MaskedEq(0xffff), PIDFD_GET_INFO)
+    Ok(vec![rule(1, SeccompCmpOp::MaskedEq(0xffff), PIDFD_GET_INFO)?])
 }
 
-fn only(index: u8, is: SeccompCmpOp, value: u64) -> Result<Vec<SeccompRule>, Box<dyn Error>> {
+/// For calls whose argument of that index is so.
+fn rule(index: u8, is: SeccompCmpOp, value: u64) -> Result<SeccompRule, Box<dyn Error>> {
     let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, is, value)?;
-    Ok(vec![SeccompRule::new(vec![condition])?])
+    Ok(SeccompRule::new(vec![condition])?)
 }
 
 fn install(number: i64, rules: Vec<SeccompRule>, errno: u32) -> Result<(), Box<dyn Error>> {

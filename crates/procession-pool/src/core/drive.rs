@@ -180,7 +180,7 @@ impl Core {
             .map_or(*deadline, |alarm| deadline.min(Deadline::after(until(alarm))));
         let deadline = nap.map_or(deadline, |nap| deadline.min(Deadline::after(nap)));
         let progress = state.progress;
-        (state.driver, state.naps) = (Driver::Asleep, nap.is_some());
+        state.driver = if nap.is_some() { Driver::Napping } else { Driver::Asleep };
         self.unlock(state);
         let (woken, on) = wait_and_tell(&words(&self.bell, bell, &announced), &deadline);
         let mut state = self.lock();
@@ -349,7 +349,7 @@ mod tests {
                 let guard = Deadline::after(Duration::from_secs(60));
                 pool.core().wait_until(None, &guard, |_| late.has_word().then_some(()))
             });
-            while pool.core().lock().driver != Driver::Asleep {
+            while !pool.core().lock().driver.sleeps() {
                 thread::yield_now();
             }
             let mut task = pool.submit(nap, 50).unwrap();

@@ -219,7 +219,7 @@ impl Core {
     /// before it, or began to drive meanwhile, and found nothing.
     fn nudge(&self) {
         self.bell.fetch_add(1, Ordering::SeqCst);
-        if self.lock().driver == Driver::Asleep {
+        if self.lock().driver.sleeps() {
             procession_shm::wake_all(&self.bell, true);
         }
     }

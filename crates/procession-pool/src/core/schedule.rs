@@ -107,19 +107,17 @@ impl State {
         let call = self.calls.get(&chunk.call);
         let timed = call.is_some_and(|call| call.options.timeout.is_some());
         let context = call.and_then(|call| call.context.clone());
-        let (is_asleep, time_asked) =
-            (self.driver == Driver::Asleep, self.books.slowest.nanos_wanted());
-        let is_fast_asleep = is_asleep && !self.naps;
+        let (driver, time_asked) = (self.driver, self.books.slowest.nanos_wanted());
         let Some(lane) = self.lane(index) else { return false };
         lane.link.set_parties(parties);
         lane.link.ask_for_time(time_asked);
-        if is_asleep {
+        if driver.sleeps() {
             // The driver sleeps on this worker's bell, too, but has not asked it to ring.
             lane.link.announce(AT_REST, lane.halfway());
         }
         let (id, item) = (chunk.call, chunk.next_item());
         let given = lane.give(chunk, context.as_deref());
-        let is_overlooked = is_fast_asleep && lane.has_long_chunk();
+        let is_overlooked = driver == Driver::Asleep && lane.has_long_chunk();
         let must_look = timed || lane.has_outbox() || is_overlooked;
         let unseen = if must_look { Unseen::Alarm } else { Unseen::Work };
         self.unseen = self.unseen.max(unseen);

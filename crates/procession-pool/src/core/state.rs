@@ -67,8 +67,6 @@ pub(crate) struct State {
     pub(crate) called_off: Vec<CallId>,
     /// Something changed that a driver must not sleep over: look again before the next sleep.
     pub(crate) unseen: Unseen,
-    /// The driver, if it sleeps, wakes up by itself in a moment and looks at everything.
-    pub(crate) naps: bool,
     /// The last sleep of a driver ended with its nap, and nothing had moved.
     pub(crate) slept_in_vain: bool,
     /// The background thread drives or is about to.
@@ -110,6 +108,15 @@ pub(crate) enum Driver {
     Awake,
     /// A thread that sleeps on them.
     Asleep,
+    /// The same, but it wakes up by itself in a moment and looks at everything.
+    Napping,
+}
+
+impl Driver {
+    /// Whether it is a thread that sleeps, for however long.
+    pub(crate) fn sleeps(self) -> bool {
+        matches!(self, Self::Asleep | Self::Napping)
+    }
 }
 
 /// Somebody to be told that there is something for him.

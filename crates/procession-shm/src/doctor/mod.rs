@@ -131,6 +131,15 @@ impl fmt::Display for Report {
     }
 }
 
+/// The first two numbers of the running kernel's version, if its release begins with two.
+///
+/// ```
+/// assert!(procession_shm::doctor::kernel_version() >= Some((5, 4)));
+/// ```
+pub fn kernel_version() -> Option<(u32, u32)> {
+    probes::version_of(&rustix::system::uname().release().to_string_lossy())
+}
+
 /// Looks at what this machine, as this process sees it, offers, and which fallbacks are active.
 ///
 /// It takes well under a millisecond where nothing is slow to answer, blocks for nothing, and never fails: what cannot be

@@ -29,7 +29,7 @@ pub(super) fn kernel() -> Check {
     Check::new("kernel", status, release, effect)
 }
 
-fn version_of(release: &str) -> Option<(u32, u32)> {
+pub(super) fn version_of(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
@@ -195,6 +195,7 @@ mod tests {
         assert_eq!(version_of("6.18.44-generic"), Some((6, 18)));
         assert_eq!(version_of("5.11"), Some((5, 11)));
         assert_eq!(version_of("5.10-rc1+"), Some((5, 10)));
-        assert_eq!(version_of("custom"), None);
+        assert_eq!(version_of("10.2-rc1"), Some((10, 2)));
+        assert_eq!(["custom", "6", "six.two", ""].map(version_of), [None; 4]);
     }
 }
