@@ -132,3 +132,63 @@ fn receiver_has_parts(receiver: &Receiver<Vec<u8>>) -> bool {
     let encoded = procession_shm::transfer::send_scope(|| postcard::to_stdvec(receiver));
     encoded.unwrap().0.len() > 1000
 }
+
+/// So many short messages go through a pipe without a pause that both its sides are in a stream.
+const BURST: usize = 10_000;
+
+#[test]
+fn a_sender_killed_in_a_stream_costs_none_of_what_it_sent() {
+    const TEST: &str = "deaths::a_sender_killed_in_a_stream_costs_none_of_what_it_sent";
+    play(TEST, |parent: Sender<usize>| {
+        for n in 0.. {
+            parent.send(n).unwrap();
+            if n % BURST == BURST - 1 {
+                // Long enough that the reader sleeps.
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+    });
+    for round in 0..20 {
+        let (sender, receiver) = pipe::simplex::<usize>().unwrap();
+        let child = Other::start(TEST, sender);
+        let mut numbers = receiver.into_iter().zip(0..);
+        for (received, expected) in numbers.by_ref().take(BURST) {
+            assert_eq!(received.unwrap(), expected);
+        }
+        let killer = thread::spawn(move || {
+            thread::sleep(delay(round));
+            child.kill();
+        });
+        // All that was sent is there, in its order, and then the end.
+        numbers.for_each(|(received, expected)| assert_eq!(received.unwrap(), expected));
+        killer.join().unwrap();
+    }
+}
+
+#[test]
+fn a_receiver_killed_in_a_stream_is_told_of() {
+    const TEST: &str = "deaths::a_receiver_killed_in_a_stream_is_told_of";
+    play(TEST, |parent: Receiver<usize>| {
+        for (received, expected) in parent.into_iter().zip(0..) {
+            assert_eq!(received.unwrap(), expected);
+            if expected % BURST == BURST - 1 {
+                // Long enough that the sender has filled the ring and sleeps.
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+    });
+    for round in 0..20 {
+        let (sender, receiver) = pipe::builder().capacity(4096).simplex::<usize>().unwrap();
+        let child = Other::start(TEST, receiver);
+        (0..BURST).for_each(|n| sender.send(n).unwrap());
+        let killer = thread::spawn(move || {
+            thread::sleep(delay(round));
+            child.kill();
+        });
+        let error = (BURST..).find_map(|n| Some((n, sender.send(n).err()?)));
+        let (n, error) = error.unwrap();
+        assert!(matches!(error.kind, SendErrorKind::Closed), "round {round}: {error}");
+        assert_eq!(error.value, n);
+        killer.join().unwrap();
+    }
+}

@@ -71,9 +71,27 @@ fn send_packets(random: &mut Random) {
     }
 }
 
+/// Whether honest messages go to and fro first, so many that both sides are in a stream.
+fn has_stream(seed: u64) -> bool {
+    seed % 5 == 4
+}
+
+/// What comes before an attack, of either side.
+fn stream(end: &End) {
+    for n in 0..5000 {
+        end.send((n, Vec::new(), None, None)).unwrap();
+        assert_eq!(end.recv().unwrap().0, n);
+    }
+}
+
 /// Uses its end a little, as others do, then overwrites what it can, by rules that differ from seed to seed.
 fn attack(end: &End, seed: u64) {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    if has_stream(seed) {
+        stream(end);
+        // Not before the other side has all of it.
+        end.recv().unwrap();
+    }
     for n in 0..seed % 4 {
         let _sent = end.try_send((n, vec![1; 100], None, None));
         let _received = end.try_recv();
@@ -85,7 +103,9 @@ fn attack(end: &End, seed: u64) {
     loop {
         let among = if seed.is_multiple_of(3) { &heads } else { &words };
         let word = among[usize::try_from(random.next()).unwrap() % among.len()];
-        match random.next() % 4 {
+        match random.next() % 5 {
+            // A bell that says it is in a stream, among others.
+            4 => word.store(u64::from(u32::MAX), Ordering::Relaxed),
             0 => word.store(random.next(), Ordering::Relaxed),
             1 => word.store(random.next() % 5000, Ordering::Relaxed),
             2 => drop(word.fetch_xor(1 << (random.next() % 64), Ordering::Relaxed)),
@@ -136,6 +156,10 @@ fn a_peer_that_overwrites_everything_costs_its_pipe_and_nothing_else() {
         let builder = pipe::builder().capacity(8192).max_message(LEN_MAX);
         let (here, there) = builder.duplex::<Message, Message>().unwrap();
         let peer = Other::start(TEST, (there, seed));
+        if has_stream(seed) {
+            stream(&here);
+            here.send((0, Vec::new(), None, None)).unwrap();
+        }
         // Once it is there it overwrites: its first message, or the end of our patience.
         here.poll(Duration::from_millis(30));
         closed += u32::from(use_it(&here));

@@ -4,6 +4,7 @@
 //! with. An end is held by whoever has its descriptors, so everybody gives up those that are not his: nobody would see a
 //! hang-up otherwise. What is promised is one store: before it nothing has happened, after it exactly that message.
 
+mod flow;
 mod send;
 mod take;
 mod travel;
@@ -27,7 +28,7 @@ use crate::scene::Case;
 const CAPACITY: usize = 4096;
 
 pub(super) fn cases() -> Vec<Case> {
-    [send::cases(), take::cases(), travel::cases()].into_iter().flatten().collect()
+    [send::cases(), take::cases(), travel::cases(), flow::cases()].into_iter().flatten().collect()
 }
 
 /// The memory of a pipe, for somebody who only looks.
@@ -42,17 +43,27 @@ struct Ends<T> {
     receiver: Packed<Receiver<T>>,
     /// Mapped in the director, and in no fork of it.
     ring: Ring,
+    /// How many bytes had been taken before the scene.
+    start: u64,
 }
 
 impl<T: Message> Ends<T> {
     /// A pipe through which something was sent already.
     fn after(send: impl FnOnce(&Sender<T>) -> io::Result<()>) -> io::Result<Self> {
+        Self::after_both(|sender, _| send(sender))
+    }
+
+    /// The same of a pipe from which something was taken as well.
+    fn after_both(
+        use_both: impl FnOnce(&Sender<T>, &Receiver<T>) -> io::Result<()>,
+    ) -> io::Result<Self> {
         let (sender, receiver) =
             pipe::builder().capacity(CAPACITY).simplex().map_err(io::Error::other)?;
-        send(&sender)?;
+        use_both(&sender, &receiver)?;
         let (sender, receiver) = (Packed::new(&sender)?, Packed::new(&receiver)?);
         let ring = ring(&sender)?;
-        Ok(Self { sender, receiver, ring })
+        let start = ring.head().load(Ordering::SeqCst);
+        Ok(Self { sender, receiver, ring, start })
     }
 
     fn sender(&self) -> Result<Sender<T>, String> {
@@ -86,11 +97,11 @@ impl<T: Message> Ends<T> {
     }
 
     fn sent_bytes(&self) -> u64 {
-        self.ring.tail().load(Ordering::SeqCst)
+        self.ring.tail().load(Ordering::SeqCst) - self.start
     }
 
     fn taken_bytes(&self) -> u64 {
-        self.ring.head().load(Ordering::SeqCst)
+        self.ring.head().load(Ordering::SeqCst) - self.start
     }
 }
 
