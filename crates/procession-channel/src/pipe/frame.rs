@@ -102,7 +102,6 @@ impl Header {
     }
 }
 
-/// How many bytes of the ring a frame with `body` bytes takes.
 /// The length of the body, if this is the head of the only frame of message number `sequence`, a value without descriptors.
 #[inline]
 pub(super) fn plain_len(head: [u64; HEADER_WORDS], sequence: u64) -> Option<usize> {
@@ -114,6 +113,7 @@ pub(super) fn plain_len(head: [u64; HEADER_WORDS], sequence: u64) -> Option<usiz
     usize::try_from(len).ok()
 }
 
+/// How many bytes of the ring a frame with `body` bytes takes.
 pub(super) fn frame_len(body: usize) -> usize {
     HEADER_LEN + body + padding(body)
 }

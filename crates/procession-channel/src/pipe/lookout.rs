@@ -22,6 +22,8 @@
 //! * **L1** A socket is on the epoll only while its post is on the list, and the list keeps the socket open. A descriptor that is
 //!   closed does not leave an epoll by itself if a message or a forked process has a copy.
 //! * **L2** The word *gone* lies in memory of this process alone. It is set after the kernel said so, and never cleared.
+//! * **L3** Nobody but the end and its post keeps the socket open, so that the other side hears of the end's end at once. The
+//!   reactor may go on sleeping on *gone* for seconds after the future that had waited for it was dropped.
 //!
 //! # Ordering
 //!
@@ -75,7 +77,8 @@ struct List {
 /// What the lookout knows of an end.
 #[derive(Debug)]
 struct Post {
-    gone: AtomicU32,
+    /// By itself, because a word that somebody sleeps on is kept by him, and must not keep the socket (L3).
+    gone: Arc<AtomicU32>,
     ring: Ring,
     side: Side,
     socket: Arc<OwnedFd>,
@@ -95,7 +98,7 @@ impl Posted {
         let lookout = LOOKOUT.get_or_try_init(Lookout::new)?;
         lookout.start()?;
         let (ring, socket) = (ring.clone(), Arc::clone(socket));
-        let post = Arc::new(Post { gone: AtomicU32::new(0), ring, side, socket });
+        let post = Arc::new(Post { gone: Arc::default(), ring, side, socket });
         let key = lookout.list().add(&post);
         let this = Self { key, post, lookout };
         // Hang-ups are told without being asked for. One that has been already is told at once.
@@ -112,7 +115,7 @@ impl Posted {
 
     /// The word that is 0 until the other side is gone.
     pub(super) fn gone_word(&self) -> KeptWord {
-        KeptWord::new(Arc::clone(&self.post), |post| &post.gone)
+        KeptWord::new(Arc::clone(&self.post.gone), |gone| gone)
     }
 }
 
@@ -261,6 +264,26 @@ mod tests {
         assert!(post.upgrade().is_some());
         drop(receiver);
         assert!(post.upgrade().is_none(), "it was dropped");
+    }
+
+    /// The reactor may sleep on it long after the future is gone.
+    #[test]
+    fn who_still_sleeps_for_an_end_that_has_travelled_does_not_hold_it_open() {
+        let (sender, receiver) = pipe::simplex::<u8>().expect("a pipe");
+        let slept_on = receiver
+            .end
+            .with(|end| end.as_ref().expect("open").line.posted().expect("a lookout").gone_word());
+        let (carrier, carried) = pipe::simplex().expect("a pipe");
+        carrier.send(receiver).expect("room");
+        drop((carrier, carried));
+        eventually("told that it is gone with the message", || {
+            let is_told = sender.end.with(|end| {
+                let line = &end.as_ref().expect("open").line;
+                line.posted().expect("a lookout").is_gone()
+            });
+            is_told.expect("here")
+        });
+        drop(slept_on);
     }
 
     /// An end that asked its socket every 50 ms would wake up 16 times.

@@ -107,10 +107,10 @@ impl Outlet {
         sent
     }
 
-    /// Takes back what was sent of a message that will not be finished.
+    /// Takes back what was sent of a message that will not be finished. A receiver is not woken for a message of which it has seen
+    /// nothing: too many wake-ups for nothing are a violation.
     pub(super) fn give_up(&mut self) {
-        if !procession_shm::seeded!("message-not-aborted") {
-            self.frames.abort();
+        if !procession_shm::seeded!("message-not-aborted") && self.frames.abort() {
             self.line.ring_peer();
         }
     }

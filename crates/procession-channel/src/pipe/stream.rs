@@ -82,12 +82,14 @@ impl<M: Memory> FrameWriter<M> {
         self.end_message();
     }
 
-    /// Takes back what was sent of a message (P1), if anything was.
-    pub(super) fn abort(&mut self) {
-        if self.is_open {
+    /// Takes back what was sent of a message (P1), if anything was, and says whether it was.
+    pub(super) fn abort(&mut self) -> bool {
+        let was_open = self.is_open;
+        if was_open {
             self.put(Kind::Abort, &[]);
             self.end_message();
         }
+        was_open
     }
 
     /// Whether a part of a message is in the ring.

@@ -49,6 +49,20 @@ fn a_loop_ends_with_the_stream() {
     producer.join().unwrap();
 }
 
+/// Too many wake-ups for nothing are what a hostile peer does.
+#[test]
+fn a_sleeper_is_not_woken_by_what_is_not_sent() {
+    let (sender, receiver) = pipe::builder().max_message(10).simplex::<String>().unwrap();
+    let sleeper = thread::spawn(move || receiver.recv());
+    for _ in 0..300 {
+        let refused = sender.send("far too long".to_owned()).unwrap_err();
+        assert!(matches!(refused.kind, SendErrorKind::TooLarge { .. }), "{refused}");
+        thread::sleep(Duration::from_millis(1));
+    }
+    sender.send("short".to_owned()).unwrap();
+    assert_eq!(sleeper.join().unwrap().unwrap(), "short");
+}
+
 #[test]
 fn nothing_yet_is_not_the_end() {
     let (sender, receiver) = pipe::simplex::<u8>().unwrap();
