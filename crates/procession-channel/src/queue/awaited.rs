@@ -18,10 +18,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use procession_shm::family::{self, FamilyError};
+use procession_shm::sync::atomic::AtomicU32;
 use procession_shm::transfer::Outgoing;
 use procession_shm::{Deadline, Registration, Waitable};
 
-use super::vigil::{Attempt, Patience, SLICE};
+use super::vigil::{Attempt, Patience, SLICE, slice};
 use super::{Getter, Putter, Queue, RecvError, SendError, SendErrorKind, parcel};
 use crate::Message;
 
@@ -40,12 +41,12 @@ impl Place {
     fn poll<T, E: From<io::Error> + From<FamilyError>>(
         &mut self,
         half: &dyn Waitable,
-        is_sliced: bool,
+        travels: Option<&AtomicU32>,
         context: &Context<'_>,
         mut attempt: impl FnMut() -> Result<Attempt<T>, E>,
     ) -> Poll<Result<T, E>> {
         self.registration.leave();
-        let polled = self.poll_on(half, is_sliced, context, &mut attempt);
+        let polled = self.poll_on(half, travels, context, &mut attempt);
         match polled {
             Poll::Ready(Ok(_)) => {
                 self.registration.leave();
@@ -60,7 +61,7 @@ impl Place {
     fn poll_on<T, E: From<io::Error> + From<FamilyError>>(
         &mut self,
         half: &dyn Waitable,
-        is_sliced: bool,
+        travels: Option<&AtomicU32>,
         context: &Context<'_>,
         attempt: &mut impl FnMut() -> Result<Attempt<T>, E>,
     ) -> Poll<Result<T, E>> {
@@ -74,8 +75,12 @@ impl Place {
         self.is_announced = true;
         half.watch(&mut watches);
         let found = attempt()?;
-        let looks_again = is_sliced || matches!(found, Attempt::Busy);
-        let checkup = if looks_again { Deadline::after(SLICE) } else { Deadline::NEVER };
+        let soon = if matches!(found, Attempt::Busy) {
+            Some(Deadline::after(SLICE))
+        } else {
+            slice(travels)
+        };
+        let checkup = soon.unwrap_or(Deadline::NEVER);
         match found {
             Attempt::Done(value) => Poll::Ready(Ok(value)),
             // What has come since the announcement has changed a word, which the reactor sees.
@@ -184,7 +189,7 @@ impl<T: Message> Future for GetAsync<'_, T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { getter, place } = &mut *self;
         let attempt = || getter.attempt_get();
-        place.poll(*getter, getter.is_sliced(), context, attempt)
+        place.poll(*getter, getter.travels(), context, attempt)
     }
 }
 
@@ -248,7 +253,7 @@ impl<T: Message> Putter<T> {
 
     fn frame(&self, value: &T) -> Result<Frame, SendErrorKind> {
         let mut bytes = Vec::new();
-        let handles = parcel::encode(value, &mut bytes, &self.seat.body.control.settings)?;
+        let handles = parcel::encode(value, &mut bytes, &self.seat.body.settings)?;
         Ok(Frame { bytes, handles })
     }
 }
@@ -266,7 +271,7 @@ impl<T: Message> PutAsync<'_, T> {
         let Frame { bytes, handles } = frame.as_mut().expect("encoded above");
         let (ends, limit) = ([bytes.len()], &Patience::None);
         let attempt = || putter.attempt(bytes, &ends, handles, limit);
-        place.poll(*putter, putter.is_sliced(), context, attempt).map_ok(drop)
+        place.poll(*putter, putter.travels(), context, attempt).map_ok(drop)
     }
 }
 

@@ -10,8 +10,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use procession_shm::family::{self, FamilyError, Member};
 use procession_shm::sync::atomic::AtomicU32;
-use procession_shm::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use procession_shm::sync::atomic::Ordering::{Relaxed, Release};
 use procession_shm::transfer::{self, TransferError};
 use procession_shm::{Segment, Shared, fork};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -110,9 +111,21 @@ impl Seat {
         asked.is_ok() && socket[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
-    /// Whether a handle may be in a message, so that its end need not be that of a process.
-    pub(super) fn has_travelled(&self) -> bool {
-        self.body.control.state.travels.load(Acquire) != 0
+    /// The word that is 1 once a handle may be in a message, so that its end need not be that of a process.
+    pub(super) fn travels(&self) -> &AtomicU32 {
+        &self.body.control.state.travels
+    }
+
+    /// The member that this process is, if the queue is mapped here.
+    #[inline]
+    pub(super) fn me(&self) -> Result<Member, FamilyError> {
+        let me = family::me()?;
+        // One that was forked has no part in the queue, nor when it has joined the family by itself.
+        if self.is_here() {
+            Ok(me)
+        } else {
+            Err(FamilyError::NotAMember { pid: std::process::id() })
+        }
     }
 
     /// Whether this process has the queue, and not only a copy of its handle from before a fork.
@@ -144,7 +157,7 @@ pub(super) fn create(settings: Settings) -> Result<(Arc<Seat>, Arc<Seat>), Queue
     #[expect(clippy::cast_possible_truncation, reason = "at most the capacity, a usize")]
     Segment::claim(&segment, 0..window as usize)?;
     let control = Shared::new(Control::new(settings, window))?;
-    let body = Arc::new(Ends::new(control, Store::over(segment)?));
+    let body = Arc::new(Ends::new(control, Store::over(segment)?, settings));
     let (put, get) = sockets().map_err(|errno| QueueError::Socket(errno.into()))?;
     Ok((Seat::new(Arc::clone(&body), Half::Put, put), Seat::new(body, Half::Get, get)))
 }
@@ -191,7 +204,7 @@ impl Passport {
         let settings = *self.control.settings;
         let len = usize::try_from(settings.capacity).unwrap_or(usize::MAX);
         let store = Store::received(transfer::descriptor(self.memory)?, len)?;
-        let body = Arc::new(Ends::new(self.control, store));
+        let body = Arc::new(Ends::new(self.control, store, settings));
         let seat = |half, index: Option<u32>| -> Result<_, TransferError> {
             let socket = index.map(transfer::descriptor).transpose()?;
             Ok(socket.map(|socket| Seat::new(Arc::clone(&body), half, socket)))

@@ -4,8 +4,6 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use procession_shm::family;
-
 use super::body::Seat;
 use super::claims;
 use super::get::Ticket;
@@ -64,8 +62,8 @@ impl<T> Claim<T> {
 
 /// Ends a claim. It fails in a process that is not the claimer, whose claim it leaves alone.
 pub(super) fn end(seat: &Seat, ticket: Ticket, is_done: bool) {
-    let Ok(me) = family::me() else { return };
-    if !seat.is_here() || !seat.body.end_claim(me, ticket, is_done) {
+    let Ok(me) = seat.me() else { return };
+    if !seat.body.end_claim(me, ticket, is_done) {
         return;
     }
     let control = &*seat.body.control;

@@ -6,7 +6,7 @@ use procession_shm::family::Member;
 use procession_sync::parts::{Call, Claim, Entry, Limit, Lock, Mark};
 
 use super::Corrupt;
-use super::control::Control;
+use super::control::{Control, Settings};
 use super::store::Bytes;
 
 /// A queue without the type of its items: its words, and its bytes. What is done to it stands in `put` and `get`.
@@ -14,11 +14,13 @@ use super::store::Bytes;
 pub(super) struct Ends<C, B> {
     pub(super) control: C,
     pub(super) bytes: B,
+    /// A copy of this process' own: it can be asked where the memory is not, and says what was checked.
+    pub(super) settings: Settings,
 }
 
 impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
-    pub(super) fn new(control: C, bytes: B) -> Self {
-        Self { control, bytes }
+    pub(super) fn new(control: C, bytes: B, settings: Settings) -> Self {
+        Self { control, bytes, settings }
     }
 
     /// The lock of those who get, for as long as the guard lives; what a death under it left is repaired. `None` when somebody

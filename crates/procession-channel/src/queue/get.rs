@@ -194,11 +194,14 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         Ok(self.hold_get(me, limit)?.map(|_hold| self.len_held()))
     }
 
-    /// Whether a get would go on at once. An error is for the get, which finds it again.
+    /// Whether a get would go on at once. An error is for the get, which finds it again. What another one is in the middle of for too
+    /// long is not waited for: nobody tells when it ends.
     #[cfg(not(procession_loom))]
     pub(super) fn is_ready_to_get(&self, me: Member, limit: impl Into<Limit>) -> bool {
         let look = || {
-            let Some(_hold) = self.hold_get(me, limit)? else { return Ok(false) };
+            let Some(_hold) = self.hold_get(me, limit)? else {
+                return Ok(self.looks_ready_to_get());
+            };
             let next = self.next_header(Place(self.control.get.cursor.load(Relaxed)))?;
             let is_there = self.offered().is_some() || next.is_some();
             Ok::<_, Corrupt>(is_there || self.nothing() == Found::TheEnd)

@@ -6,8 +6,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use procession_shm::Deadline;
 use procession_shm::family::Member;
-use procession_shm::{Deadline, family};
+use procession_shm::sync::atomic::AtomicU32;
 use procession_sync::parts::Limit;
 
 use super::body::{Body, Seat};
@@ -86,7 +87,7 @@ impl<T> Getter<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn task_done(&self) -> Result<(), TaskDoneError> {
-        let left = self.body().task_done(family::me()?).ok_or(TaskDoneError::TooMany)?;
+        let left = self.body().task_done(self.seat.me()?).ok_or(TaskDoneError::TooMany)?;
         if left == 0 {
             self.body().control.finished.wake_all();
         }
@@ -94,7 +95,7 @@ impl<T> Getter<T> {
     }
 
     pub(super) fn join_within(&self, patience: Patience) -> Result<bool, JoinError> {
-        let (me, body) = (family::me()?, self.body());
+        let (me, body) = (self.seat.me()?, self.body());
         let vigil = Vigil::new(&body.control.finished, &patience);
         let attempt = || match body.rest(me, &patience)? {
             Rest::Nothing => Ok(Some(())),
@@ -117,7 +118,7 @@ impl<T> Getter<T> {
         let vigil = Vigil {
             turn: &body.control.not_empty,
             patience: &patience,
-            is_sliced: self.is_sliced(),
+            travels: self.travels(),
             lets_ahead: streak.is_stream(),
         };
         let mut attempts = 0;
@@ -135,7 +136,7 @@ impl<T> Getter<T> {
         &self,
         mut get: impl FnMut(Member) -> Result<Result<R, Found>, RecvError>,
     ) -> Result<Attempt<R>, RecvError> {
-        let me = family::me()?;
+        let me = self.seat.me()?;
         let mut found = get(me)?;
         let may_be_over = matches!(found, Err(Found::Nothing)) && !self.is_whole;
         if may_be_over && self.seat.is_alone() {
@@ -153,9 +154,9 @@ impl<T> Getter<T> {
         }
     }
 
-    /// Whether the other half may be gone without a word: with a message that nobody receives.
-    pub(super) fn is_sliced(&self) -> bool {
-        !self.is_whole && self.seat.has_travelled()
+    /// The word that says whether the other half may be gone without a word: with a message that nobody receives.
+    pub(super) fn travels(&self) -> Option<&AtomicU32> {
+        (!self.is_whole).then(|| self.seat.travels())
     }
 
     fn has_claims(&self) -> bool {

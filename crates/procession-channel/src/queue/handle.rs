@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use procession_shm::{Deadline, family};
+use procession_shm::Deadline;
 
 use super::builder::Builder;
 use super::vigil::Patience;
@@ -138,7 +138,7 @@ impl<T> Queue<T> {
     /// ```
     #[doc(alias = "qsize")]
     pub fn len(&self) -> usize {
-        let Ok(me) = family::me() else { return 0 };
+        let Ok(me) = self.getter.seat.me() else { return 0 };
         let seen = self.getter.body().len(me, &Patience::ENDLESS);
         seen.ok().flatten().map_or(0, |items| items as usize)
     }
@@ -166,7 +166,8 @@ impl<T> Queue<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_full(&self) -> bool {
-        family::me().is_ok_and(|me| !self.putter.seat.body.has_room(me, &Patience::ENDLESS))
+        let seat = &self.putter.seat;
+        seat.me().is_ok_and(|me| !seat.body.has_room(me, &Patience::ENDLESS))
     }
 
     /// How many items the queue holds, if items are counted. Its bytes are limited in any case.
@@ -179,7 +180,7 @@ impl<T> Queue<T> {
     /// # Ok::<(), procession_channel::queue::QueueError>(())
     /// ```
     pub fn capacity(&self) -> Option<usize> {
-        let items = self.putter.seat.body.control.settings.items_max;
+        let items = self.putter.seat.body.settings.items_max;
         (items != u32::MAX).then_some(items as usize)
     }
 
@@ -192,7 +193,7 @@ impl<T> Queue<T> {
     /// # Ok::<(), procession_channel::queue::QueueError>(())
     /// ```
     pub fn capacity_bytes(&self) -> usize {
-        usize::try_from(self.putter.seat.body.control.settings.capacity).unwrap_or(usize::MAX)
+        usize::try_from(self.putter.seat.body.settings.capacity).unwrap_or(usize::MAX)
     }
 
     /// Closes the queue for all: nothing can be put any more. What was put can still be got, then getting is
@@ -210,7 +211,7 @@ impl<T> Queue<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn close(&self) {
-        let Ok(me) = family::me() else { return };
+        let Ok(me) = self.putter.seat.me() else { return };
         let body = &self.putter.seat.body;
         body.close(me);
         body.control.not_empty.wake_all();

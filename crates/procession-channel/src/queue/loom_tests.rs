@@ -63,7 +63,7 @@ fn queue(first: usize, most: usize) -> Arc<Model> {
     let settings = Settings { capacity: window(most), items_max: u32::MAX, len_max: 0 };
     let control = Box::new(Control::new(settings, window(first)));
     let heap = Heap(std::array::from_fn(|_| UnsafeCell::new([0; 8])));
-    Arc::new(Model { ends: Ends::new(control, heap) })
+    Arc::new(Model { ends: Ends::new(control, heap, settings) })
 }
 
 impl Model {

@@ -61,7 +61,9 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         let tail = Place(control.put.tail.load(Relaxed));
         let mut count = self.fitting(tail, ends)?;
         if count == 0 && !self.is_full_of_items(tail) {
-            self.grow(me, tail, ends[0], limit)?;
+            if !self.grow(me, tail, ends[0], limit)? {
+                return Ok(None);
+            }
             count = self.fitting(tail, ends)?;
         }
         if count == 0 {
@@ -86,7 +88,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         let window = usize::try_from(control.state.window.load(Relaxed)).unwrap_or(0);
         let tail = Place(control.put.tail.load(Relaxed));
         let head = Place(control.get.head.load(Acquire));
-        let items = (control.settings.items_max as usize / ROOMY_SHARE).clamp(1, ROOMY_ITEMS);
+        let items = (self.settings.items_max as usize / ROOMY_SHARE).clamp(1, ROOMY_ITEMS);
         let bytes = (window / ROOMY_SHARE).min(ROOMY_BYTES);
         let is_roomy = |room: Room| room.bytes >= bytes && room.items >= items;
         control.state.closed.load(Relaxed) != 0 || self.room(tail, head, window).is_ok_and(is_roomy)
@@ -104,15 +106,33 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         self.control.state.closed.load(Acquire) != 0
     }
 
-    /// Whether a frame with a small body could be put.
+    /// Whether a frame with a small body could be put. What another one is in the middle of for too long is not waited for: nobody
+    /// tells when it ends.
     #[cfg(not(procession_loom))]
     pub(super) fn has_room(&self, me: Member, limit: impl Into<Limit> + Copy) -> bool {
-        let Some(_hold) = self.hold_put(me, limit) else { return false };
-        let tail = Place(self.control.put.tail.load(Relaxed));
         let smallest = super::frame::frame_len(1);
-        let grown = || self.grow(me, tail, smallest, limit);
+        let Some(_hold) = self.hold_put(me, limit) else { return self.looks_to_have(smallest) };
+        let tail = Place(self.control.put.tail.load(Relaxed));
         let fits = || matches!(self.fitting(tail, &[smallest]), Ok(1));
-        fits() || (!self.is_full_of_items(tail) && grown().is_ok() && fits())
+        if fits() || self.is_full_of_items(tail) {
+            return fits();
+        }
+        match self.grow(me, tail, smallest, limit) {
+            Ok(true) => fits(),
+            Ok(false) => self.looks_to_have(smallest),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether there is room for a frame of `len` bytes once the ring has grown, as far as can be seen without the lock.
+    #[cfg(not(procession_loom))]
+    fn looks_to_have(&self, len: usize) -> bool {
+        let control = &*self.control;
+        let capacity = usize::try_from(self.settings.capacity).unwrap_or(usize::MAX);
+        let tail = Place(control.put.tail.load(Relaxed));
+        let head = Place(control.get.head.load(Acquire));
+        let is_enough = |room: Room| room.bytes >= len && room.items > 0;
+        self.room(tail, head, capacity).is_ok_and(is_enough)
     }
 
     /// How many of the frames fit into the window, as it is.
@@ -132,7 +152,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     fn room(&self, tail: Place, head: Place, window: usize) -> Result<Room, Corrupt> {
         let used = tail.bytes_since(head);
         let bytes = window.checked_sub(used).ok_or(Corrupt("more was put than there is room"))?;
-        let items_max = self.control.settings.items_max;
+        let items_max = self.settings.items_max;
         let items = items_max.saturating_sub(tail.items_since(head)) as usize;
         Ok(Room { bytes, items })
     }
@@ -140,29 +160,30 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     /// Whether it is items and not bytes of which there are too many.
     fn is_full_of_items(&self, tail: Place) -> bool {
         let head = Place(self.control.put.head_seen.load(Relaxed));
-        tail.items_since(head) >= self.control.settings.items_max
+        tail.items_since(head) >= self.settings.items_max
     }
 
-    /// Doubles the window until there is room for a frame of `len` bytes, if it may.
+    /// Doubles the window until there is room for a frame of `len` bytes, if it may. False when another one was in the middle of an
+    /// operation for too long, and it was not tried.
     fn grow(
         &self,
         me: Member,
         tail: Place,
         len: usize,
         limit: impl Into<Limit> + Copy,
-    ) -> Result<(), SendErrorKind> {
+    ) -> Result<bool, SendErrorKind> {
         let control = &*self.control;
-        if self.ring()?.window() as u64 >= control.settings.capacity {
-            return Ok(());
+        if self.ring()?.window() as u64 >= self.settings.capacity {
+            return Ok(true);
         }
-        let Some(_hold) = self.hold_get(me, limit)? else { return Ok(()) };
+        let Some(_hold) = self.hold_get(me, limit)? else { return Ok(false) };
         let head = Place(control.get.head.load(Relaxed));
         control.put.head_seen.store(head.0, Release);
         loop {
             let ring = self.ring()?;
-            let is_largest = ring.window() as u64 >= control.settings.capacity;
+            let is_largest = ring.window() as u64 >= self.settings.capacity;
             if is_largest || self.room(tail, head, ring.window())?.bytes >= len {
-                return Ok(());
+                return Ok(true);
             }
             ring.spread(head, tail).map_err(std::io::Error::from)?;
             control.state.window.store(2 * ring.window() as u64, Release); // Q3
@@ -173,7 +194,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     #[inline]
     pub(super) fn ring(&self) -> Result<Ring<'_, B>, Corrupt> {
         let window = self.control.state.window.load(Relaxed);
-        let is_sound = (GRANULE as u64..=self.control.settings.capacity).contains(&window);
+        let is_sound = (GRANULE as u64..=self.settings.capacity).contains(&window);
         if !window.is_power_of_two() || !is_sound {
             return Err(Corrupt("the ring has no such size"));
         }

@@ -6,10 +6,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use procession_shm::Deadline;
 use procession_shm::family::Member;
+use procession_shm::sync::atomic::AtomicU32;
 use procession_shm::sync::atomic::Ordering::Relaxed;
 use procession_shm::transfer::Outgoing;
-use procession_shm::{Deadline, family};
 use procession_sync::parts::Limit;
 
 use super::body::Seat;
@@ -213,7 +214,7 @@ impl<T: Message> Putter<T> {
         draft: &mut Draft,
         patience: Patience,
     ) -> Result<(), SendErrorKind> {
-        let settings = &self.seat.body.control.settings;
+        let settings = &self.seat.body.settings;
         let Draft { bytes: buffer, ends } = draft;
         buffer.clear();
         ends.clear();
@@ -264,7 +265,7 @@ impl<T: Message> Putter<T> {
     fn put_within(&self, value: T, patience: Patience) -> Result<(), SendError<T>> {
         let result = with_draft(|Draft { bytes: buffer, .. }| {
             buffer.clear();
-            let mut handles = parcel::encode(&value, buffer, &self.seat.body.control.settings)?;
+            let mut handles = parcel::encode(&value, buffer, &self.seat.body.settings)?;
             let len = buffer.len();
             self.put_frames(buffer, &[len], &mut handles, patience).map(drop)
         });
@@ -283,7 +284,7 @@ impl<T: Message> Putter<T> {
         let body = &*self.seat.body;
         let on_room = Vigil::new(&body.control.not_full, &patience);
         // Where there is no room, those who get have much to do.
-        let vigil = Vigil { is_sliced: self.is_sliced(), lets_ahead: true, ..on_room };
+        let vigil = Vigil { travels: self.travels(), lets_ahead: true, ..on_room };
         let attempt =
             || Ok::<_, SendErrorKind>(self.attempt(bytes, ends, handles, &patience)?.done());
         let done = vigil.keep(|| body.looks_roomy(), attempt)?;
@@ -299,7 +300,7 @@ impl<T: Message> Putter<T> {
         handles: &mut Vec<Outgoing>,
         limit: impl Into<Limit> + Copy,
     ) -> Result<Attempt<usize>, SendErrorKind> {
-        let (me, body) = (family::me()?, &*self.seat.body);
+        let (me, body) = (self.seat.me()?, &*self.seat.body);
         let descriptors = handles.iter().map(|outgoing| outgoing.descriptors().len()).sum();
         let charge = if descriptors > 0 { Some(self.charge(descriptors)?) } else { None };
         let load = Load { bytes, ends, handles, socket: self.seat.socket() };
@@ -334,9 +335,9 @@ impl<T: Message> Putter<T> {
 }
 
 impl<T> Putter<T> {
-    /// Whether the other half may be gone without a word: with a message that nobody receives.
-    pub(super) fn is_sliced(&self) -> bool {
-        !self.is_whole && self.seat.has_travelled()
+    /// The word that says whether the other half may be gone without a word: with a message that nobody receives.
+    pub(super) fn travels(&self) -> Option<&AtomicU32> {
+        (!self.is_whole).then(|| self.seat.travels())
     }
 }
 

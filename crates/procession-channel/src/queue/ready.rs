@@ -23,7 +23,7 @@ fn watch<'a>(seat: &'a Seat, turn: fn(&Body) -> &Turn, watches: &mut Vec<Watch<'
 /// Ready when a get would go on at once: with an item, which another one may get first, or with the end.
 impl<T> Waitable for Getter<T> {
     fn is_ready(&self) -> bool {
-        let Ok(me) = family::me() else { return true };
+        let Ok(me) = self.seat.me() else { return true };
         let is_ready = self.body().is_ready_to_get(me, &Patience::None);
         is_ready || (!self.is_whole && self.seat.is_alone())
     }
@@ -43,7 +43,7 @@ impl<T> Waitable for Getter<T> {
 /// Ready when a small value could be put at once, or would be refused for good.
 impl<T> Waitable for Putter<T> {
     fn is_ready(&self) -> bool {
-        let Ok(me) = family::me() else { return true };
+        let Ok(me) = self.seat.me() else { return true };
         let body = &self.seat.body;
         body.is_closed()
             || body.has_room(me, &Patience::None)

@@ -8,8 +8,11 @@ use proptest::prelude::*;
 
 use super::control::low;
 use super::store::Bytes;
-use super::{Queue, RecvError, packets};
+use super::vigil::{Attempt, Patience};
+use super::{Queue, RecvError, packets, parcel};
 use crate::Fd;
+use procession_shm::{Waitable, family};
+use procession_sync::parts::Limit;
 
 /// Numbers as they are found in the words, and others.
 fn scribble() -> impl Strategy<Value = u64> {
@@ -94,6 +97,25 @@ fn a_frame_that_cannot_be_is_corrupt() {
     queue.put(vec![1]).unwrap();
     queue.putter.seat.body.bytes.write(0, &[255; 8]);
     assert!(matches!(queue.get(), Err(RecvError::Corrupt(_))));
+}
+
+/// Nobody tells when it ends, so whoever would sleep until told must not be let believe that there is nothing.
+#[test]
+fn somebody_in_the_middle_of_a_get_for_long_hides_neither_items_nor_room() {
+    let queue = Queue::builder().capacity(1 << 20).build().unwrap();
+    queue.put(vec![7_u8]).unwrap();
+    let (me, body) = (family::me().unwrap(), &queue.putter.seat.body);
+    let stopped = body.hold_get(me, Limit::NEVER).unwrap().unwrap();
+    assert!(queue.is_ready() && queue.putter.is_ready());
+    // There is no room for it before the ring has grown, for which the other lock is needed, too.
+    let (mut frame, mut handles) = (Vec::new(), Vec::new());
+    parcel::encode(&vec![8_u8; 100_000], &mut frame, &body.settings).unwrap();
+    let ends = [frame.len()];
+    let mut put =
+        || queue.putter.attempt(&mut frame, &ends, &mut handles, &Patience::None).unwrap();
+    assert!(matches!(put(), Attempt::Busy));
+    drop(stopped);
+    assert!(matches!(put(), Attempt::Done(1)));
 }
 
 /// As a process leaves it that is killed between its packet and its frame, or between its get and the drop of the packet.

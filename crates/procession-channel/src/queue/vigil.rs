@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use procession_shm::family::{self, FamilyError};
+use procession_shm::sync::atomic::AtomicU32;
 use procession_shm::sync::atomic::Ordering::Acquire;
 use procession_shm::{Deadline, Spin, Wake, Watch, wait};
 use procession_sync::parts::{Limit, Turn};
@@ -84,8 +85,8 @@ impl<T> Attempt<T> {
 pub(super) struct Vigil<'a> {
     pub(super) turn: &'a Turn,
     pub(super) patience: &'a Patience,
-    /// Whether something may happen of which nobody tells.
-    pub(super) is_sliced: bool,
+    /// A word that is not 0 once something may happen of which nobody tells, if there is such a thing.
+    pub(super) travels: Option<&'a AtomicU32>,
     /// Whether the other side is in the middle of a stream, and is left alone for a moment before each look: each takes the cache
     /// line from it that it is about to write.
     pub(super) lets_ahead: bool,
@@ -94,7 +95,7 @@ pub(super) struct Vigil<'a> {
 impl<'a> Vigil<'a> {
     /// On a turn where everything that happens is told, with a first look at once.
     pub(super) fn new(turn: &'a Turn, patience: &'a Patience) -> Self {
-        Self { turn, patience, is_sliced: false, lets_ahead: false }
+        Self { turn, patience, travels: None, lets_ahead: false }
     }
 
     /// Attempts until there is a result; `None` when the time is over. `looks_ready` says without a lock whether an attempt is
@@ -148,13 +149,18 @@ impl<'a> Vigil<'a> {
     fn sleep(&self, seen: [u32; 2], nap: u32, deadline: Deadline) -> Result<(), FamilyError> {
         let words =
             [Watch::shared(self.turn.word(), seen[0]), Watch::shared(family::epoch(), seen[1])];
-        let checkup =
-            if self.is_sliced { Deadline::after(SLICE) } else { family::recheck_deadline(nap) };
+        let checkup = slice(self.travels).unwrap_or_else(|| family::recheck_deadline(nap));
         match wait(&words, &deadline.min(checkup)) {
             Wake::Woken => Ok(()),
             Wake::TimedOut => check_root(),
         }
     }
+}
+
+/// When to look again though nobody tells, if that is to be soon. It is asked before each sleep, as a handle may travel meanwhile.
+pub(super) fn slice(travels: Option<&AtomicU32>) -> Option<Deadline> {
+    let is_sliced = travels.is_some_and(|word| word.load(Acquire) != 0);
+    is_sliced.then(|| Deadline::after(SLICE))
 }
 
 #[cfg(not(procession_loom))]

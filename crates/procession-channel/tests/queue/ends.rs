@@ -4,6 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use procession_channel::pipe;
 use procession_channel::queue::{JoinError, Queue, RecvError, SendErrorKind, TaskDoneError};
 use procession_shm::wait_any;
 
@@ -67,6 +68,23 @@ fn a_getter_ends_when_nobody_is_left_who_puts() {
     drop(other);
     assert_eq!(hear.recv_timeout(HANG).unwrap(), [1, 2]);
     thread.join().unwrap();
+}
+
+/// Who has slept for a second or more looks every ten seconds, but more often once a half may be lost in a message: nobody tells of that.
+#[test]
+fn a_half_that_is_lost_on_its_way_while_somebody_sleeps_is_missed() {
+    let queue = Queue::<u8>::new().unwrap();
+    let (putter, getter) = (queue.putter(), queue.getter());
+    drop(queue);
+    let (told, hear) = mpsc::channel();
+    let sleeper = thread::spawn(move || told.send(getter.get()).unwrap());
+    thread::sleep(Duration::from_millis(1300));
+    let (carrier, carried) = pipe::builder().trusting().simplex().unwrap();
+    carrier.send(putter).unwrap();
+    drop((carrier, carried));
+    let got = hear.recv_timeout(Duration::from_secs(7)).expect("it looks every 100 ms");
+    assert!(matches!(got, Err(RecvError::Disconnected)));
+    sleeper.join().unwrap();
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod awaited;
 mod claims;
 mod ends;
+mod forks;
 mod handles;
 #[path = "../limit/mod.rs"]
 mod limit;

@@ -21,7 +21,7 @@ use crate::segment::SegmentError;
 pub enum FamilyError {
     /// This process was made by a bare `fork` of a member, and is nobody until it asks to be somebody.
     #[error(
-        "process {pid} was forked from a member of the family and is not one itself: call family::rejoin_after_fork() first"
+        "process {pid} was forked from a member of the family and is not one itself: call family::rejoin_after_fork() first, and have what it is to share sent to it"
     )]
     NotAMember {
         /// This process.

@@ -97,7 +97,7 @@ impl<T: Message> Stream for ItemStream<T> {
             return Poll::Ready(None);
         }
         let attempt = || getter.attempt_get();
-        let got = ready!(place.poll(&*getter, getter.is_sliced(), context, attempt));
+        let got = ready!(place.poll(&*getter, getter.travels(), context, attempt));
         Poll::Ready(pick(got, is_over))
     }
 }
