@@ -7,7 +7,7 @@
 //!
 //! A sending end has an [`Account`] with what it has sent, in the order of sending, and a way to ask whether something was
 //! delivered. The process has a ledger of all accounts. A charge that would go over the limit first asks all accounts what was
-//! delivered meanwhile; if it still would, it is refused.
+//! delivered meanwhile; if it still would, it is refused. An account that has become long asks for itself.
 //!
 //! # Not guaranteed
 //!
@@ -26,6 +26,10 @@ static LEDGER: PerProcess<Mutex<Ledger>> = PerProcess::new();
 
 /// The limit divided by this is for one process.
 const SHARE: u64 = 4;
+
+/// An account of so many messages asks what was delivered meanwhile. A channel has fewer under way, so that half of them were, at
+/// least; without it, an account would grow for as long as the limit, which may be a thousand million, is far.
+const ENTRIES_MAX: usize = 128;
 
 /// Whether what ends at this place was delivered.
 type IsDelivered = Box<dyn Fn(u64) -> bool + Send>;
@@ -65,6 +69,18 @@ impl Ledger {
             self.total += count;
         }
         is_within
+    }
+
+    /// Notes a message that was charged, and ends at `place`.
+    fn sent(&mut self, key: u64, place: u64, count: usize) {
+        let Some(account) = self.accounts.get_mut(&key) else {
+            self.total -= count;
+            return;
+        };
+        account.messages.push_back((place, count));
+        if account.messages.len() >= ENTRIES_MAX {
+            self.total -= account.settle();
+        }
     }
 
     fn open(&mut self, is_delivered: IsDelivered) -> u64 {
@@ -112,11 +128,7 @@ impl Charge {
     /// They were sent, with a message that ends at `place`.
     pub(crate) fn sent(mut self, place: u64) {
         let count = std::mem::take(&mut self.count);
-        let mut ledger = lock(self.ledger);
-        match ledger.accounts.get_mut(&self.key) {
-            Some(account) => account.messages.push_back((place, count)),
-            None => ledger.total -= count,
-        }
+        lock(self.ledger).sent(self.key, place, count);
     }
 }
 
@@ -176,11 +188,26 @@ mod tests {
         let key = ledger.open(Box::new(move |place| seen.load(Ordering::Relaxed) >= place));
         for place in [5, 7] {
             assert!(ledger.charge(4, 10));
-            ledger.accounts.get_mut(&key).unwrap().messages.push_back((place, 4));
+            ledger.sent(key, place, 4);
         }
         assert!(!ledger.charge(3, 10));
         delivered.store(5, Ordering::Relaxed);
         assert!(ledger.charge(3, 10) && !ledger.charge(4, 10));
         assert_eq!(ledger.total, 7);
+    }
+
+    #[test]
+    fn an_account_stays_short_however_far_the_limit_is() {
+        let mut ledger = Ledger::default();
+        let delivered = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&delivered);
+        let key = ledger.open(Box::new(move |place| seen.load(Ordering::Relaxed) >= place));
+        for place in 0..10_000 {
+            assert!(ledger.charge(3, usize::MAX));
+            ledger.sent(key, place, 3);
+            delivered.store(place.saturating_sub(50), Ordering::Relaxed);
+            let entries = ledger.accounts.get(&key).unwrap().messages.len();
+            assert!(entries <= ENTRIES_MAX && ledger.total == 3 * entries, "{entries} at {place}");
+        }
     }
 }

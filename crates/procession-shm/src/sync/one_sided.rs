@@ -87,8 +87,8 @@ pub fn has_enlisted() -> bool {
     static HAS_ASKED: AtomicBool = AtomicBool::new(false);
     static HAS_ENLISTED: AtomicBool = AtomicBool::new(false);
     if !HAS_ASKED.swap(true, Ordering::Relaxed) {
-        let asker = std::thread::Builder::new().name("procession-enlist".to_owned());
-        let _thread = asker.spawn(|| HAS_ENLISTED.store(enlist(), Ordering::Release));
+        let enlisted = || HAS_ENLISTED.store(enlist(), Ordering::Release);
+        let _thread = crate::quiet::spawn("procession-enlist", enlisted);
     }
     HAS_ENLISTED.load(Ordering::Acquire)
 }
