@@ -129,7 +129,7 @@ pub(super) fn membarrier() -> Check {
             "membarrier",
             Status::Fallback,
             "refused",
-            "a pool's worker has a fence of its own for each item",
+            "a pool's worker has a fence of its own for each item, and each end of a pipe for each message",
         ),
     }
 }
