@@ -98,7 +98,7 @@ impl Posted {
         let lookout = LOOKOUT.get_or_try_init(Lookout::new)?;
         lookout.start()?;
         let (ring, socket) = (ring.clone(), Arc::clone(socket));
-        let post = Arc::new(Post { gone: Arc::default(), ring, side, socket });
+        let post = Arc::new(Post { gone: Arc::new(AtomicU32::new(0)), ring, side, socket });
         let key = lookout.list().add(&post);
         let this = Self { key, post, lookout };
         // Hang-ups are told without being asked for. One that has been already is told at once.
