@@ -228,17 +228,28 @@ impl Segment {
     /// # Ok::<(), SegmentError>(())
     /// ```
     pub fn from_fd(fd: OwnedFd, len: usize) -> Result<Self, SegmentError> {
-        let len = checked_len(len)?;
-        let foreign = |reason: String| SegmentError::Foreign { reason };
-        let seals = rustix::fs::fcntl_get_seals(&fd).map_err(|errno| foreign(errno.to_string()))?;
-        if !seals.contains(FIXED_SIZE) {
-            return Err(foreign(format!("its size is not sealed ({seals:?})")));
-        }
-        let actual = rustix::fs::fstat(&fd).map_err(|errno| foreign(errno.to_string()))?.st_size;
-        if u64::try_from(actual) != Ok(len as u64) {
-            return Err(foreign(format!("it has {actual} bytes where {len} were announced")));
-        }
+        let len = check_memory(fd.as_fd(), len)?;
         Ok(Self { fd, len })
+    }
+
+    /// [`from_fd`](Self::from_fd), then [`map_sparse`](Self::map_sparse), for a descriptor that stays the caller's: a process that has
+    /// no other one left can do this.
+    ///
+    /// # Errors
+    ///
+    /// Those of both.
+    ///
+    /// ```
+    /// use procession_shm::Segment;
+    ///
+    /// let fd = Segment::new(8192)?.into_fd();
+    /// let mapping = Segment::map_sparse_from(&fd, 8192)?;
+    /// mapping.write(0, b"hello");
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
+    pub fn map_sparse_from(memory: impl AsFd, len: usize) -> Result<Mapping, SegmentError> {
+        let len = check_memory(memory.as_fd(), len)?;
+        Mapping::sparse(memory.as_fd(), len)
     }
 
     /// The size in bytes, a multiple of the page size.
@@ -369,6 +380,21 @@ pub(crate) fn maker() -> Result<u64, SegmentError> {
         .map_err(|error| SegmentError::System { operation, reason: error.to_string() })
 }
 
+/// Whether it is memory of this size that nobody can resize (S3); the size in whole pages.
+fn check_memory(fd: BorrowedFd<'_>, len: usize) -> Result<usize, SegmentError> {
+    let len = checked_len(len)?;
+    let foreign = |reason: String| SegmentError::Foreign { reason };
+    let seals = rustix::fs::fcntl_get_seals(fd).map_err(|errno| foreign(errno.to_string()))?;
+    if !seals.contains(FIXED_SIZE) {
+        return Err(foreign(format!("its size is not sealed ({seals:?})")));
+    }
+    let actual = rustix::fs::fstat(fd).map_err(|errno| foreign(errno.to_string()))?.st_size;
+    if u64::try_from(actual) != Ok(len as u64) {
+        return Err(foreign(format!("it has {actual} bytes where {len} were announced")));
+    }
+    Ok(len)
+}
+
 pub(crate) fn checked_len(len: usize) -> Result<usize, SegmentError> {
     if len == 0 {
         return Err(SegmentError::Empty);
@@ -420,12 +446,33 @@ pub(crate) fn set_len(fd: BorrowedFd<'_>, len: usize) -> Result<(), SegmentError
         .map_err(|errno| SegmentError::from_errno("ftruncate", len, errno))
 }
 
-/// S2. A signal handler may interrupt a long claim, which the kernel then undoes: it is simply made again.
+/// So much is claimed at a time when signals come: about a millisecond.
+const PIECE: usize = 4 << 20;
+
+/// S2. A signal handler may interrupt a claim, which some kernels then undo. Made again as it was, a long one would never come to its
+/// end where a signal comes every few milliseconds, as a profiler's does; so it is made again in pieces.
 pub(crate) fn claim_pages(fd: BorrowedFd<'_>, from: usize, len: usize) -> Result<(), SegmentError> {
-    rustix::io::retry_on_intr(|| {
-        rustix::fs::fallocate(fd, FallocateFlags::empty(), from as u64, len as u64)
-    })
+    match fallocate(fd, from, len) {
+        Err(Errno::INTR) => claim_in_pieces(fd, from, len),
+        claimed => claimed,
+    }
     .map_err(|errno| SegmentError::from_errno("fallocate", len, errno))
+}
+
+/// Signals are for the time between two pieces.
+#[cold]
+fn claim_in_pieces(fd: BorrowedFd<'_>, from: usize, len: usize) -> Result<(), Errno> {
+    for start in (from..from + len).step_by(PIECE) {
+        let _until_it_is_claimed = crate::quiet::block();
+        let piece = PIECE.min(from + len - start);
+        // Some signals cannot be blocked.
+        rustix::io::retry_on_intr(|| fallocate(fd, start, piece))?;
+    }
+    Ok(())
+}
+
+fn fallocate(fd: BorrowedFd<'_>, from: usize, len: usize) -> Result<(), Errno> {
+    rustix::fs::fallocate(fd, FallocateFlags::empty(), from as u64, len as u64)
 }
 
 #[cfg(test)]
@@ -459,6 +506,19 @@ mod tests {
         Segment::claim(&segment, 1 << 20..2 << 20).unwrap();
         mapping.write((2 << 20) - 1, b"x");
         assert_eq!(blocks(&segment) * 512, 1 << 20);
+    }
+
+    #[test]
+    fn what_is_claimed_in_pieces_is_all_of_it_and_nothing_else() {
+        for (from, len) in [(0, 3), (1, PIECE / page_size()), (2, 2 * PIECE / page_size() + 1)] {
+            let (from, len) = (from * page_size(), len * page_size());
+            let segment = Segment::sparse(4 * PIECE).unwrap();
+            claim_in_pieces(segment.as_fd(), from, len).unwrap();
+            let blocks = |segment: &Segment| rustix::fs::fstat(segment).unwrap().st_blocks;
+            let claimed = blocks(&segment);
+            claim_pages(segment.as_fd(), from, len).unwrap();
+            assert_eq!(blocks(&segment), claimed, "it was all there already");
+        }
     }
 
     #[test]

@@ -8,8 +8,6 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use procession_shm::Deadline;
-
 use super::frame::Last;
 use super::line::{Line, News, Patience, Waited};
 use super::packet;
@@ -140,24 +138,31 @@ impl Inlet {
     }
 
     /// Waits for the next message and takes it: what came of it in `place`, or all of it in the delivery. Bytes for which there is
-    /// no room there stay.
-    pub(super) fn receive_at(&mut self, place: &mut Place<'_>) -> Result<Delivery, RecvError> {
-        let received = self.try_receive_at(place);
-        if received.is_err() {
+    /// no room there stay, and so does what came in time of a message that did not.
+    pub(super) fn receive_at(
+        &mut self,
+        place: &mut Place<'_>,
+        patience: Patience,
+    ) -> Result<Option<Delivery>, RecvError> {
+        let received = self.try_receive_at(place, patience);
+        if !matches!(received, Ok(Some(_))) {
             self.frames.keep(place);
         }
         received
     }
 
-    fn try_receive_at(&mut self, place: &mut Place<'_>) -> Result<Delivery, RecvError> {
-        let never = Patience::Until(Deadline::NEVER);
-        self.await_look(never, |frames| frames.look_to(place))?;
-        let last = self.frames.gathered().whole.ok_or(RecvError::Closed)?;
+    fn try_receive_at(
+        &mut self,
+        place: &mut Place<'_>,
+        patience: Patience,
+    ) -> Result<Option<Delivery>, RecvError> {
+        self.await_look(patience, |frames| frames.look_to(place))?;
+        let Some(last) = self.frames.gathered().whole else { return Ok(None) };
         let (len, room) = (place.filled() + self.message_len(), place.capacity());
         if last.is_bytes && len > room {
             return Err(RecvError::BufferTooShort { len, room });
         }
-        self.take(last)
+        self.take(last).map(Some)
     }
 
     /// Takes the message that is complete. Without the descriptors that belong to it, it stays.

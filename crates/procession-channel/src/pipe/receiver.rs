@@ -101,9 +101,9 @@ impl<T> Receiver<T> {
         self.bytes_within(Patience::Until(timeout.into().into()))
     }
 
-    /// Receives bytes into the front of `buffer` and returns how many they are. Blocks as [`recv`](Self::recv) does; with a
-    /// deadline, [`poll`](Self::poll) first. They are copied once, parts of a long message as they come. The rest of `buffer`
-    /// may be written to as well, and all of it when the receive fails.
+    /// Receives bytes into the front of `buffer` and returns how many they are. Blocks as [`recv`](Self::recv) does. They are
+    /// copied once, parts of a long message as they come. The rest of `buffer` may be written to as well, and all of it when the
+    /// receive fails.
     ///
     /// # Errors
     ///
@@ -123,13 +123,48 @@ impl<T> Receiver<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn recv_bytes_into(&self, buffer: &mut [u8]) -> Result<usize, RecvError> {
-        self.use_inlet(|inlet| {
-            let mut place = Place::over(buffer);
-            let rest = into_bytes(inlet.receive_at(&mut place)?)?;
-            let len = place.append(&rest);
-            inlet.frames.reuse(rest);
-            Ok(len)
-        })
+        let never = Patience::Until(Deadline::NEVER);
+        self.bytes_into_within(buffer, never)?.ok_or(RecvError::Closed)
+    }
+
+    /// [`recv_bytes_into`](Self::recv_bytes_into) if it can be done at once; `None` when there is no whole message yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_bytes_into`](Self::recv_bytes_into).
+    ///
+    /// ```
+    /// let (sender, receiver) = procession_channel::pipe::simplex::<()>()?;
+    /// let mut buffer = [0; 8];
+    /// assert_eq!(receiver.try_recv_bytes_into(&mut buffer)?, None);
+    /// sender.send_bytes(b"abc")?;
+    /// assert_eq!(receiver.try_recv_bytes_into(&mut buffer)?, Some(3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_recv_bytes_into(&self, buffer: &mut [u8]) -> Result<Option<usize>, RecvError> {
+        self.bytes_into_within(buffer, Patience::None)
+    }
+
+    /// [`recv_bytes_into`](Self::recv_bytes_into) within `timeout`; `None` when the time is over. The parts of a long message that
+    /// came are kept, as with [`recv_timeout`](Self::recv_timeout); any buffer will do for the next receive.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_bytes_into`](Self::recv_bytes_into).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let (_sender, receiver) = procession_channel::pipe::simplex::<()>()?;
+    /// assert_eq!(receiver.recv_bytes_into_timeout(&mut [0; 8], Duration::from_millis(1))?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn recv_bytes_into_timeout(
+        &self,
+        buffer: &mut [u8],
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Option<usize>, RecvError> {
+        self.bytes_into_within(buffer, Patience::Until(timeout.into().into()))
     }
 
     /// Waits up to `timeout` (`None`: for ever) for something to receive: whether a receive would now return at once, be it with
@@ -171,6 +206,21 @@ impl<T> Receiver<T> {
     /// ```
     pub fn close(&self) {
         self.end.close();
+    }
+
+    fn bytes_into_within(
+        &self,
+        buffer: &mut [u8],
+        patience: Patience,
+    ) -> Result<Option<usize>, RecvError> {
+        self.use_inlet(|inlet| {
+            let mut place = Place::over(buffer);
+            let Some(delivery) = inlet.receive_at(&mut place, patience)? else { return Ok(None) };
+            let rest = into_bytes(delivery)?;
+            let len = place.append(&rest);
+            inlet.frames.reuse(rest);
+            Ok(Some(len))
+        })
     }
 
     pub(super) fn bytes_within(&self, patience: Patience) -> Result<Option<Vec<u8>>, RecvError> {

@@ -25,8 +25,7 @@ impl Store {
 
     /// Takes over memory that another process made, which is trusted to keep to the rules.
     pub(super) fn received(memory: Arc<OwnedFd>, len: usize) -> Result<Self, SegmentError> {
-        let again = memory.try_clone().map_err(|_| SegmentError::OutOfDescriptors)?;
-        let mapping = Segment::from_fd(again, len)?.map_sparse()?;
+        let mapping = Segment::map_sparse_from(&memory, len)?;
         Ok(Self { mapping, memory })
     }
 

@@ -122,6 +122,28 @@ fn a_message_may_have_more_descriptors_than_a_packet_carries() {
     }
 }
 
+/// A message that was received is gone, so what is in it must not need more.
+#[test]
+fn as_many_descriptors_as_a_message_has_are_enough_to_receive_it() {
+    const TEST: &str = "budget::as_many_descriptors_as_a_message_has_are_enough_to_receive_it";
+    play(TEST, |(): ()| {
+        let (sender, receiver) = pipe::builder().trusting().simplex::<Queue<u8>>().unwrap();
+        let (queue, of_queues) = (Queue::new().unwrap(), Queue::new().unwrap());
+        queue.put_many([7, 8]).unwrap();
+        sender.send(queue.clone()).unwrap();
+        of_queues.put(queue).unwrap();
+        limit_descriptors(60);
+        let mut held: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        held.truncate(held.len() - 3);
+        assert!(matches!(receiver.recv(), Err(RecvError::Io(_))));
+        assert!(matches!(of_queues.get(), Err(queue::RecvError::Io(_))));
+        held.pop();
+        assert_eq!(receiver.recv().unwrap().get().unwrap(), 7);
+        assert_eq!(of_queues.get().unwrap().get().unwrap(), 8);
+    });
+    Other::start(TEST, ()).join();
+}
+
 #[test]
 fn what_a_process_sends_right_before_it_exits_is_received() {
     const TEST: &str = "budget::what_a_process_sends_right_before_it_exits_is_received";

@@ -1,5 +1,7 @@
 //! Bytes as they are, and polling.
 
+use std::time::Duration;
+
 use procession_channel::pipe::{self, RecvError, SendErrorKind};
 
 use crate::messages::{SOON, small};
@@ -75,6 +77,40 @@ fn a_long_message_for_which_the_buffer_is_too_short_loses_nothing() {
     });
 }
 
+/// Each time into another buffer, and too short a one as well.
+#[test]
+fn a_receive_into_a_buffer_that_expires_half_way_goes_on_later() {
+    let (sender, receiver) = small::<()>();
+    let long: Vec<u8> = (0..=250).cycle().take(100_003).collect();
+    let mut buffer = vec![0; long.len()];
+    assert_eq!(receiver.try_recv_bytes_into(&mut buffer).unwrap(), None);
+    std::thread::scope(|scope| {
+        scope.spawn(|| sender_sends(sender, &long));
+        for round in 0.. {
+            buffer.fill(255);
+            let room = if round % 3 == 0 { 50_000 } else { long.len() };
+            let received = match round % 2 {
+                0 => receiver.try_recv_bytes_into(&mut buffer[..room]),
+                _ => {
+                    receiver.recv_bytes_into_timeout(&mut buffer[..room], Duration::from_micros(10))
+                }
+            };
+            match received {
+                Ok(None) => {}
+                Ok(Some(len)) => {
+                    assert_eq!((len, room), (long.len(), long.len()));
+                    break;
+                }
+                Err(RecvError::BufferTooShort { len, room: 50_000 }) => assert_eq!(len, long.len()),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(buffer == long);
+    });
+    let end = receiver.recv_bytes_into_timeout(&mut buffer, None);
+    assert!(matches!(end, Err(RecvError::Closed)));
+}
+
 #[test]
 fn a_value_is_not_received_into_a_buffer() {
     let (sender, receiver) = pipe::simplex::<u64>().unwrap();
@@ -93,7 +129,7 @@ fn sender_sends(sender: pipe::Sender<()>, bytes: &[u8]) {
 #[test]
 fn polling_says_whether_a_receive_would_return_at_once() {
     let (sender, receiver) = pipe::simplex::<u8>().unwrap();
-    assert!(!receiver.poll(std::time::Duration::ZERO));
+    assert!(!receiver.poll(Duration::ZERO));
     assert!(!receiver.poll(SOON));
     sender.send(1).unwrap();
     assert!(receiver.poll(None));

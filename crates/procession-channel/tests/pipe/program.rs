@@ -4,8 +4,12 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::Duration;
 
-use procession_channel::pipe::{self, Receiver, SendErrorKind, Sender};
+use procession_channel::pipe::{self, Connection, Receiver, SendErrorKind, Sender};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use serde::{Deserialize, Serialize};
+
+use crate::stage::{Other, play};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -128,4 +132,153 @@ proptest! {
         }
         prop_assert!(producer.join().unwrap() == received);
     }
+}
+
+/// What another process is to do with the ends that it has.
+#[derive(Serialize, Deserialize)]
+enum Order {
+    HoldSender(Sender<Vec<u8>>),
+    HoldReceiver(Receiver<Vec<u8>>),
+    GiveSender,
+    GiveReceiver,
+    Send(Vec<u8>, Option<Duration>),
+    Receive,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Answer {
+    Held,
+    Sender(Sender<Vec<u8>>),
+    Receiver(Receiver<Vec<u8>>),
+    /// Whether it was.
+    Sent(bool),
+    Received(Option<Vec<u8>>),
+}
+
+/// Does as it is told for as long as somebody tells.
+fn obey(parent: &Connection<Answer, Order>) {
+    let (mut sender, mut receiver) = (None, None);
+    for order in parent {
+        let answer = match order.unwrap() {
+            Order::HoldSender(end) => {
+                sender = Some(end);
+                Answer::Held
+            }
+            Order::HoldReceiver(end) => {
+                receiver = Some(end);
+                Answer::Held
+            }
+            Order::GiveSender => Answer::Sender(sender.take().unwrap()),
+            Order::GiveReceiver => Answer::Receiver(receiver.take().unwrap()),
+            Order::Send(message, patience) => {
+                Answer::Sent(send(sender.as_ref().unwrap(), message, patience))
+            }
+            Order::Receive => Answer::Received(receiver.as_ref().unwrap().try_recv().unwrap()),
+        };
+        parent.send(answer).unwrap();
+    }
+}
+
+/// Without patience it does not wait. Whether it was sent.
+fn send(sender: &Sender<Vec<u8>>, message: Vec<u8>, patience: Option<Duration>) -> bool {
+    match patience {
+        Some(patience) => sender.send_timeout(message, patience).is_ok(),
+        None => sender.try_send(message).is_ok(),
+    }
+}
+
+/// The ends of a pipe, each of which is here or with the other process.
+struct Couple {
+    other: Connection<Order, Answer>,
+    sender: Option<Sender<Vec<u8>>>,
+    receiver: Option<Receiver<Vec<u8>>>,
+    model: VecDeque<Vec<u8>>,
+    counter: u8,
+}
+
+impl Couple {
+    fn ask(&self, order: Order) -> Answer {
+        self.other.send(order).unwrap();
+        self.other.recv().unwrap()
+    }
+
+    fn step(&mut self, step: &Step) {
+        self.counter = self.counter.wrapping_add(1);
+        match *step {
+            Step::Try(len) => self.send(len, None),
+            Step::Timeout(len) => self.send(len, Some(Duration::from_micros(10))),
+            Step::Receive => {
+                let received = match &self.receiver {
+                    Some(receiver) => receiver.try_recv().unwrap(),
+                    None => match self.ask(Order::Receive) {
+                        Answer::Received(message) => message,
+                        _ => panic!("another answer"),
+                    },
+                };
+                assert!(received == self.model.pop_front());
+            }
+            Step::MoveSender => {
+                self.sender = match self.sender.take() {
+                    Some(end) => self.hold(Order::HoldSender(end)),
+                    None => match self.ask(Order::GiveSender) {
+                        Answer::Sender(end) => Some(end),
+                        _ => panic!("another answer"),
+                    },
+                }
+            }
+            Step::MoveReceiver => {
+                self.receiver = match self.receiver.take() {
+                    Some(end) => self.hold(Order::HoldReceiver(end)),
+                    None => match self.ask(Order::GiveReceiver) {
+                        Answer::Receiver(end) => Some(end),
+                        _ => panic!("another answer"),
+                    },
+                }
+            }
+        }
+    }
+
+    /// The other process has it, and this one has none.
+    fn hold<T>(&self, order: Order) -> Option<T> {
+        assert!(matches!(self.ask(order), Answer::Held));
+        None
+    }
+
+    fn send(&mut self, len: usize, patience: Option<Duration>) {
+        let message = vec![self.counter; len];
+        let is_sent = match &self.sender {
+            Some(sender) => send(sender, message.clone(), patience),
+            None => match self.ask(Order::Send(message.clone(), patience)) {
+                Answer::Sent(is_sent) => is_sent,
+                _ => panic!("another answer"),
+            },
+        };
+        if is_sent {
+            self.model.push_back(message);
+        }
+    }
+}
+
+/// Ends that go back and forth between two processes, with whatever is under way.
+#[test]
+fn two_processes_agree() {
+    const TEST: &str = "program::two_processes_agree";
+    play(TEST, |parent: Connection<Answer, Order>| obey(&parent));
+    let config = ProptestConfig { cases: 30, failure_persistence: None, ..Default::default() };
+    let programs = prop::collection::vec(step(), 1..80);
+    let run = |steps: Vec<Step>| {
+        let (other, there) = pipe::duplex().unwrap();
+        let child = Other::start(TEST, there);
+        let (sender, receiver) = pipe::builder().capacity(4096).simplex().unwrap();
+        let (sender, receiver) = (Some(sender), Some(receiver));
+        let mut couple = Couple { other, sender, receiver, model: VecDeque::new(), counter: 0 };
+        steps.iter().for_each(|step| couple.step(step));
+        while !couple.model.is_empty() {
+            couple.step(&Step::Receive);
+        }
+        drop(couple);
+        child.join();
+        Ok(())
+    };
+    TestRunner::new(config).run(&programs, run).unwrap();
 }
