@@ -3,9 +3,10 @@
 //!
 //! The variable is `version,descriptor,pid,depth,hook` in decimal. All versions of this crate agree on its fields,
 //! because several may be linked into one program: the last one says whose child it is. The version is that of the
-//! message. The message is one packet: a postcard record and, in this order, a pidfd of the parent (if the system gives
-//! one), the door of its cgroup (if it is to have one), the memory with the payload (if it is too long for the packet),
-//! the working directory (if it is to be another) and the caller's descriptors.
+//! message. The message is one packet: a postcard record and, in this order, the memory with the record (if it is too long
+//! for the packet: a sandbox may name any number of paths), a pidfd of the parent (if the system gives one), the door of its
+//! cgroup (if it is to have one), the memory with the payload (if it is too long for the packet), the working directory (if
+//! it is to be another) and the caller's descriptors.
 //!
 //! The packet lies in the socket's buffer *before* the child is started. So nothing the child
 //! does or fails to do can make its parent wait, and a child that dies early costs no broken pipe.
@@ -14,7 +15,8 @@
 use std::borrow::Cow;
 use std::ffi::CStr;
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::str::FromStr;
 
@@ -22,6 +24,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::image::Identity;
+use crate::launcher::sealed_memory;
 use crate::packet::{self, DESCRIPTORS_MAX};
 use crate::refusal::{self, Refusal};
 use crate::settings::Settings;
@@ -80,6 +83,16 @@ fn number<N: FromStr + ToString>(digits: &str) -> Option<N> {
     digits.parse().ok().filter(|number: &N| number.to_string() == digits)
 }
 
+/// What lies in the packet.
+#[derive(Debug, Serialize, Deserialize)]
+enum Letter<M> {
+    Here(M),
+    /// In the memory whose descriptor comes first, because it is too long for a packet: there it is a letter again.
+    Memory {
+        len_bytes: u64,
+    },
+}
+
 /// What the child is to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Message<'a> {
@@ -114,8 +127,16 @@ pub(crate) fn send(
     message: &Message<'_>,
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
-    let bytes = postcard::to_stdvec(message).map_err(io::Error::other)?;
-    packet::send(socket, &bytes, descriptors, SendFlags::DONTWAIT)
+    let encode =
+        |letter: Letter<&Message<'_>>| postcard::to_stdvec(&letter).map_err(io::Error::other);
+    let bytes = encode(Letter::Here(message))?;
+    if bytes.len() <= packet::BYTES_MAX {
+        return packet::send(socket, &bytes, descriptors, SendFlags::DONTWAIT);
+    }
+    let memory = sealed_memory(&bytes)?;
+    let bytes = encode(Letter::Memory { len_bytes: bytes.len() as u64 })?;
+    let descriptors: Vec<_> = [memory.as_fd()].iter().chain(descriptors).copied().collect();
+    packet::send(socket, &bytes, &descriptors, SendFlags::DONTWAIT)
 }
 
 /// One packet as it came.
@@ -137,17 +158,48 @@ impl Packet {
             let why = "the other end of the bootstrap socket is closed";
             return Err(Refusal::new(refusal::PARENT_GONE, why));
         }
-        Ok(Self { bytes: received.bytes, descriptors: received.descriptors })
+        let mut packet = Self { bytes: received.bytes, descriptors: received.descriptors };
+        let kind = postcard::take_from_bytes::<Letter<()>>(&packet.bytes);
+        if let Ok((Letter::Memory { len_bytes }, [])) = kind {
+            if packet.descriptors.is_empty() {
+                return Err(missing_descriptor());
+            }
+            packet.bytes = read_memory(packet.descriptors.remove(0), len_bytes)?;
+        }
+        Ok(packet)
     }
 
     pub(crate) fn message(&self) -> Result<Message<'_>, Refusal> {
         match postcard::take_from_bytes(&self.bytes) {
-            Ok((message, [])) => Ok(message),
+            Ok((Letter::Here(message), [])) => Ok(message),
             Ok(_) | Err(_) => {
                 let why = "what came over the bootstrap socket is not a bootstrap message";
                 Err(Refusal::new(refusal::BAD_MESSAGE, why))
             }
         }
+    }
+}
+
+pub(crate) fn missing_descriptor() -> Refusal {
+    Refusal::new(refusal::BAD_MESSAGE, "the bootstrap message came without its descriptors")
+}
+
+/// What lies in memory that came with a message.
+pub(crate) fn read_memory(memory: OwnedFd, len_bytes: u64) -> Result<Vec<u8>, Refusal> {
+    let mut payload = Vec::new();
+    let reserved = usize::try_from(len_bytes).ok().map(|len| payload.try_reserve_exact(len));
+    if !matches!(reserved, Some(Ok(()))) {
+        let why = format_args!("no memory for a payload of {len_bytes} bytes");
+        return Err(Refusal::new(refusal::SYSTEM, why));
+    }
+    rustix::fs::seek(&memory, rustix::fs::SeekFrom::Start(0))
+        .map_err(Refusal::system("rewind the payload"))?;
+    let read = File::from(memory).take(len_bytes).read_to_end(&mut payload);
+    let read = read.map_err(Refusal::system("read the payload"))?;
+    if read as u64 == len_bytes {
+        Ok(payload)
+    } else {
+        Err(Refusal::new(refusal::BAD_MESSAGE, "the payload is shorter than announced"))
     }
 }
 

@@ -9,6 +9,7 @@ use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
+use std::mem::ManuallyDrop;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::thread::LocalKey;
 
@@ -146,8 +147,17 @@ pub fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Told> {
     caught.map_err(|payload| {
         let captured = LAST.take();
         forget();
-        captured.unwrap_or_else(|| (message(&*payload), String::new(), String::new()))
+        let told = captured.unwrap_or_else(|| (message(&*payload), String::new(), String::new()));
+        discard(payload);
+        told
     })
+}
+
+/// Drops what a panic has left, which may be anything and may panic in turn. What that leaves is not dropped: it may go on so.
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        let _kept = ManuallyDrop::new(another);
+    }
 }
 
 /// Runs something that catches panics itself and tells of them, as decoding does: they are printed or not as those of the

@@ -10,8 +10,6 @@
 //! - at any time after: the kernel sends SIGKILL.
 
 use std::ffi::CStr;
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 
@@ -23,7 +21,9 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, getppid, pidfd_open, set_parent_process_death_signal,
 };
 
-use crate::bootstrap::{self, Message, Packet, Payload, VARIABLE_C, Variable};
+use crate::bootstrap::{
+    self, Message, Packet, Payload, VARIABLE_C, Variable, missing_descriptor, read_memory,
+};
 use crate::hook::{self, Arguments};
 use crate::launcher::Start;
 use crate::refusal::{self, Refusal};
@@ -227,10 +227,6 @@ pub(crate) fn job(parent: Parent, mut packet: Packet) -> Result<Job, Refusal> {
     Ok(Job { settings, main, start, is_zygote: message.is_zygote })
 }
 
-fn missing_descriptor() -> Refusal {
-    Refusal::new(refusal::BAD_MESSAGE, "the bootstrap message came without its descriptors")
-}
-
 /// A pidfd becomes readable when its process ends.
 fn check_alive(parent: &OwnedFd) -> Result<(), Refusal> {
     let mut ended = [PollFd::new(parent, PollFlags::IN)];
@@ -256,24 +252,6 @@ fn entry(message: &Message<'_>) -> Result<fn(Start), Refusal> {
     Ok(unsafe { std::mem::transmute::<usize, fn(Start)>(address) })
 }
 
-pub(crate) fn read_memory(memory: OwnedFd, len_bytes: u64) -> Result<Vec<u8>, Refusal> {
-    let mut payload = Vec::new();
-    let reserved = usize::try_from(len_bytes).ok().map(|len| payload.try_reserve_exact(len));
-    if !matches!(reserved, Some(Ok(()))) {
-        let why = format_args!("no memory for a payload of {len_bytes} bytes");
-        return Err(Refusal::new(refusal::SYSTEM, why));
-    }
-    rustix::fs::seek(&memory, rustix::fs::SeekFrom::Start(0))
-        .map_err(Refusal::system("rewind the payload"))?;
-    let read = File::from(memory).take(len_bytes).read_to_end(&mut payload);
-    let read = read.map_err(Refusal::system("read the payload"))?;
-    if read as u64 == len_bytes {
-        Ok(payload)
-    } else {
-        Err(Refusal::new(refusal::BAD_MESSAGE, "the payload is shorter than announced"))
-    }
-}
-
 /// The name that ps(1) shows, which would otherwise be `exe`.
 fn set_process_name(name: &str) -> Result<(), Refusal> {
     let name = std::ffi::CString::new(name).map_err(Refusal::system("read the process name"))?;
@@ -297,7 +275,8 @@ impl Job {
         panics::name_process(&start.name);
         settings.enclose(threads)?;
         // The panic hook has already reported the panic on standard error.
-        Ok(panic::catch_unwind(AssertUnwindSafe(|| main(start))).map_or(EXIT_PANICKED, |()| 0))
+        let done = panic::catch_unwind(AssertUnwindSafe(|| main(start))).map_err(panics::discard);
+        Ok(done.map_or(EXIT_PANICKED, |()| 0))
     }
 }
 

@@ -169,8 +169,10 @@ fn of_others(pid: u32) -> Result<Calls, Refusal> {
     let namespaces = namespaces.map(|flag| has_bits(0, unsigned(flag), unsigned(flag)));
     // By these a signal of choice is sent when a descriptor becomes ready, to a process of choice.
     let owners = [libc::F_SETOWN, F_SETOWN_EX, F_SETSIG].map(|command| is(1, unsigned(command)));
-    // The last two put characters into the terminal as if they had been typed.
-    let terminals = [FIOSETOWN, SIOCSPGRP, TIOCSTI, TIOCLINUX].map(|command| is(1, command));
+    // Whoever is not of the foreground that the third one chooses is stopped when he reads. The last two put characters into the
+    // terminal as if they had been typed.
+    let terminals = [FIOSETOWN, SIOCSPGRP, TIOCSPGRP, TIOCSTI, TIOCLINUX];
+    let terminals = terminals.map(|command| is(1, command));
     let death = all([is(0, unsigned(libc::PR_SET_PDEATHSIG)), is_not(1, unsigned(libc::SIGKILL))]);
     let mut calls = Calls::from([
         (libc::SYS_clone, any(namespaces)?),
@@ -179,8 +181,9 @@ fn of_others(pid: u32) -> Result<Calls, Refusal> {
         // Who asks not to be killed with its parent would be left behind.
         (libc::SYS_prctl, vec![death?]),
         (libc::SYS_prlimit64, vec![all([is_not(0, 0), is_not(0, pid.into())])?]),
-        (libc::SYS_setpriority, any([is_not(1, 0)])?),
-        (libc::SYS_ioprio_set, any([is_not(1, 0)])?),
+        // The number 0 is this process only where processes are numbered, and not groups or users.
+        (libc::SYS_setpriority, any([is_not(0, PRIO_PROCESS), is_not(1, 0)])?),
+        (libc::SYS_ioprio_set, any([is_not(0, IOPRIO_WHO_PROCESS), is_not(1, 0)])?),
     ]);
     for call in [
         libc::SYS_sched_setaffinity,
@@ -193,10 +196,13 @@ fn of_others(pid: u32) -> Result<Calls, Refusal> {
     Ok(calls)
 }
 
+const PRIO_PROCESS: u64 = 0;
+const IOPRIO_WHO_PROCESS: u64 = 1;
 const F_SETSIG: i32 = 10;
 const F_SETOWN_EX: i32 = 15;
 const FIOSETOWN: u64 = 0x8901;
 const SIOCSPGRP: u64 = 0x8902;
+const TIOCSPGRP: u64 = 0x5410;
 const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
 

@@ -59,6 +59,11 @@ use crate::start_method::StartMethod;
 /// - Use of processor time and memory: that is what [`Limits`](crate::Limits) are for.
 /// - What the process may do with what it was given: a descriptor that is open for writing stays so, and a socket that is
 ///   connected can be talked to. A trusting handle (a lock, shared memory) can be scribbled over.
+/// - What files do to other processes, unless files are restricted: whoever may write in `/proc/<pid>` or in a cgroup changes how
+///   likely a process is killed for memory, how much of a processor its session gets, or that it is stopped.
+/// - A terminal that it was given (a standard descriptor may be one): it can change its modes for all who use it.
+/// - Processes that it starts by itself, unless it [only computes](Self::compute_only): they stay in the sandbox and may outlive it and
+///   its parent, as those of any process may. A [cgroup](crate::ProcessBuilder::cgroup) ends them with it.
 /// - Looking at what files exist: names, sizes and times are not hidden by [`read_only`](Self::read_only), contents are.
 ///   Nor are the names and states of other processes in `/proc`, unless `/proc` is out of reach.
 /// - Side channels, and holes in what is left of the kernel. Root loses no capability by it; do not run as root what you do not
@@ -73,7 +78,9 @@ use crate::start_method::StartMethod;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[must_use = "a sandbox does nothing before it is given to a builder"]
 pub struct Sandbox {
+    #[serde(with = "bytes_of_paths")]
     readable: Vec<PathBuf>,
+    #[serde(with = "bytes_of_paths")]
     writable: Vec<PathBuf>,
     restricts_files: bool,
     no_network: bool,
@@ -249,5 +256,26 @@ impl Sandbox {
         self.check(StartMethod::Spawn).map_err(|error| Refusal::new(refusal::SANDBOX, error))?;
         let guard = files::enforce(self)?;
         calls::enforce(self, &guard)
+    }
+}
+
+mod bytes_of_paths {
+    //! Paths as the kernel has them: of any bytes, where serde's own are text.
+
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::PathBuf;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(paths.iter().map(|path| path.as_os_str().as_bytes()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<PathBuf>, D::Error> {
+        let paths = Vec::<Vec<u8>>::deserialize(from)?;
+        Ok(paths.into_iter().map(|path| OsString::from_vec(path).into()).collect())
     }
 }

@@ -42,10 +42,38 @@ fn the_largest_message_with_the_most_descriptors_arrives() {
 }
 
 #[test]
-fn a_message_with_something_behind_it_is_refused() {
-    let mut bytes = postcard::to_stdvec(&message("x", Payload::Memory { len_bytes: 3 })).unwrap();
-    bytes.push(0);
+fn a_message_that_is_longer_than_a_packet_arrives() {
+    let (ours, theirs) = pair();
+    let unset = vec!["LD_X".repeat(100); 1000];
+    let settings = Cow::Owned(Settings { unset, ..Settings::default() });
+    let long = Message { settings, ..message("long", Payload::Inline(&[5; 100])) };
+    send(&ours, &long, &[ours.as_fd()]).unwrap();
+    let packet = Packet::receive(&theirs).unwrap();
+    assert_eq!(packet.descriptors.len(), 1);
+    let arrived = packet.message().unwrap();
+    assert_eq!((arrived.entry, &arrived.settings.unset), (77, &long.settings.unset));
+    assert!(matches!(arrived.payload, Payload::Inline(bytes) if bytes == [5; 100]));
+}
+
+#[test]
+fn a_letter_without_its_memory_is_refused() {
+    let (ours, theirs) = pair();
+    let letter = Letter::<&Message<'_>>::Memory { len_bytes: 3 };
+    let bytes = postcard::to_stdvec(&letter).unwrap();
+    packet::send(&ours, &bytes, &[], SendFlags::DONTWAIT).unwrap();
+    let refusal = Packet::receive(&theirs).unwrap_err();
+    assert!(format!("{refusal:?}").contains("without its descriptors"), "{refusal:?}");
     assert!(Packet { bytes, descriptors: Vec::new() }.message().is_err());
+}
+
+#[test]
+fn a_message_with_something_behind_it_is_refused() {
+    let message = message("x", Payload::Memory { len_bytes: 3 });
+    let mut bytes = postcard::to_stdvec(&Letter::Here(&message)).unwrap();
+    let packet = |bytes: &[u8]| Packet { bytes: bytes.to_vec(), descriptors: Vec::new() };
+    assert!(packet(&bytes).message().is_ok());
+    bytes.push(0);
+    assert!(packet(&bytes).message().is_err());
 }
 
 #[test]

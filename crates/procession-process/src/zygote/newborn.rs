@@ -9,7 +9,7 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::protocol::{self, Environment, Refused, Reply, Request};
-use crate::bootstrap::Packet;
+use crate::bootstrap::{self, Packet};
 use crate::environment::Patch;
 use crate::hook;
 use crate::refusal::{self, Refusal};
@@ -109,7 +109,7 @@ fn read_environment(environment: Environment, memory: Option<OwnedFd>) -> Result
         Environment::Here(patch) => Ok(patch),
         Environment::Memory { len_bytes } => {
             let memory = memory.ok_or_else(missing_descriptor)?;
-            let bytes = serve::read_memory(memory, len_bytes)?;
+            let bytes = bootstrap::read_memory(memory, len_bytes)?;
             postcard::from_bytes(&bytes).map_err(Refusal::system("read the environment"))
         }
     }

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use backstage::holdings::{descriptors, threads};
-use procession_process::{Exit, Failure, Process, ProcessError, Stdio, is_child, spawn};
+use procession_process::{
+    Exit, Failure, Launcher, Process, ProcessError, StartMethod, Stdio, is_child, spawn,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::role::{self, play};
@@ -398,6 +400,29 @@ fn one_thread_joins_while_another_kills() {
         assert_eq!(exit_of(process), Exit::Signal(libc::SIGKILL));
         killer.join().unwrap();
     }
+}
+
+#[test]
+fn a_panic_is_told_whatever_its_payload_does_when_it_is_dropped() {
+    struct Payload;
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            std::panic::panic_any(Self);
+        }
+    }
+    let panics = |()| -> () { std::panic::panic_any(Payload) };
+    for method in [StartMethod::Spawn, StartMethod::Inline] {
+        let builder = Process::builder().stderr(Stdio::null()).start_method(method);
+        match builder.spawn(panics, ()).unwrap().join() {
+            Err(ProcessError::Panicked { message, location, .. }) => {
+                assert_eq!(message, "a panic without a message");
+                assert!(location.contains("process.rs"), "{location}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let child = Launcher::new(|_| std::panic::panic_any(Payload)).launch().unwrap();
+    assert_eq!(child.wait(), Exit::Code(101));
 }
 
 #[test]

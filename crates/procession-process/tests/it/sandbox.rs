@@ -422,6 +422,33 @@ fn what_is_no_process_is_refused_a_sandbox() {
 }
 
 #[test]
+fn paths_may_be_many_and_of_any_bytes() {
+    use std::os::unix::ffi::OsStrExt;
+    if !available("paths_may_be_many_and_of_any_bytes") {
+        return;
+    }
+    let scratch = directory_with_file("many");
+    let odd = scratch.0.join(std::ffi::OsStr::from_bytes(b"\xff"));
+    fs::create_dir(&odd).unwrap();
+    fs::write(odd.join("file"), "contents").unwrap();
+    let detour = "x/../".repeat(100);
+    fs::create_dir(scratch.0.join("x")).unwrap();
+    let many = (0..200).map(|_| scratch.0.join(&detour));
+    let readable = confined(Sandbox::new().read_only(many).read_only([&odd]));
+    let read = |path: PathBuf| fs::read_to_string(path).unwrap();
+    // With an argument that needs memory of its own, too.
+    for (method, padding) in [(StartMethod::Spawn, 0), (StartMethod::Zygote, 1 << 20)] {
+        let builder = readable.clone().start_method(method);
+        let found = builder.spawn(|(n, _): (u32, Vec<u8>)| n, (7, vec![0; padding])).unwrap();
+        assert_eq!(found.join().unwrap(), 7);
+    }
+    assert_eq!(readable.spawn(read, scratch.0.join("file")).unwrap().join().unwrap(), "contents");
+    let only = confined(Sandbox::new().read_only([&odd])).current_dir(&odd);
+    let here = |()| fs::read_to_string("file").unwrap();
+    assert_eq!(only.spawn(here, ()).unwrap().join().unwrap(), "contents");
+}
+
+#[test]
 fn a_path_that_does_not_exist_ends_the_process() {
     if !available("a_path_that_does_not_exist_ends_the_process") {
         return;

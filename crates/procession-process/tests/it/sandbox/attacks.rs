@@ -86,6 +86,20 @@ pub(super) fn attack_processes(parent: u32) -> Vec<Outcome> {
             unsafe { libc::syscall(libc::SYS_prlimit64, pid, libc::RLIMIT_CORE, null, null) }
         }),
         Outcome::of_call("setpriority", call(libc::SYS_setpriority, 0, parent_long, 19, 0)),
+        // Who names nobody means its own group, where the parent is, or its own user.
+        Outcome::of_call("setpriority of the group", {
+            // SAFETY: a plain system call.
+            let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+            call(libc::SYS_setpriority, libc::PRIO_PGRP.into(), 0, nice.into(), 0)
+        }),
+        Outcome::of_call("ioprio_set of the group", {
+            const OF_GROUP: libc::c_long = 2;
+            let own = call(libc::SYS_ioprio_get, 1, 0, 0, 0);
+            call(libc::SYS_ioprio_set, OF_GROUP, 0, own, 0)
+        }),
+        Outcome::of_call("ioctl TIOCSPGRP", {
+            call(libc::SYS_ioctl, pipe, libc::TIOCSPGRP.cast_signed(), 0, 0)
+        }),
         Outcome::of_call(
             "sched_setaffinity",
             call(libc::SYS_sched_setaffinity, parent_long, 0, 0, 0),
