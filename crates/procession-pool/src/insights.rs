@@ -72,7 +72,8 @@ pub struct Share {
     pub user_cpu: Duration,
     /// Processor time in the kernel, as above.
     pub system_cpu: Duration,
-    /// The most memory that one process had in use at once, in bytes.
+    /// The most memory that one process had in use at once, in bytes. Of one that has ended the kernel says no less than what this
+    /// process had had in use when it started it.
     pub peak_memory_bytes: u64,
 }
 

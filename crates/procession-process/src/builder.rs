@@ -283,7 +283,8 @@ impl ProcessBuilder {
     }
 
     /// The nice value, from -20 (first) to 19 (last). A lower one than this process's needs a privilege: without it, the
-    /// process ends with [`refusal::SYSTEM`](crate::refusal::SYSTEM).
+    /// process ends with [`refusal::SYSTEM`](crate::refusal::SYSTEM). Default: that of the thread that has started the first process
+    /// of this one, at that time.
     ///
     /// ```
     /// use procession_process::Process;
@@ -301,7 +302,8 @@ impl ProcessBuilder {
         self
     }
 
-    /// The numbers of the processors that the process may run on; none for those of this process. If none of them exists or
+    /// The numbers of the processors that the process may run on; none for those that the main thread of this process had when it
+    /// started its first one. If none of them exists or
     /// is allowed, the process ends with [`refusal::SYSTEM`](crate::refusal::SYSTEM).
     ///
     /// ```
@@ -353,8 +355,8 @@ impl ProcessBuilder {
     /// The first process with a cgroup starts another, small one, the *janitor*. It outlives this process by a moment and removes
     /// the groups that are left then, however this process has ended; if both were killed at once, the next janitor does it.
     /// A group costs a descriptor for as long as the process lives. Of a process that a [zygote](StartMethod::Zygote) has forked,
-    /// memory that the zygote has touched does not count, and an [inline](StartMethod::Inline) process has no group. Without a
-    /// sandbox the process can write to its group as this one can, and raise its limit. Default: none.
+    /// memory that the zygote has touched does not count, and an [inline](StartMethod::Inline) process has no group. Unless a
+    /// sandbox keeps it from files, the process can write to its group as this one can, and raise its limit. Default: none.
     ///
     /// ```no_run
     /// use procession_process::{Exit, Limits, Process};
@@ -451,6 +453,9 @@ impl ProcessBuilder {
     /// return. What the function prints is printed once. Descriptors that it opens and signal handlers that it sets are there
     /// in each process, and so are its changes of the environment, except for variables that this process or the builder have
     /// changed.
+    ///
+    /// What was drawn at random is the same in each process: a generator that it has seeded goes on alike in all of them. Seed it in the
+    /// process. The keys of `HashMap` are the same in all processes of a zygote, too.
     ///
     /// What it must not leave behind: threads, of which a fork would copy none ([`SpawnError::ZygoteThreads`], until they have
     /// ended). What it cannot do: start processes ([`SpawnError::InConstructor`]), or make shared memory, pipes and locks

@@ -18,7 +18,7 @@ use crate::c_strings::{CStrings, null_terminated};
 use crate::environment::{Changed, Changes};
 use crate::error::SpawnError;
 use crate::program::Executable;
-use crate::standard::signal_set;
+use crate::standard::{is_inherited, signal_set};
 use procession_shm::fork::FirstWins;
 
 /// The number under which a child finds its end of the socket.
@@ -165,7 +165,8 @@ impl FileActions {
         for entry in fs::read_dir("/proc/self/fd").map_err(list)? {
             let name = entry.map_err(list)?.file_name();
             let number = name.to_str().and_then(|name| name.parse().ok());
-            if let Some(number) = number.filter(|number| *number >= first && inheritable(*number)) {
+            if let Some(number) = number.filter(|number| *number >= first && is_inherited(*number))
+            {
                 // SAFETY: the actions are initialised.
                 let added =
                     unsafe { libc::posix_spawn_file_actions_addclose(&raw mut self.0, number) };
@@ -175,13 +176,6 @@ impl FileActions {
         }
         Ok(())
     }
-}
-
-/// Whether a descriptor of this number is open and survives an exec.
-fn inheritable(number: i32) -> bool {
-    // SAFETY: asking for the flags of a number has no effect, whether or not it is open.
-    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
-    flags != -1 && flags & libc::FD_CLOEXEC == 0
 }
 
 impl Drop for FileActions {

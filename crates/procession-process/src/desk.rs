@@ -12,6 +12,8 @@
 //!   cpuset has, it gets them as such: what a thread has asked for by number is all that it, and its children, ever get, however
 //!   many the cpuset has later.
 //! * **K3** Nobody waits for the lock who asks: if the spawner has it, it is awake.
+//! * **K4** It starts with the set of the main thread, and not with that of the thread that has started it: which that was is chance,
+//!   and a thread that is bound to one processor would bind all children for the life of the program.
 //!
 //! # Not guaranteed
 //!
@@ -22,7 +24,7 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::io::Errno;
-use rustix::process::Pid;
+use rustix::process::{Pid, getpid};
 use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 use crate::error::SpawnError;
@@ -39,9 +41,10 @@ pub(crate) struct Desk {
 pub(crate) type Unbound<'a> = MutexGuard<'a, Option<CpuSet>>;
 
 impl Desk {
-    /// The calling thread is the spawner. It is left alone if it could not unbind itself.
+    /// The calling thread is the spawner (K4). It is left alone if it could not unbind itself.
     pub(crate) fn take(&self) {
-        if sched_getaffinity(None).and_then(|usual| restore(&usual)).is_ok() {
+        let main_thread = getpid();
+        if sched_getaffinity(Some(main_thread)).and_then(|usual| restore(&usual)).is_ok() {
             self.spawner.get_or_init(gettid);
         }
     }

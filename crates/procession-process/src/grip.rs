@@ -50,9 +50,14 @@ impl Grip {
             Ok(pidfd) => Ok(Self::Pidfd(pidfd)),
             Err(Errno::NOSYS | Errno::PERM) => Ok(Self::Number(Number::of(pid))),
             // SIGCHLD is ignored or somebody waits for any child, and it has ended already.
-            Err(Errno::SRCH) => Ok(Self::Gone(eventfd(1, EventfdFlags::CLOEXEC)?)),
+            Err(Errno::SRCH) => Self::gone(),
             Err(error) => Err(error),
         }
+    }
+
+    /// Of a process that has ended before it could be held.
+    pub(crate) fn gone() -> Result<Self, Errno> {
+        Ok(Self::Gone(eventfd(1, EventfdFlags::CLOEXEC)?))
     }
 
     /// A descriptor that is readable once the process has ended.

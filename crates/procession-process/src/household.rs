@@ -98,17 +98,18 @@ impl Household {
 
 fn register_exit_handler() -> Result<(), SpawnError> {
     static REGISTERED: AtomicBool = AtomicBool::new(false);
-    // Relaxed: the flag guards no memory. A fork inherits it together with the handler.
-    if REGISTERED.swap(true, Ordering::Relaxed) {
+    // Relaxed: the flag guards no memory. It is set behind the handler, so that a fork in between does not inherit the one without the
+    // other; a handler that two threads register at once finds nothing left to do when it is called again.
+    if REGISTERED.load(Ordering::Relaxed) {
         return Ok(());
     }
     // SAFETY: the handler is safe to call from any thread, and does not unwind.
-    if unsafe { libc::atexit(settle) } == 0 {
-        return Ok(());
+    if unsafe { libc::atexit(settle) } != 0 {
+        let error = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+        return Err(SpawnError::system("register an exit handler", error));
     }
-    REGISTERED.store(false, Ordering::Relaxed);
-    let error = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
-    Err(SpawnError::system("register an exit handler", error))
+    REGISTERED.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 extern "C" fn settle() {

@@ -42,7 +42,8 @@
 //! - A child never runs `main`, whatever goes wrong; it exits with a code of [`refusal`] instead.
 //!   A program whose children could run `main` cannot launch any ([`SpawnError`]).
 //! - When a process ends, however it ends, its children are killed, and theirs. Before it exits by itself it waits for those
-//!   that were started by [`Process`] and are no daemons.
+//!   that were started by [`Process`] and are no daemons. A child that changes its user or group loses this, as the kernel wants it;
+//!   it has it back when it asks again, by `prctl(PR_SET_PDEATHSIG, SIGKILL)`, after the change.
 //! - Every child is reaped, also if its handle was dropped: there are no zombies.
 //! - A child inherits the standard descriptors, those it was given, and no others.
 //! - [`ProcessHandle::kill`] and [`Child::kill`] can never hit another process.

@@ -81,7 +81,8 @@ pub fn current() -> ProcessHandle {
 
 /// The process that started this one, if this one was started by this crate.
 ///
-/// A process is killed when its parent ends, so the parent is alive, but for an instant. In a process that was started in
+/// A process is killed when its parent ends, so the parent is alive, but for an instant, or in a process that has kept the kernel
+/// from doing that (`PR_SET_PDEATHSIG`; a change of its user does it, too). In a process that was started in
 /// another pid namespace than its parent's, the pid is that which the parent has in its own, and it can be neither waited for
 /// nor signalled. In a process made by a bare fork(2) there is none.
 ///
@@ -96,17 +97,21 @@ pub fn current() -> ProcessHandle {
 #[must_use]
 pub fn parent() -> Option<ProcessHandle> {
     let lineage = LINEAGE.get().filter(|lineage| lineage.pid == std::process::id())?;
-    let (pid, grip) = match getppid() {
-        Some(pid) if lineage.is_direct => (number(pid), hold_parent(pid)),
-        _ => (lineage.parent, lineage.held.as_ref().and_then(hold_again)),
+    let grip = match getppid() {
+        Some(pid) if lineage.is_direct => hold_parent(pid, lineage.parent),
+        _ => lineage.held.as_ref().and_then(hold_again),
     };
-    Some(ProcessHandle::of_relative(&lineage.parent_name, Relative { pid, grip }))
+    let relative = Relative { pid: lineage.parent, grip };
+    Some(ProcessHandle::of_relative(&lineage.parent_name, relative))
 }
 
-/// Holds on to the parent: `None` if it has ended meanwhile, or cannot be held.
-fn hold_parent(pid: Pid) -> Option<Grip> {
+/// Holds on to the parent of this number, if the kernel still calls it that; `None` if it cannot be held. Who has taken back its
+/// parent-death signal, or has lost it with its rights, goes on below another process when the parent has ended.
+fn hold_parent(now: Pid, parent: u32) -> Option<Grip> {
+    let held = Grip::take(now).ok();
     // As long as it is the parent after it was held, it was the parent that was held.
-    Grip::take(pid).ok().filter(|_| getppid() == Some(pid))
+    let lives = getppid() == Some(now) && number(now) == parent;
+    if lives { held } else { Grip::gone().ok() }
 }
 
 fn hold_again(pidfd: &OwnedFd) -> Option<Grip> {

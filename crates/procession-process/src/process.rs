@@ -269,7 +269,7 @@ impl<R: 'static> Process<R> {
     fn take_result(&mut self, exit: Exit) -> Result<R, ProcessError> {
         let outbox = self.outbox.take().ok_or(ProcessError::AlreadyJoined)?;
         let died = ProcessError::Died { pid: self.pid(), exit };
-        if matches!(exit, Exit::Signal(_)) {
+        if matches!(exit, Exit::Signal(_) | Exit::OutOfMemory) {
             return Err(died);
         }
         match outbox.open() {
@@ -342,5 +342,34 @@ impl<R: 'static> Future for Process<R> {
         let Some(child) = this.handle.as_child() else { return Poll::Pending };
         let polled = child.poll_exit(context);
         polled.map(|exit| this.take_result(exit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use procession_channel::codec::{Limits, decode};
+
+    use super::*;
+    use crate::outbox;
+
+    /// A process that has left the number 7, as `result`.
+    fn ended(result: u8) -> Process<u8> {
+        let outbox = Outbox::new(8).unwrap();
+        let writer = outbox.writer().unwrap();
+        outbox::begin(&writer).unwrap().leave(result, &[7]).unwrap();
+        let decode = |bytes: &[u8]| decode(bytes, &Limits::DEFAULT);
+        Process::new(crate::lineage::current(), outbox, decode, Pipes::default())
+    }
+
+    #[test]
+    fn who_is_killed_has_given_no_value_and_who_exits_has() {
+        for exit in [Exit::Signal(libc::SIGKILL), Exit::OutOfMemory] {
+            let died = ended(answer::OK).take_result(exit);
+            assert!(matches!(died, Err(ProcessError::Died { .. })), "{died:?}");
+        }
+        for exit in [Exit::Code(0), Exit::Code(3), Exit::Unknown] {
+            assert_eq!(ended(answer::OK).take_result(exit).unwrap(), 7);
+        }
+        assert!(matches!(ended(77).take_result(Exit::Code(0)), Err(ProcessError::Decode { .. })));
     }
 }

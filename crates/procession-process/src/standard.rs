@@ -37,10 +37,18 @@ pub(crate) fn is_open(number: i32) -> bool {
     flags != -1 || Errno::from_io_error(&io::Error::last_os_error()) != Some(Errno::BADF)
 }
 
-/// One of the standard descriptors of this process, if it is open.
+/// Whether a descriptor of this number is open and survives an exec.
+pub(crate) fn is_inherited(number: c_int) -> bool {
+    // SAFETY: asking for the flags of a number has no effect, whether or not it is open.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    flags != -1 && flags & libc::FD_CLOEXEC == 0
+}
+
+/// One of the standard descriptors of this process, if it is there for others. In a process that has closed its own, the number may
+/// be that of anything that was opened since, by this crate for one.
 pub(crate) fn borrow(number: c_int) -> Option<BorrowedFd<'static>> {
     // SAFETY: the number is open, and nobody closes a standard descriptor for good who wants others to use it.
-    is_open(number).then(|| unsafe { BorrowedFd::borrow_raw(number) })
+    is_inherited(number).then(|| unsafe { BorrowedFd::borrow_raw(number) })
 }
 
 /// Closes one of the standard descriptors of this process, where another one is about to take its place.

@@ -29,7 +29,10 @@ pub struct Usage {
     pub user_cpu: Duration,
     /// Processor time in the kernel.
     pub system_cpu: Duration,
-    /// The most memory that it had in use at once (resident), in bytes.
+    /// The most memory that it had in use at once (resident), in bytes. Of a process that has ended it is no less than what its parent
+    /// had had in use at once when it started it by [`StartMethod::Spawn`](crate::StartMethod::Spawn): between the two steps of a
+    /// start a process has its parent's memory, and the kernel counts that. What
+    /// [`usage_so_far`](crate::Child::usage_so_far) says of one that lives is its own alone.
     pub peak_memory_bytes: u64,
 }
 

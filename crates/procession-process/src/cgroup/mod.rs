@@ -47,7 +47,7 @@
 //! # Not guaranteed
 //!
 //! A process with the rights of this user can write to its group as this one can, and raise its own limit: a
-//! sandbox keeps it from that. Groups that it makes below its own are not removed.
+//! sandbox that restricts files keeps it from that. Groups that it makes below its own are not removed.
 
 mod delegated;
 mod janitor;

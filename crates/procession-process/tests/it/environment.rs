@@ -4,8 +4,9 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 
-use procession_process::{Exit, Launcher, Start};
+use procession_process::{Exit, Launcher, Process, Start};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::role::{self, Scratch, command, command_at, finish, play, say};
 
@@ -21,6 +22,18 @@ pub(crate) const ROLES: &[(&str, fn())] = &[
             assert_eq!(start.payload, [7]);
         });
         assert_eq!(child.payload(vec![7]).stdin_null(true).launch().unwrap().wait(), Exit::Code(0));
+    }),
+    ("pin whoever starts the first", || {
+        let own = processors(());
+        let one = own[0];
+        let first = std::thread::spawn(move || {
+            let mut only = CpuSet::new();
+            only.set(one);
+            sched_setaffinity(None, &only).unwrap();
+            Process::spawn(processors, ()).unwrap().join().unwrap()
+        });
+        assert_eq!(first.join().unwrap(), own);
+        assert_eq!(Process::spawn(processors, ()).unwrap().join().unwrap(), own);
     }),
     ("delete the program", || {
         fs::remove_file(std::env::current_exe().unwrap()).unwrap();
@@ -60,6 +73,21 @@ fn megabytes_deep(depth: usize) -> usize {
     let frame = std::hint::black_box([1_u8; 1 << 20]);
     let below = if depth > 1 { megabytes_deep(depth - 1) } else { 0 };
     below + usize::from(frame[depth])
+}
+
+fn processors(_: ()) -> Vec<usize> {
+    let own = sched_getaffinity(None).unwrap();
+    (0..CpuSet::MAX_CPU).filter(|number| own.is_set(*number)).collect()
+}
+
+/// Which thread is the first to need a child is chance, and would decide for the life of the program.
+#[test]
+fn processors_are_those_of_the_program_and_not_of_whoever_starts_the_first_child() {
+    if processors(()).len() < 2 {
+        let test = "processors_are_those_of_the_program_and_not_of_whoever_starts_the_first_child";
+        return skips::skipped(test, "there is one processor");
+    }
+    play("pin whoever starts the first").succeed();
 }
 
 #[test]

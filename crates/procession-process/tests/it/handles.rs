@@ -1,5 +1,7 @@
 //! What a handle tells and does, and who is related to whom.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::time::Duration;
 
 use procession_channel::pipe::{Receiver, simplex};
@@ -8,9 +10,10 @@ use procession_process::{
 };
 use procession_shm::wait_any;
 
-use super::role::{self, play, say};
+use super::role::{self, command, play, say};
 
 pub(crate) const ROLES: &[(&str, fn())] = &[
+    ("parent of an orphan", || drop(spawn!(outlives_its_parent()).unwrap().join())),
     ("names", || {
         fn family() -> Result<Vec<String>, Failure> {
             let own = current().name().to_owned();
@@ -177,6 +180,32 @@ fn a_process_knows_its_parent() {
     let middle = Process::builder().name("middle");
     let (pid, seen) = middle.spawn(|()| ask_below(), ()).unwrap().join().unwrap();
     assert_eq!(seen, (pid, "middle".to_owned(), true, true));
+}
+
+/// As a daemon does, or who has taken on the rights of another user: the kernel forgets the signal then.
+fn outlives_its_parent() {
+    // SAFETY: the call takes a number.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0) }, 0);
+    let before = parent().unwrap();
+    say(&format!("orphan {}", before.pid()));
+    before.wait();
+    let after = parent().unwrap();
+    let ended = after.wait_timeout(Duration::ZERO).is_some() && !after.is_alive();
+    say(&format!("parent {} {} {ended}", after.pid(), after.name()));
+}
+
+/// Who takes its place is another process, and must not be hit by what is meant for the parent.
+#[test]
+fn a_parent_that_has_ended_is_still_the_parent() {
+    let mut program = command("parent of an orphan").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    let mut answer = |key: &str| {
+        lines.find_map(|line| Some(line.unwrap().strip_prefix(key)?.to_owned())).unwrap()
+    };
+    assert_eq!(answer("orphan "), program.id().to_string());
+    program.kill().unwrap();
+    program.wait().unwrap();
+    assert_eq!(answer("parent "), format!("{} main true", program.id()));
 }
 
 #[test]

@@ -67,6 +67,19 @@ pub(crate) const ROLES: &[(&str, fn())] = &[
             std::path::Path::new("/proc")
         );
     }),
+    ("closed standard descriptors of a zygote", || {
+        let leads =
+            |()| [0, 1].map(|number| fs::read_link(format!("/proc/self/fd/{number}")).unwrap());
+        // What is opened from here on takes these numbers, and is not meant for anybody else.
+        for number in [0, 1] {
+            // SAFETY: nothing in this process uses them any more.
+            unsafe { libc::close(number) };
+        }
+        for builder in [Process::builder(), zygote(), zygote()] {
+            let found = builder.spawn(leads, ()).unwrap().join().unwrap();
+            assert_eq!(found, [std::path::Path::new("/dev/null"); 2]);
+        }
+    }),
     ("no pidfds for a zygote", || {
         let refuse = SeccompAction::Errno(u32::try_from(libc::ENOSYS).unwrap());
         super::status::forbid(&[libc::SYS_pidfd_open], refuse);
@@ -243,6 +256,12 @@ fn environment_and_directory_are_those_of_the_parent() {
     needs_pidfds!();
     play("environment of a zygote").succeed();
     play("directory of a zygote").succeed();
+}
+
+#[test]
+fn standard_descriptors_that_are_closed_are_those_of_nobody() {
+    needs_pidfds!();
+    play("closed standard descriptors of a zygote").succeed();
 }
 
 #[test]
