@@ -415,7 +415,7 @@ impl ProcessBuilder {
     }
 
     /// How many bytes the encoded result may have. This process takes that much memory at most for it, whatever the process
-    /// does. Under an RLIMIT_FSIZE of this process, no more than that. Default: 1 GiB.
+    /// does, and 64 KiB for the explanation of a failure. Under an RLIMIT_FSIZE of this process, no more than that. Default: 1 GiB.
     ///
     /// ```
     /// use procession_process::{Process, ProcessError};

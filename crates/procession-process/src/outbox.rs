@@ -11,7 +11,8 @@
 //! | 8 | length of the result in bytes: u64 |
 //! | 16 | the result |
 //!
-//! The memory has the size of the largest result from the start, but is sparse: only what is written takes memory. Its size
+//! The memory has the size of the largest result from the start, or of the longest explanation of why there is none if that is
+//! longer, but is sparse: only what is written takes memory. Its size
 //! is sealed, so a process cannot make it larger. It is written through a mapping, which RLIMIT_FSIZE does not bound and a
 //! write(2) would die of, and read by pread(2), which copies and so needs no trust in whoever may still write.
 //!
@@ -20,7 +21,7 @@
 //! * **B1** The word at 0 is stored last, with release ordering. A process killed before that has sent nothing; one killed
 //!   after it has sent all. Its reader looks after the process has ended, which the kernel orders behind every store. That it
 //!   was 1 before tells a process that ended in its function from one that never came so far, a helper program for instance.
-//! * **B2** The reader believes neither word: the length is compared with the limit, and bytes that are not a value are an
+//! * **B2** The reader believes neither word: the length is compared with the size, and that of a value with its limit; and bytes that are not a value are an
 //!   error of the codec.
 
 use std::fs::File;
@@ -39,6 +40,7 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::process::Resource;
 
+use crate::answer::TROUBLE_LEN_MAX;
 use crate::launcher::memfd;
 
 const HEADER_LEN: usize = 16;
@@ -52,7 +54,10 @@ const TAG_0: u64 = 2;
 #[derive(Debug)]
 pub struct Outbox {
     file: File,
+    /// Of a value.
     len_max: usize,
+    /// Of anything.
+    room: usize,
 }
 
 /// What lies in an outbox.
@@ -75,18 +80,19 @@ impl Outbox {
     ///
     /// Those of the kernel: no descriptor or no memory left.
     pub fn new(len_max: usize) -> io::Result<Self> {
-        let limit = limit::soft(Resource::Fsize).unwrap_or(u64::MAX);
-        // Growing beyond the limit would not only fail but also kill by SIGXFSZ.
-        let len = (HEADER_LEN as u64).saturating_add(len_max as u64).min(limit);
+        // No file is longer, and growing beyond the limit would not only fail but also kill by SIGXFSZ.
+        let limit = limit::soft(Resource::Fsize).unwrap_or(u64::MAX).min(i64::MAX.cast_unsigned());
+        let longest = len_max.max(TROUBLE_LEN_MAX) as u64;
+        let len = (HEADER_LEN as u64).saturating_add(longest).min(limit);
         let room = len.checked_sub(HEADER_LEN as u64).ok_or(Errno::FBIG)?;
         let memory = memfd("procession-result", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         rustix::io::retry_on_intr(|| ftruncate(&memory, len))?;
         fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-        let len_max = usize::try_from(room).unwrap_or(len_max);
-        Ok(Self { file: File::from(memory), len_max })
+        let room = usize::try_from(room).unwrap_or(len_max);
+        Ok(Self { file: File::from(memory), len_max: len_max.min(room), room })
     }
 
-    /// The largest result that fits, in bytes.
+    /// The largest value that there may be, in bytes.
     pub fn len_max(&self) -> usize {
         self.len_max
     }
@@ -117,7 +123,7 @@ impl Outbox {
             _ => {}
         }
         let tag = u8::try_from(state - TAG_0);
-        let len = usize::try_from(len).ok().filter(|len| *len <= self.len_max);
+        let len = usize::try_from(len).ok().filter(|len| *len <= self.room);
         let (Ok(tag), Some(len)) = (tag, len) else { return Ok(Content::Nonsense) };
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len)?;
@@ -236,14 +242,15 @@ mod tests {
 
     #[test]
     fn more_than_the_limit_is_refused_and_leaves_nothing() {
-        let (outbox, writer) = outbox(4000);
-        assert!(begin(&writer).unwrap().leave(0, &[1; 4001]).is_err());
+        let (outbox, writer) = outbox(70_000);
+        assert!(begin(&writer).unwrap().leave(0, &[1; 70_001]).is_err());
         assert_eq!(outbox.open().unwrap(), Content::Nothing);
     }
 
     #[test]
     fn words_that_cannot_be_are_nonsense() {
-        for (state, len) in [(2, 101), (2, u64::MAX), (258, 0), (u64::MAX, 0)] {
+        let too_long = TROUBLE_LEN_MAX as u64 + 1;
+        for (state, len) in [(2, too_long), (2, u64::MAX), (258, 0), (u64::MAX, 0)] {
             let (outbox, writer) = outbox(100);
             let writer = File::from(writer);
             writer.write_all_at(&u64::to_le_bytes(state), 0).unwrap();

@@ -272,9 +272,11 @@ impl<R: 'static> Process<R> {
         if matches!(exit, Exit::Signal(_) | Exit::OutOfMemory) {
             return Err(died);
         }
+        let len_max = outbox.len_max();
         match outbox.open() {
             Ok(Content::NotBegun) => Err(not_served(died)),
             Ok(Content::Nothing) => Err(died),
+            Ok(Content::Answer(answer::OK, bytes)) if bytes.len() > len_max => Err(nonsense()),
             Ok(Content::Answer(answer::OK, bytes)) => (self.decode)(&bytes).map_err(|error| {
                 ProcessError::decode(format!("the result cannot be decoded: {error}"))
             }),
@@ -354,9 +356,13 @@ mod tests {
 
     /// A process that has left the number 7, as `result`.
     fn ended(result: u8) -> Process<u8> {
+        has_left(result, &[7])
+    }
+
+    fn has_left(result: u8, bytes: &[u8]) -> Process<u8> {
         let outbox = Outbox::new(8).unwrap();
         let writer = outbox.writer().unwrap();
-        outbox::begin(&writer).unwrap().leave(result, &[7]).unwrap();
+        outbox::begin(&writer).unwrap().leave(result, bytes).unwrap();
         let decode = |bytes: &[u8]| decode(bytes, &Limits::DEFAULT);
         Process::new(crate::lineage::current(), outbox, decode, Pipes::default())
     }
@@ -371,5 +377,14 @@ mod tests {
             assert_eq!(ended(answer::OK).take_result(exit).unwrap(), 7);
         }
         assert!(matches!(ended(77).take_result(Exit::Code(0)), Err(ProcessError::Decode { .. })));
+    }
+
+    #[test]
+    fn a_value_over_the_limit_is_none() {
+        let result = has_left(answer::OK, &[7; 9]).take_result(Exit::Code(0));
+        assert!(
+            matches!(&result, Err(ProcessError::Decode { reason }) if reason.contains("overwritten")),
+            "{result:?}"
+        );
     }
 }

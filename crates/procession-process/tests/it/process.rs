@@ -425,6 +425,24 @@ fn a_panic_is_told_whatever_its_payload_does_when_it_is_dropped() {
     assert_eq!(child.wait(), Exit::Code(101));
 }
 
+/// The limit is one of values: what went wrong is told however small it is.
+#[test]
+fn a_small_limit_of_results_is_none_of_explanations() {
+    let limited = |len| Process::builder().stderr(Stdio::null()).result_len_max(len);
+    match limited(0).spawn(|()| 1_u8, ()).unwrap().join() {
+        Err(error @ ProcessError::Encode { .. }) => {
+            assert!(error.to_string().contains("over the limit of 0"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    match limited(0).spawn(|()| -> () { panic!("a message") }, ()).unwrap().join() {
+        Err(ProcessError::Panicked { message, .. }) => assert_eq!(message, "a message"),
+        other => panic!("{other:?}"),
+    }
+    limited(0).spawn(|()| (), ()).unwrap().join().unwrap();
+    assert_eq!(limited(usize::MAX).spawn(|()| 1_u8, ()).unwrap().join().unwrap(), 1);
+}
+
 #[test]
 fn processes_and_descriptors_do_not_pile_up() {
     play("200 processes").succeed();
