@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 
+use procession_process::answer::TROUBLE_LEN_MAX;
 use procession_process::outbox::{Content, Outbox, begin};
 use procession_shm::{Mapping, Segment, page_size};
 
@@ -29,7 +30,8 @@ struct OutboxScene {
 
 impl OutboxScene {
     fn build() -> io::Result<Box<dyn Scene>> {
-        let len = 2 * page_size();
+        // An outbox is never smaller than the longest explanation.
+        let len = (16 + TROUBLE_LEN_MAX).next_multiple_of(page_size());
         let outbox = Outbox::new(len - 16)?;
         let writer = outbox.writer()?;
         // Takes the pages, so that looking at them changes nothing.
