@@ -124,6 +124,20 @@ pub trait Memory {
     fn read(&self, at: u64, len: usize, out: &mut Vec<u8>);
     /// Copies the bytes from position `at` on to all of `out`.
     fn read_to(&self, at: u64, out: &mut [u8]);
+    /// Copies words, little endian, to the position `at`.
+    #[inline]
+    fn write_words<const N: usize>(&self, at: u64, words: [u64; N]) {
+        self.write(at, words.map(u64::to_le_bytes).as_flattened());
+    }
+    /// Copies words, little endian, from position `at` on to all of `out`.
+    #[inline]
+    fn read_words(&self, at: u64, out: &mut [u64]) {
+        for (at, word) in (at..).step_by(8).zip(out) {
+            let mut bytes = [0; 8];
+            self.read_to(at, &mut bytes);
+            *word = u64::from_le_bytes(bytes);
+        }
+    }
     /// A word in the cache line of the tail, 0 to 6.
     fn hint(&self, index: usize) -> &AtomicU64;
 }
@@ -259,6 +273,17 @@ impl Memory for Ring {
     }
 
     #[inline]
+    fn write_words<const N: usize>(&self, at: u64, words: [u64; N]) {
+        self.mapping.write_words(self.offset(at), words.map(u64::to_le));
+    }
+
+    #[inline]
+    fn read_words(&self, at: u64, out: &mut [u64]) {
+        self.mapping.read_words(self.offset(at), out);
+        out.iter_mut().for_each(|word| *word = u64::from_le(*word));
+    }
+
+    #[inline]
     fn hint(&self, index: usize) -> &AtomicU64 {
         self.hint_u64(index)
     }
@@ -333,12 +358,26 @@ impl<M: Memory> Producer<M> {
     ///
     /// When there is less [`room`](Self::room) for them as far as the last look showed.
     #[inline]
-    pub fn write_words(&mut self, words: &[u64]) {
-        assert!(8 * words.len() <= self.room_seen(), "writing beyond what is free");
-        for word in words {
-            self.memory.write(self.written, &word.to_le_bytes());
-            self.written += 8;
+    pub fn write_words<const N: usize>(&mut self, words: [u64; N]) {
+        assert!(8 * N <= self.room_seen(), "writing beyond what is free");
+        self.memory.write_words(self.written, words);
+        self.written += 8 * N as u64;
+    }
+
+    /// As [`write`](Self::write), but all of `bytes`, and zeros up to a position that is a multiple of 8.
+    ///
+    /// # Panics
+    ///
+    /// When there is less [`room`](Self::room) for them as far as the last look showed.
+    #[inline]
+    pub fn write_padded(&mut self, bytes: &[u8]) {
+        let end = (self.written + bytes.len() as u64).next_multiple_of(8);
+        assert!(end - self.written <= self.room_seen() as u64, "writing beyond what is free");
+        if !bytes.len().is_multiple_of(8) {
+            self.memory.write_words(end - 8, [0]);
         }
+        self.memory.write(self.written, bytes);
+        self.written = end;
     }
 
     /// How many bytes can be written now, if it is enough for the caller at the last look; otherwise after another look.
@@ -479,11 +518,7 @@ impl<M: Memory> Consumer<M> {
             offset + 8 * out.len() <= self.available_seen(),
             "reading beyond what was published"
         );
-        for (at, word) in (self.read + offset as u64..).step_by(8).zip(out) {
-            let mut bytes = [0; 8];
-            self.memory.read_to(at, &mut bytes);
-            *word = u64::from_le_bytes(bytes);
-        }
+        self.memory.read_words(self.read + offset as u64, out);
     }
 
     /// Passes over the next `len` bytes, which somebody has looked at in place.

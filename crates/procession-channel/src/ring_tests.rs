@@ -103,3 +103,31 @@ fn a_segment_of_the_wrong_shape_is_refused() {
     let segment = Segment::new(page_size() * 4).unwrap();
     assert!(matches!(Ring::over(&segment), Err(SegmentError::Foreign { .. })));
 }
+
+#[test]
+fn what_is_padded_ends_in_zeros_wherever_it_lies() {
+    let (mut producer, mut consumer, ring) = ring();
+    ring.write(0, &vec![0xff; ring.capacity()]);
+    for len in 1..=600_usize {
+        let bytes = vec![len.to_le_bytes()[0] | 1; len];
+        let padded_len = len.next_multiple_of(8);
+        assert!(producer.room(padded_len).unwrap() >= padded_len);
+        producer.write_padded(&bytes);
+        producer.publish();
+        assert_eq!(consumer.available().unwrap(), padded_len);
+        let mut got = Vec::new();
+        consumer.read(padded_len, &mut got);
+        consumer.release();
+        let (whole, padding) = got.split_at(len);
+        assert_eq!(whole, bytes);
+        assert!(padding.iter().all(|&byte| byte == 0), "{len}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "beyond what is free")]
+fn what_is_padded_does_not_go_beyond_what_is_free() {
+    let (mut producer, _, ring) = ring();
+    producer.write(&vec![0; ring.capacity() - 8]).unwrap();
+    producer.write_padded(&[0; 9]);
+}

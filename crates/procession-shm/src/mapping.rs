@@ -8,6 +8,7 @@
 //! * **M1** `base .. base + len` is mapped readable and writable from construction to drop, and nothing else unmaps it.
 //! * **M2** The memory behind it never shrinks (segment invariant S1), so touching it is never a fault.
 //! * **M3** `base` is page aligned.
+//! * **M4** `len` is at least [`LEN_MIN`], so that a word in front of that needs no check where its offset is a constant.
 //!
 //! Mappings are not inherited by `fork` (`MADV_DONTFORK`: a forked process is not a party to any protocol in here), so that a
 //! copy of a `Mapping` in a forked process shows nothing: dropping it does nothing, and whoever could use it there must ask
@@ -23,6 +24,9 @@ use crate::segment::{self, SegmentError};
 use crate::sync::atomic::{AtomicU32, AtomicU64};
 #[cfg(procession_hostile)]
 use crate::sync::lies;
+
+/// What every mapping has at least, in bytes: no page is smaller.
+const LEN_MIN: usize = 4096;
 
 /// A segment in this process' address space, unmapped on drop. See [`Segment::map`](crate::Segment::map).
 ///
@@ -90,6 +94,7 @@ impl Mapping {
 
     /// Address space with nothing behind it yet, so that several pieces can be placed side by side.
     fn reserve(len: usize) -> Result<Self, SegmentError> {
+        assert!(len >= LEN_MIN, "a mapping is whole pages"); // M4
         let generation = segment::maker()?;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: without MAP_FIXED the kernel picks addresses at which nothing is mapped.
@@ -219,8 +224,9 @@ impl Mapping {
     #[inline]
     fn checked(&self, offset: usize, size: usize) -> *mut u8 {
         assert!(offset.is_multiple_of(size), "a shared word must be aligned to its size");
+        let is_inside = |len| offset.checked_add(size).is_some_and(|end| end <= len);
         assert!(
-            offset.checked_add(size).is_some_and(|end| end <= self.len),
+            is_inside(LEN_MIN) || is_inside(self.len), // M4
             "a shared word must lie inside its mapping"
         );
         self.base.as_ptr().wrapping_add(offset)
@@ -307,12 +313,60 @@ impl Mapping {
         lies::bytes(at.addr(), out);
     }
 
+    /// Writes `words` to `offset`: as [`write`](Self::write), but word by word, which for a few of them is less than the call of a
+    /// copy.
+    ///
+    /// # Panics
+    ///
+    /// When the range does not lie inside the mapping.
+    ///
+    /// ```
+    /// let mapping = procession_shm::Segment::new(4096)?.map()?;
+    /// mapping.write_words(16, [7, 8]);
+    /// let mut words = [0; 2];
+    /// mapping.read_words(16, &mut words);
+    /// assert_eq!(words, [7, 8]);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
+    #[inline]
+    pub fn write_words<const N: usize>(&self, offset: usize, words: [u64; N]) {
+        let at = self.range(offset, size_of::<[u64; N]>()).cast::<[u64; N]>();
+        // SAFETY: as in `write`.
+        unsafe { at.write_unaligned(words) };
+    }
+
+    /// Copies words from `offset` on to all of `out`: as [`read_to`](Self::read_to), but word by word, as
+    /// [`write_words`](Self::write_words) writes them.
+    ///
+    /// # Panics
+    ///
+    /// When the range does not lie inside the mapping.
+    ///
+    /// ```
+    /// let mapping = procession_shm::Segment::new(4096)?.map()?;
+    /// mapping.write(8, &7_u64.to_ne_bytes());
+    /// let mut words = [1; 2];
+    /// mapping.read_words(0, &mut words);
+    /// assert_eq!(words, [0, 7]);
+    /// # Ok::<(), procession_shm::SegmentError>(())
+    /// ```
+    #[inline]
+    pub fn read_words(&self, offset: usize, out: &mut [u64]) {
+        let at = self.range(offset, size_of_val(out)).cast::<u64>();
+        for (index, word) in out.iter_mut().enumerate() {
+            let from = at.wrapping_add(index);
+            // SAFETY: as in `read_to`.
+            *word = word_fetched_once(unsafe { from.read_unaligned() });
+            #[cfg(procession_hostile)]
+            {
+                *word = lies::word(from.addr(), *word);
+            }
+        }
+    }
+
     #[inline]
     fn range(&self, offset: usize, len: usize) -> *mut u8 {
-        assert!(
-            offset.checked_add(len).is_some_and(|end| end <= self.len),
-            "a copy must lie inside its mapping"
-        );
+        assert!(len <= self.len && offset <= self.len - len, "a copy must lie inside its mapping");
         self.base.as_ptr().wrapping_add(offset)
     }
 }
@@ -325,6 +379,16 @@ impl Mapping {
 fn fetched_once(copy: *mut u8) {
     // SAFETY: no instruction is executed; the operand only makes the pointer known to the block.
     unsafe { std::arch::asm!("/* {0} */", in(reg) copy, options(nostack, preserves_flags)) };
+}
+
+/// As [`fetched_once`], for a word that is in a register already.
+#[inline]
+fn word_fetched_once(mut word: u64) -> u64 {
+    // SAFETY: no instruction is executed; the operand only makes the word one that the block could have changed.
+    unsafe {
+        std::arch::asm!("/* {0} */", inout(reg) word, options(nomem, nostack, preserves_flags));
+    }
+    word
 }
 
 impl Drop for Mapping {

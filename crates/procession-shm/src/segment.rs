@@ -478,6 +478,7 @@ fn fallocate(fd: BorrowedFd<'_>, from: usize, len: usize) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::atomic::Ordering;
 
     #[test]
     fn sizes_that_make_no_sense_are_errors() {
@@ -557,6 +558,35 @@ mod tests {
         seen.clear();
         plain.read(3 * page - 1, 1, &mut seen);
         assert_eq!(seen, b"z");
+    }
+
+    /// A mapping has whole pages, so words on the first one are not checked against its length.
+    #[test]
+    fn a_word_behind_the_end_of_a_mapping_is_refused() {
+        let (short, long) = (Segment::new(1).unwrap(), Segment::new(2 * page_size()).unwrap());
+        let offset = page_size();
+        assert_eq!(long.map().unwrap().atomic_u64(offset).load(Ordering::Relaxed), 0);
+        let mapping = short.map().unwrap();
+        assert_eq!(mapping.atomic_u64(offset - 8).load(Ordering::Relaxed), 0);
+        for offset in [offset, usize::MAX - 7] {
+            let word = std::panic::AssertUnwindSafe(|| mapping.atomic_u64(offset).as_ptr());
+            assert!(std::panic::catch_unwind(word).is_err(), "{offset}");
+        }
+    }
+
+    #[test]
+    fn words_outside_of_a_mapping_are_not_copied() {
+        let mapping = Segment::new(1).unwrap().map().unwrap();
+        mapping.write_words(page_size() - 16, [7, 8]);
+        let mut words = [0; 2];
+        mapping.read_words(page_size() - 16, &mut words);
+        assert_eq!(words, [7, 8]);
+        for offset in [page_size() - 8, page_size(), usize::MAX, usize::MAX - 15] {
+            let write = std::panic::AssertUnwindSafe(|| mapping.write_words(offset, [7, 8]));
+            assert!(std::panic::catch_unwind(write).is_err(), "{offset}");
+            let read = std::panic::AssertUnwindSafe(|| mapping.read_words(offset, &mut [0; 2]));
+            assert!(std::panic::catch_unwind(read).is_err(), "{offset}");
+        }
     }
 
     #[test]

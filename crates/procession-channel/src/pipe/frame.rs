@@ -114,11 +114,13 @@ pub(super) fn plain_len(head: [u64; HEADER_WORDS], sequence: u64) -> Option<usiz
 }
 
 /// How many bytes of the ring a frame with `body` bytes takes.
+#[inline]
 pub(super) fn frame_len(body: usize) -> usize {
     HEADER_LEN + body + padding(body)
 }
 
 /// How many zeros follow a body.
+#[inline]
 pub(super) fn padding(body: usize) -> usize {
     body.wrapping_neg() % ALIGN
 }

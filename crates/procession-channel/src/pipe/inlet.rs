@@ -53,15 +53,19 @@ impl Inlet {
         Ok(look.and_then(|_| self.frames.gathered().whole))
     }
 
-    /// Takes the next message to the front of `short` if it is there, short and without handles, and says how long it is.
-    /// Otherwise nothing has happened, and the other ways of receiving find out why.
+    /// Takes the next message by `take`, which does so if it is there, in one frame and without handles. Otherwise nothing has
+    /// happened, and the other ways of receiving find out why.
     #[inline]
-    pub(super) fn take_at_once(&mut self, short: &mut Short, patience: Patience) -> Option<usize> {
+    pub(super) fn take_at_once<R>(
+        &mut self,
+        patience: Patience,
+        take: impl FnOnce(&mut FrameReader<Ring>) -> Option<R>,
+    ) -> Option<R> {
         self.let_sender_get_ahead(patience);
-        let len = self.frames.take_at_once(short)?;
+        let taken = take(&mut self.frames)?;
         self.line.go_on();
         self.line.ring_peer();
-        Some(len)
+        Some(taken)
     }
 
     /// Does not look for a moment, if the last look has shown that this end is close behind the sender in a stream. Who looks again at

@@ -76,7 +76,9 @@ impl Outlet {
     /// What comes and goes here is a few words. A larger thing would be moved through memory, by loads that take in several
     /// stores, and such a load waits until the stores before it are in the cache: those to the ring, too, whose lines the other
     /// side has.
-    #[inline]
+    ///
+    /// It is part of its caller, who may know how long `body` is, and so is all that is chosen by that.
+    #[inline(always)]
     pub(super) fn send_at_once(&mut self, body: &[u8], is_bytes: bool) -> bool {
         let is_short = body.len() <= self.len_max.min(self.frames.body_max() / 2);
         if !is_short || self.frames.is_open() || self.line.is_peer_closed() {

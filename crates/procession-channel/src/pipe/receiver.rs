@@ -13,9 +13,9 @@ use super::RecvError;
 use super::end::End;
 use super::inlet::{Arrival, Delivery, Inlet, Terms};
 use super::line::Patience;
-use super::stream::{Place, Short, bytes_of};
+use super::stream::{FrameReader, Place, Short, bytes_of};
 use crate::Message;
-use crate::codec::{self, DecodeError, Limits, SHORT_BYTES_MAX};
+use crate::codec::{self, DecodeError, Limits};
 
 /// A decoded value may take this many times the longest message in memory, and at least [`ALLOCATION_BYTES_MIN`].
 const ALLOCATION_FACTOR: usize = 4;
@@ -270,7 +270,10 @@ impl<T: Message> Receiver<T> {
     /// ```
     #[inline]
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.recv_within(Patience::Until(Deadline::NEVER))?.ok_or(RecvError::Closed)
+        match self.recv_within(Patience::Until(Deadline::NEVER))? {
+            Some(value) => Ok(value),
+            None => Err(RecvError::Closed),
+        }
     }
 
     /// [`recv`](Self::recv) if it can be done at once; `None` when there is no whole message yet. Never blocks.
@@ -316,32 +319,52 @@ impl<T: Message> Receiver<T> {
 
     #[inline]
     fn recv_within(&self, patience: Patience) -> Result<Option<T>, RecvError> {
-        let mut short = [0; SHORT_BYTES_MAX / 8];
+        if codec::keeps_message::<T>() {
+            return self.recv_vector_within(patience);
+        }
+        let mut short = Short::default();
         let taken = self.end.with(|end| {
             let inlet = end.as_mut()?;
-            Some((inlet.take_at_once(&mut short, patience)?, inlet.terms()))
+            let len = inlet.take_at_once(patience, |frames| match codec::fixed_len::<T>() {
+                Some(len) => frames.take_fixed_at_once(&mut short, len),
+                None => frames.take_at_once(&mut short),
+            });
+            Some((len?, inlet.terms()))
         });
         match taken {
             Ok(Some((len, terms))) => decode_short(&bytes_of(&short)[..len], terms).map(Some),
-            _ => self.recv_after_a_look(&mut short, patience),
+            _ => self.recv_after_a_look(patience),
+        }
+    }
+
+    /// As [`recv_within`](Self::recv_within), for a value that is its message.
+    #[inline]
+    fn recv_vector_within(&self, patience: Patience) -> Result<Option<T>, RecvError> {
+        let taken = self.end.with(|end| {
+            let inlet = end.as_mut()?;
+            let body = inlet.take_at_once(patience, FrameReader::take_vector_at_once)?;
+            Some((body, inlet.terms()))
+        });
+        match taken {
+            Ok(Some((body, terms))) => {
+                decode(Vec::new(), terms, |limits| codec::decode_owned(body, limits)).map(Some)
+            }
+            _ => self.recv_after_a_look(patience),
         }
     }
 
     /// For all that cannot be received at once.
     #[inline(never)]
-    fn recv_after_a_look(
-        &self,
-        short: &mut Short,
-        patience: Patience,
-    ) -> Result<Option<T>, RecvError> {
+    fn recv_after_a_look(&self, patience: Patience) -> Result<Option<T>, RecvError> {
+        let mut short = Short::default();
         let received = self.use_inlet(|inlet| {
-            let arrival = inlet.receive_to(short, patience)?;
+            let arrival = inlet.receive_to(&mut short, patience)?;
             Ok(arrival.map(|arrival| (arrival, inlet.terms())))
         })?;
         match received {
             None => Ok(None),
             Some((Arrival::Short(len), terms)) => {
-                decode_short(&bytes_of(short)[..len], terms).map(Some)
+                decode_short(&bytes_of(&short)[..len], terms).map(Some)
             }
             Some((Arrival::Long(delivery), terms)) => self.decode_long(delivery, terms).map(Some),
         }

@@ -129,8 +129,19 @@ impl<T> Sender<T> {
 
     /// Delivers what has no handles: at once if that can be; whatever is in the way of it is found and dealt with by
     /// [`deliver`](Self::deliver).
-    #[inline]
+    #[inline(never)]
     fn deliver_plain(
+        &self,
+        body: &[u8],
+        is_bytes: bool,
+        patience: Patience,
+    ) -> Result<(), SendErrorKind> {
+        self.deliver_fixed(body, is_bytes, patience)
+    }
+
+    /// As [`deliver_plain`](Self::deliver_plain): part of its caller, who knows how long `body` is before the program runs.
+    #[inline(always)]
+    fn deliver_fixed(
         &self,
         body: &[u8],
         is_bytes: bool,
@@ -245,7 +256,11 @@ impl<T: Message> Sender<T> {
     #[inline]
     fn encode_and_deliver(&self, value: &T, patience: Patience) -> Result<(), SendErrorKind> {
         if let Some(body) = codec::as_message(value) {
-            return self.deliver_plain(body, false, patience);
+            return if codec::fixed_len::<T>().is_some() {
+                self.deliver_fixed(body, false, patience)
+            } else {
+                self.deliver_plain(body, false, patience)
+            };
         }
         let mut buffer = Buffer::new(&self.buffer);
         // By parts, because what is a message as it is has been dealt with.

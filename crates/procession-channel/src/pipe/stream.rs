@@ -15,7 +15,7 @@ pub(super) use place::Place;
 use super::Violation;
 use super::frame::{self, HEADER_LEN, HEADER_WORDS, Header, Kind, Last, frame_len, padding};
 use crate::codec::{KEPT_BYTES_MAX, SHORT_BYTES_MAX};
-use crate::ring::{Consumer, Corrupt, LATEST_LEN_MAX, LATEST_WORDS_MAX, Memory, Producer, Ring};
+use crate::ring::{Consumer, Corrupt, LATEST_WORDS_MAX, Memory, Producer, Ring};
 
 /// Room for the frame that aborts a message (P1).
 pub(super) const RESERVE: usize = HEADER_LEN;
@@ -27,6 +27,13 @@ const CLOSE_BYTES_MAX: usize = 8 << 10;
 /// Room for a message that is taken without a buffer on the heap, in words of 8 bytes: loads that are as wide as the stores
 /// before them do not wait for the cache. Its [`bytes_of`] are those of the message.
 pub(super) type Short = [u64; SHORT_BYTES_MAX / 8];
+
+/// The first word of `bytes`, little endian, with zeros for what is missing.
+#[inline]
+fn word_of(bytes: &[u8]) -> u64 {
+    let few = || bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    bytes.first_chunk().map_or_else(few, |whole| u64::from_le_bytes(*whole))
+}
 
 /// The bytes of a message that was taken.
 #[inline]
@@ -76,7 +83,7 @@ impl<M: Memory> FrameWriter<M> {
     /// # Panics
     ///
     /// When [`has_room`](Self::has_room) has not said yes to it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put_last(&mut self, last: Last, body: &[u8]) {
         self.put(Kind::Last(last), body);
         self.end_message();
@@ -97,51 +104,39 @@ impl<M: Memory> FrameWriter<M> {
         self.is_open
     }
 
+    #[inline]
     fn end_message(&mut self) {
         self.is_open = false;
         self.sequence += 1;
     }
 
-    #[inline]
+    /// A frame that has room beside the tail is put together in words, of which the number is known where they are stored: what is
+    /// put together in smaller pieces must be in the cache before it can be loaded, and copies of any length are calls.
+    #[inline(always)]
     fn put(&mut self, kind: Kind, body: &[u8]) {
         let len = u32::try_from(body.len()).expect("a frame is shorter than its ring");
-        let header = Header { len, kind, sequence: self.sequence }.to_words();
-        if HEADER_LEN + body.len() <= LATEST_LEN_MAX {
-            self.write_short(kind, header, body);
-        } else {
-            self.producer.write_words(&header);
-            self.write(body);
-            self.write(&[0; 8][..padding(body.len())]);
+        let [head, sequence] = Header { len, kind, sequence: self.sequence }.to_words();
+        let word = |index: usize| word_of(body.get(8 * index..).unwrap_or_default());
+        match body.len().div_ceil(8) {
+            0 => self.put_words(kind, [head, sequence]),
+            1 => self.put_words(kind, [head, sequence, word(0)]),
+            2 => self.put_words(kind, [head, sequence, word(0), word(1)]),
+            3 => self.put_words(kind, [head, sequence, word(0), word(1), word(2)]),
+            _ => {
+                self.producer.write_words([head, sequence]);
+                self.producer.write_padded(body);
+            }
         }
         self.producer.publish();
     }
 
-    /// Writes a frame that has room beside the tail. Its words are put together one by one, and stored twice without a wait for
-    /// what was put together out of smaller pieces.
+    /// Writes a frame that has room beside the tail there, too.
     #[inline]
-    fn write_short(&mut self, kind: Kind, header: [u64; HEADER_WORDS], body: &[u8]) {
-        let mut frame = [0; LATEST_WORDS_MAX];
-        let (head, words) = frame.split_at_mut(HEADER_WORDS);
-        head.copy_from_slice(&header);
-        let (whole, rest) = body.as_chunks();
-        for (word, bytes) in words.iter_mut().zip(whole) {
-            *word = u64::from_le_bytes(*bytes);
-        }
-        if let Some(word) = words.get_mut(whole.len()).filter(|_| !rest.is_empty()) {
-            let mut last = [0; 8];
-            last[..rest.len()].copy_from_slice(rest);
-            *word = u64::from_le_bytes(last);
-        }
-        self.producer.write_words(&frame[..frame_len(body.len()) / 8]);
-        if matches!(kind, Kind::Last(_)) {
+    fn put_words<const N: usize>(&mut self, kind: Kind, frame: [u64; N]) {
+        self.producer.write_words(frame);
+        if N <= LATEST_WORDS_MAX && matches!(kind, Kind::Last(_)) {
             self.producer.show_latest(&frame);
         }
-    }
-
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) {
-        let written = self.producer.write(bytes);
-        assert_eq!(written, Ok(bytes.len()), "the caller has seen the room for this frame");
     }
 
     pub(super) fn sequence(&self) -> u64 {
@@ -197,6 +192,17 @@ pub(super) struct Gathered {
     pub(super) is_open: bool,
     /// Once all of it has come: what it is.
     pub(super) whole: Option<Last>,
+}
+
+/// `len` if it is what is known to come.
+#[inline]
+fn if_fixed(len: usize, fixed: Option<usize>) -> Option<usize> {
+    // The known length, and not the one that is equal to it, so that the compiler goes by it.
+    match fixed {
+        Some(fixed) if len != fixed => None,
+        Some(fixed) => Some(fixed),
+        None => Some(len),
+    }
 }
 
 impl<M: Memory> FrameReader<M> {
@@ -260,33 +266,67 @@ impl<M: Memory> FrameReader<M> {
         if self.is_caught_up()? {
             return Ok(Look::Nothing);
         }
-        self.take_next(short).map_or_else(|| self.look(), |len| Ok(Look::Taken(len)))
+        self.take_next(short, None).map_or_else(|| self.look(), |len| Ok(Look::Taken(len)))
     }
 
     /// Takes a short message without handles if it comes next, by a copy to the front of `short`, and says how long it is.
     /// Otherwise nothing has happened, and whatever is wrong [`look`](Self::look) finds again.
-    #[inline]
     pub(super) fn take_at_once(&mut self, short: &mut Short) -> Option<usize> {
-        let has_next = self.is_between() && !self.is_caught_up().ok()?;
-        if has_next { self.take_next(short) } else { None }
+        if self.has_next()? { self.take_next(short, None) } else { None }
     }
 
+    /// As [`take_at_once`](Self::take_at_once), a message of `len` bytes: part of its caller, where that is a number, and so are all
+    /// that follows from it.
+    #[inline(always)]
+    pub(super) fn take_fixed_at_once(&mut self, short: &mut Short, len: usize) -> Option<usize> {
+        if self.has_next()? { self.take_next(short, Some(len)) } else { None }
+    }
+
+    /// As [`take_at_once`](Self::take_at_once), a message of any length in one frame, by a copy to a vector of its own.
     #[inline]
-    fn take_next(&mut self, short: &mut Short) -> Option<usize> {
-        let len = self.peek_latest(short).or_else(|| self.peek_short(short))?;
+    pub(super) fn take_vector_at_once(&mut self) -> Option<Vec<u8>> {
+        if !self.has_next()? {
+            return None;
+        }
+        let mut short = Short::default();
+        if let Some(len) = self.peek_latest(&mut short, None) {
+            self.pass(len);
+            return Some(bytes_of(&short)[..len].to_vec());
+        }
+        let len = self.peek_len()?;
+        let mut body = Vec::with_capacity(len);
+        self.consumer.skip(HEADER_LEN);
+        self.consumer.read(len, &mut body);
+        self.consumer.skip(padding(len));
+        self.end_message();
+        Some(body)
+    }
+
+    /// Whether there is a frame that begins a message; `None` if that cannot be said.
+    #[inline(always)]
+    fn has_next(&mut self) -> Option<bool> {
+        Some(self.is_between() && !self.is_caught_up().ok()?)
+    }
+
+    #[inline(always)]
+    fn take_next(&mut self, short: &mut Short, fixed: Option<usize>) -> Option<usize> {
+        let len = match self.peek_latest(short, fixed) {
+            Some(len) => len,
+            None => self.peek_short(short, fixed)?,
+        };
         self.pass(len);
         Some(len)
     }
 
     /// Copies the message that is the newest one, if it is also the next one, from beside the tail to the front of `short`.
-    #[inline]
-    fn peek_latest(&self, short: &mut Short) -> Option<usize> {
+    #[inline(always)]
+    fn peek_latest(&self, short: &mut Short, fixed: Option<usize>) -> Option<usize> {
         let mut frame = [0; LATEST_WORDS_MAX];
         if !self.consumer.latest(&mut frame) {
             return None;
         }
         let (head, words) = frame.split_first_chunk()?;
-        let len = self.short_len(*head)?;
+        let len = if_fixed(self.short_len(*head)?, fixed)?;
         if frame_len(len) != self.consumer.available_seen() {
             return None;
         }
@@ -297,18 +337,16 @@ impl<M: Memory> FrameReader<M> {
     }
 
     /// Copies the next message from the ring to the front of `short`.
-    #[inline]
-    fn peek_short(&self, short: &mut Short) -> Option<usize> {
-        if self.consumer.available_seen() < HEADER_LEN {
-            return None;
+    #[inline(always)]
+    fn peek_short(&self, short: &mut Short, fixed: Option<usize>) -> Option<usize> {
+        let len = if_fixed(self.peek_len()?, fixed)?;
+        if let Some(len) = fixed {
+            // As wide as it is loaded from there.
+            let bytes = bytemuck::cast_slice_mut::<u64, u8>(short);
+            self.consumer.peek(HEADER_LEN, bytes.get_mut(..len)?);
+            return Some(len);
         }
-        let mut head = [0; HEADER_WORDS];
-        self.consumer.peek_words(0, &mut head);
-        let len = self.short_len(head)?;
         let words = short.get_mut(..len.div_ceil(8))?;
-        if frame_len(len) > self.consumer.available_seen() {
-            return None;
-        }
         self.consumer.peek_words(HEADER_LEN, words);
         for word in words {
             *word = word.to_le();
@@ -316,10 +354,23 @@ impl<M: Memory> FrameReader<M> {
         Some(len)
     }
 
+    /// How long the next message is, if it is a value without handles and lies in the ring in one frame.
+    #[inline(always)]
+    fn peek_len(&self) -> Option<usize> {
+        if self.consumer.available_seen() < HEADER_LEN {
+            return None;
+        }
+        let mut head = [0; HEADER_WORDS];
+        self.consumer.peek_words(0, &mut head);
+        let len = self.short_len(head)?;
+        if frame_len(len) <= self.consumer.available_seen() { Some(len) } else { None }
+    }
+
     /// How long the next message is, if this is the head of its only frame and it is a value without handles.
     #[inline]
     fn short_len(&self, head: [u64; HEADER_WORDS]) -> Option<usize> {
-        frame::plain_len(head, self.state.sequence).filter(|&len| len <= self.len_max)
+        let len = frame::plain_len(head, self.state.sequence)?;
+        if len <= self.len_max { Some(len) } else { None }
     }
 
     /// Whether everything that was published has been read: by the last look, or if so by another one.
@@ -368,8 +419,14 @@ impl<M: Memory> FrameReader<M> {
     }
 
     /// Passes over the message that was left in the ring: the commit point of receiving it.
+    #[inline]
     pub(super) fn pass(&mut self, len: usize) {
         self.consumer.skip(frame_len(len));
+        self.end_message();
+    }
+
+    #[inline]
+    fn end_message(&mut self) {
         self.state.sequence += 1;
         self.consumer.release();
     }

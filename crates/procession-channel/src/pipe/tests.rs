@@ -150,6 +150,50 @@ fn a_reader_is_close_behind_where_each_look_finds_a_few_messages() {
     assert_eq!([1, 2, 100, 1, 1000].map(&mut is_close_after), [false, true, true, false, false]);
 }
 
+/// One alone is taken from beside the tail if it is short, those in front of another from the ring.
+#[test]
+fn messages_of_any_length_are_what_was_sent() {
+    let (sender, receiver) = small::<Vec<u8>>();
+    for len in (0..200).chain([1000, 1999, 2000, 2016]) {
+        let bytes: Vec<u8> = (0..len).map(|at: usize| (len + at).to_le_bytes()[0]).collect();
+        for count in [1, 2] {
+            (0..count).for_each(|_| sender.send(bytes.clone()).unwrap());
+            (0..count).for_each(|_| assert_eq!(receiver.recv().unwrap(), bytes));
+            assert_eq!(receiver.try_recv().unwrap(), None);
+        }
+    }
+}
+
+#[test]
+fn a_number_of_another_length_is_an_error_and_not_the_end() {
+    for len in (0..40).chain([96, 97, 1000]).filter(|&len| len != 8) {
+        let (sender, receiver) = small::<u64>();
+        let mut writer = FrameWriter::new(Producer::new(second_mapping(&receiver)), 0);
+        let value = Last { is_bytes: false, descriptors: 0 };
+        writer.put_last(value, &vec![1; len]);
+        writer.put_last(value, &7_u64.to_le_bytes());
+        let error = receiver.recv().unwrap_err();
+        assert!(matches!(error, RecvError::Decode(_)), "{len}: {error}");
+        assert_eq!(receiver.recv().unwrap(), 7);
+        drop(sender);
+    }
+}
+
+#[test]
+fn a_vector_is_no_longer_than_it_may_be_and_no_bytes_as_they_are() {
+    let (_sender, receiver) = builder().capacity(CAPACITY).max_message(1000).simplex().unwrap();
+    let value = Last { is_bytes: false, descriptors: 0 };
+    let mut writer = FrameWriter::new(Producer::new(second_mapping::<Vec<u8>>(&receiver)), 0);
+    writer.put_last(value, &[1; 1000]);
+    assert_eq!(receiver.recv().unwrap(), [1; 1000]);
+    writer.put_last(Last { is_bytes: true, ..value }, &[1; 500]);
+    assert!(matches!(receiver.recv(), Err(RecvError::Decode(_))));
+    writer.put_last(value, &[1; 1001]);
+    let error = receiver.recv().unwrap_err();
+    let expected = Violation::TooLarge { len: 1001, limit: 1000 };
+    assert!(matches!(error, RecvError::Corrupt(found) if found == expected), "{error}");
+}
+
 /// Sends and receives as many messages as make a stream.
 fn exchange_many(sender: &Sender<u8>, receiver: &Receiver<u8>) {
     for _ in 0..STREAM_LEN_MIN {

@@ -12,7 +12,8 @@
 //!
 //! # Layout
 //!
-//! Hint 1 is the stamp, hints 2 to 6 are the frame, all written by the producer only.
+//! Hint 1 is the stamp, hints 2 to 6 are the frame, all written by the producer only. Behind a shorter frame lies what was there
+//! before.
 //!
 //! # Invariants
 //!
@@ -51,9 +52,9 @@ pub const LATEST_LEN_MAX: usize = 8 * LATEST_WORDS_MAX;
 
 impl<M: Memory> Producer<M> {
     /// Writes what [`publish`](Self::publish) is about to make known beside the tail as well: the last words before the current
-    /// position, at the front of `frame`.
+    /// position, which are `frame`. Of more than [`LATEST_WORDS_MAX`] words the rest is left out.
     #[inline]
-    pub fn show_latest(&mut self, frame: &[u64; LATEST_WORDS_MAX]) {
+    pub fn show_latest(&mut self, frame: &[u64]) {
         let stamp = self.memory.hint(STAMP);
         if !procession_shm::seeded!("latest-stays-stamped") {
             stamp.store(0, Ordering::Relaxed); // L1

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 
 use procession_channel::bell::{AT_ONCE, AT_REST, Bell};
-use procession_channel::ring::{Consumer, Corrupt, LATEST_WORDS_MAX, Memory, Producer, Ring};
+use procession_channel::ring::{Consumer, Corrupt, Memory, Producer, Ring};
 use procession_shm::family::{self, Invitation, Member};
 use procession_shm::sync::atomic::Ordering;
 use procession_shm::sync::one_sided::{Fences, enlist};
@@ -545,11 +545,9 @@ impl Worker {
         let few = || self.output.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
         let word = self.output.first_chunk().map_or_else(few, |whole| u64::from_le_bytes(*whole));
         let head = u64::from_le_bytes(result_head(tag, self.output.len()));
-        self.results.write_words(&[head, word]);
+        self.results.write_words([head, word]);
         if self.is_last {
-            let mut latest = [0; LATEST_WORDS_MAX];
-            [latest[0], latest[1]] = [head, word];
-            self.results.show_latest(&latest);
+            self.results.show_latest(&[head, word]);
         }
         self.results.publish();
     }
