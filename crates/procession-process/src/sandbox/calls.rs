@@ -97,7 +97,8 @@ fn no_x32() -> [sock_filter; 3] {
     ]
 }
 
-/// Calls that reach into other processes, the machine, or parts of the kernel that are known for their holes.
+/// Calls that reach into other processes, the machine, or parts of the kernel that are known for their holes. What System V and POSIX
+/// let processes of a user share by numbers and names (memory, semaphores, queues) is beyond the reach of Landlock.
 const OUTSIDE: &[c_long] = &[
     libc::SYS_acct,
     libc::SYS_add_key,
@@ -129,6 +130,12 @@ const OUTSIDE: &[c_long] = &[
     libc::SYS_mount_setattr,
     libc::SYS_move_mount,
     libc::SYS_move_pages,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
+    libc::SYS_msgctl,
+    libc::SYS_msgget,
+    libc::SYS_msgrcv,
+    libc::SYS_msgsnd,
     libc::SYS_open_by_handle_at,
     libc::SYS_open_tree,
     libc::SYS_perf_event_open,
@@ -142,10 +149,17 @@ const OUTSIDE: &[c_long] = &[
     libc::SYS_quotactl,
     libc::SYS_reboot,
     libc::SYS_request_key,
+    libc::SYS_semctl,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
     libc::SYS_setdomainname,
     libc::SYS_sethostname,
     libc::SYS_setns,
     libc::SYS_settimeofday,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_shmget,
     libc::SYS_swapoff,
     libc::SYS_swapon,
     libc::SYS_syslog,

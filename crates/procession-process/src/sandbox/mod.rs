@@ -30,7 +30,8 @@ use crate::start_method::StartMethod;
 /// What a process may not do, from before its argument is decoded until it ends. Without the feature `sandbox` there are none.
 ///
 /// Every sandbox keeps the process from other processes than those that it starts itself: it cannot signal, trace, read or
-/// write the memory of, steal descriptors from, or reschedule its parent or anybody else. It gains no privileges by running
+/// write the memory of, steal descriptors from, or reschedule its parent or anybody else, nor use what they share by a number or
+/// a name of System V or of a POSIX message queue. It gains no privileges by running
 /// setuid programs, creates no namespaces and device files, mounts nothing, and is refused those parts of the kernel that are
 /// known for their holes and that computing does not need (bpf, io_uring, userfaultfd, keyrings, modules, performance counters).
 /// The methods add to that, in any combination.

@@ -115,7 +115,25 @@ pub(super) fn attack_processes(parent: u32) -> Vec<Outcome> {
         Outcome::of(ENVIRON, File::open(format!("/proc/{parent}/environ"))),
         Outcome::of("/proc/pid/fd", File::open(format!("/proc/{parent}/fd/0"))),
     ];
-    signals.into_iter().chain(others).collect()
+    signals.into_iter().chain(others).chain(attack_named_memory()).collect()
+}
+
+/// What a parent shares by a number or a name, with whoever knows or guesses it. These are nobody's: where they may be looked for they
+/// are not found.
+fn attack_named_memory() -> [Outcome; 5] {
+    const KEY: libc::c_long = 0x7072_6f63;
+    // SAFETY: plain system calls; the name is a C string.
+    let call = |number, a: libc::c_long, b: libc::c_long| unsafe {
+        libc::syscall(number, a, b, 0, 0, 0, 0)
+    };
+    let name = c"procession-nothing".as_ptr() as libc::c_long;
+    [
+        Outcome::of_call("shmget", call(libc::SYS_shmget, KEY, 1)),
+        Outcome::of_call("shmat", call(libc::SYS_shmat, -1, 0)),
+        Outcome::of_call("semget", call(libc::SYS_semget, KEY, 1)),
+        Outcome::of_call("msgget", call(libc::SYS_msgget, KEY, 0)),
+        Outcome::of_call("mq_open", call(libc::SYS_mq_open, name, libc::O_RDONLY.into())),
+    ]
 }
 
 /// What changes the machine or opens more of the kernel.
