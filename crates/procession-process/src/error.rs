@@ -9,7 +9,8 @@ use crate::exit::Exit;
 
 /// Why [`Launcher::launch`](crate::Launcher::launch) did not start a process.
 ///
-/// Whatever the variant, no process is left behind and nothing of the launch happened.
+/// Whatever the variant, no process is left behind and nothing of the launch happened. One exception: if this process has no
+/// descriptor left to take over one that a [zygote](crate::StartMethod::Zygote) has forked, that one may have begun and is killed.
 ///
 /// ```
 /// use procession_process::{Process, ProcessError, SpawnError};

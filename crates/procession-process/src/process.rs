@@ -59,7 +59,8 @@ use crate::process_error::ProcessError;
 /// # Waiting
 ///
 /// Everything that a [`ProcessHandle`] can do a `Process` can do. It is also a future with the result of [`join`](Self::join),
-/// which needs no runtime: the thread that reaps children wakes it. The last task that polled it is woken.
+/// which needs no runtime: the thread that reaps children wakes it. The last task that polled it is woken. A process that was forked
+/// from this one has no such thread: there a `Process` can be waited for and joined, and awaited in vain.
 ///
 /// Ctrl-C on a terminal interrupts parent and children alike, and a process that does nothing about it dies.
 pub struct Process<R> {
