@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 ///
 /// The receiver gets a descriptor of the same open file: position, flags and locks are shared. What is sent is closed here with
 /// the value that held it. The type is the sender's word for it: a `File` that arrives may be a socket, whose operations then
-/// fail, and the file system behind it may be slow or never answer.
+/// fail, and the file system behind it may be slow or never answer, also when it is closed, as a socket that lingers is.
 ///
 /// ```
 /// use std::fs::File;

@@ -12,6 +12,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use procession_shm::transfer::Strangers;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
@@ -32,9 +33,20 @@ const TAG_LEN: usize = size_of::<u64>();
 pub(crate) struct Packet {
     /// `None` if it is nothing that [`send`] sent.
     pub(crate) tag: Option<u64>,
-    pub(crate) descriptors: Vec<OwnedFd>,
+    pub(crate) descriptors: Strangers,
     /// Whether the kernel left descriptors out, because it found no number for them here.
     pub(crate) is_cut: bool,
+}
+
+impl Packet {
+    /// `EMFILE` if descriptors were left out. Those that were not are closed at once, to make room: all of them are in the packet still.
+    pub(crate) fn whole(self) -> Result<Self, Errno> {
+        if self.is_cut {
+            drop(self.descriptors.into_known());
+            return Err(Errno::MFILE);
+        }
+        Ok(self)
+    }
 }
 
 /// Puts a packet into the socket; never blocks. With more than [`DESCRIPTORS_MAX`] descriptors it is `EINVAL`.
@@ -82,7 +94,7 @@ pub(crate) fn peek(socket: BorrowedFd<'_>) -> Result<Packet, Errno> {
     })?;
     Ok(Packet {
         tag: (received.bytes == TAG_LEN).then_some(u64::from_le_bytes(tag)),
-        descriptors: control.drain().filter_map(rights).flatten().collect(),
+        descriptors: Strangers::new(control.drain().filter_map(rights).flatten().collect()),
         is_cut: received.flags.contains(ReturnFlags::CTRUNC),
     })
 }
@@ -91,36 +103,32 @@ pub(crate) fn peek(socket: BorrowedFd<'_>) -> Result<Packet, Errno> {
 /// what [`send`] sends.
 ///
 /// `EMFILE` when the kernel found no number for some of them here; all of them are in the packet still.
-pub(crate) fn unpack(front: Packet, count: usize) -> Result<Option<Vec<OwnedFd>>, Errno> {
-    let Packet { tag, descriptors, is_cut } = front;
-    if is_cut {
-        return Err(Errno::MFILE);
-    }
+pub(crate) fn unpack(front: Packet, count: usize) -> Result<Option<Strangers>, Errno> {
+    let Packet { tag, descriptors, .. } = front.whole()?;
     if count <= PACKET_MAX || descriptors.len() != count.div_ceil(PACKET_MAX) {
         return Ok((descriptors.len() == count).then_some(descriptors));
     }
     let mut all = Vec::new();
-    for bundle in descriptors {
+    for bundle in &*descriptors {
         let wanted = PACKET_MAX.min(count - all.len());
-        let Some(some) = look_into(&bundle, tag, wanted)? else { return Ok(None) };
-        all.extend(some);
+        match look_into(bundle, tag, wanted)? {
+            Some(some) => all.extend(some.into_known()),
+            None => {
+                drop(Strangers::new(all));
+                return Ok(None);
+            }
+        }
     }
-    Ok(Some(all))
+    Ok(Some(Strangers::new(all)))
 }
 
 /// The descriptors in a socket that should be a [`bundle`].
-fn look_into(
-    bundle: &OwnedFd,
-    tag: Option<u64>,
-    count: usize,
-) -> Result<Option<Vec<OwnedFd>>, Errno> {
+fn look_into(bundle: &OwnedFd, tag: Option<u64>, count: usize) -> Result<Option<Strangers>, Errno> {
     if !is_channel_socket(bundle) {
         return Ok(None);
     }
     let Ok(front) = peek(bundle.as_fd()) else { return Ok(None) };
-    if front.is_cut {
-        return Err(Errno::MFILE);
-    }
+    let front = front.whole()?;
     let is_right = front.tag == tag && front.descriptors.len() == count;
     Ok(is_right.then_some(front.descriptors))
 }

@@ -53,7 +53,9 @@
 //! checked against private state, and only the copy is used. Its only effect is an error on this pipe, which is then closed:
 //! `Corrupt` for what no honest peer does. A value that does not decode is `Decode` and leaves the pipe open, because types
 //! may refuse values for reasons of their own. A peer that stops in the middle of a message, or wakes this process all the time,
-//! is what deadlines are for, and [`Violation::Restless`]. Handles that are not for untrusted peers are `Untrusted`.
+//! is what deadlines are for, and [`Violation::Restless`]. Handles that are not for untrusted peers are `Untrusted`. What comes
+//! beside messages and becomes no handle is closed on a thread of its own, because that can take as long as its sender likes; what
+//! does become an [`Fd`](crate::Fd) is its owner's to close.
 //!
 //! # Coming from Python
 //!

@@ -1,6 +1,5 @@
 //! Results with handles, and how many descriptors of such results may wait to be taken.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 // tidy: raw atomic: a count in this process' own memory, not modelled
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use procession_channel::Message;
 use procession_channel::codec::{DecodeError, Limits, decode};
 use procession_process::link::NoHandles;
-use procession_shm::transfer::{Received, TransferError, Trust, receive_scope};
+use procession_shm::transfer::{Received, Strangers, TransferError, Trust, receive_scope};
 
 use crate::error::TaskError;
 
@@ -17,7 +16,7 @@ use crate::error::TaskError;
 pub(crate) struct Parcel {
     /// The encoded value.
     pub(crate) body: Vec<u8>,
-    pub(crate) handles: Result<(Vec<OwnedFd>, Lease), Lost>,
+    pub(crate) handles: Result<(Strangers, Lease), Lost>,
 }
 
 /// Why the descriptors of a result are not there.
@@ -66,8 +65,9 @@ impl Parcel {
         let (descriptors, _lease) = self
             .handles
             .map_err(|why| TaskError::Decode { item, reason: why.to_string().into() })?;
-        let Received { value, failure } =
-            receive_scope(descriptors, trust, || decode::<R>(&self.body, &Limits::DEFAULT));
+        let Received { value, failure } = receive_scope(descriptors.into_known(), trust, || {
+            decode::<R>(&self.body, &Limits::DEFAULT)
+        });
         value.map_err(|error| explain(item, &error, failure))
     }
 }

@@ -232,6 +232,21 @@ impl Segment {
         Ok(Self { fd, len })
     }
 
+    /// Whether [`from_fd`](Self::from_fd) would take it.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// ```
+    /// use procession_shm::Segment;
+    ///
+    /// assert!(Segment::check(std::io::stdin(), 8192).is_err());
+    /// ```
+    pub fn check(memory: impl AsFd, len: usize) -> Result<(), SegmentError> {
+        check_memory(memory.as_fd(), len).map(drop)
+    }
+
     /// [`from_fd`](Self::from_fd), then [`map_sparse`](Self::map_sparse), for a descriptor that stays the caller's: a process that has
     /// no other one left can do this.
     ///

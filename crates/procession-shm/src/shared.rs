@@ -116,7 +116,7 @@ impl<T: Shareable + Sync> Shared<T> {
 
     fn receive(index: u32) -> Result<Self, TransferError> {
         transfer::require_trust(HANDLE)?;
-        let backing = Backing::received(transfer::descriptor(index)?, FIXED_SIZE)?;
+        let backing = transfer::memory(index, FIXED_SIZE)?;
         if backing.len() != Self::byte_len() {
             let reason = "its memory has another size than its type";
             return Err(TransferError::Malformed { handle: HANDLE, reason });

@@ -150,7 +150,7 @@ impl<T: Pod> SharedSlice<T> {
 
     /// L1 and L2.
     fn checked_window(index: u32, place: &Checked) -> Result<Window, TransferError> {
-        let backing = Backing::received(transfer::descriptor(index)?, FROZEN)?;
+        let backing = transfer::memory(index, FROZEN)?;
         place.lies_in(&backing, HANDLE)?;
         Ok(Window::new(Arc::new(backing), place.offset..place.end, Access::Read)?)
     }

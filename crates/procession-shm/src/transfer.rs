@@ -19,7 +19,7 @@
 //! # Receiving
 //!
 //! [`receive_scope`] runs the decoder with the descriptors that came and with what the peer is trusted to do. Descriptors that
-//! no handle asks for are closed at its end.
+//! no handle asks for are closed at its end; those of a process that is not trusted as [`Strangers`] are.
 //!
 //! Scopes belong to a thread. One may be opened inside another, by a `Serialize` implementation that sends something by
 //! itself: the inner one hides the outer one until it ends, also by a panic.
@@ -27,6 +27,7 @@
 mod receive;
 mod send;
 mod sole;
+mod strangers;
 mod unique;
 
 use std::cell::{Cell, RefCell};
@@ -35,13 +36,14 @@ use std::thread::LocalKey;
 
 use crate::segment::SegmentError;
 
-pub(crate) use receive::record as received;
 pub use receive::{
     Received, Trust, descriptor, receive_scope, require_trust, take_copy, take_descriptor, trust,
 };
+pub(crate) use receive::{memory, record as received};
 pub(crate) use send::is_open as is_sending;
 pub use send::{Outgoing, Unsent, attach, need_family, send_scope};
 pub use sole::Sole;
+pub use strangers::{Strangers, hang_up};
 pub use unique::{Moved, Unique};
 
 /// Why a handle could not be put into a message or taken out of it.

@@ -6,7 +6,9 @@
 //! nothing; but it was the only one that could, and its end died with it. What counts is what happens to an end that travels: it
 //! takes along the parts that were read, and the message that is complete and was not given out yet.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
+
+use procession_shm::transfer::Strangers;
 
 use super::frame::Last;
 use super::line::{Line, News, Patience, Waited};
@@ -27,7 +29,7 @@ pub(super) struct Inlet {
 pub(super) struct Delivery {
     pub(super) body: Vec<u8>,
     pub(super) is_bytes: bool,
-    pub(super) descriptors: Vec<OwnedFd>,
+    pub(super) descriptors: Strangers,
 }
 
 /// What a message may ask of the process that decodes it.
@@ -173,7 +175,7 @@ impl Inlet {
     #[inline]
     fn take(&mut self, last: Last) -> Result<Delivery, RecvError> {
         let count = usize::from(last.descriptors);
-        let mut descriptors = Vec::new();
+        let mut descriptors = Strangers::default();
         if count > 0 {
             let sequence = self.frames.gathered().sequence;
             descriptors = packet::peek(self.line.socket().as_fd(), sequence, count)?;

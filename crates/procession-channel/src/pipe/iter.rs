@@ -76,7 +76,7 @@ pub(super) fn pick<T>(
     }
 }
 
-/// An error after which every receive fails comes once, so that a loop that goes on after errors ends.
+/// An error after which every receive fails, or may fail, comes once, so that a loop that goes on after errors ends.
 #[cold]
 fn pick_error(error: RecvError, is_over: &mut bool) -> Option<RecvError> {
     *is_over = !matches!(error, RecvError::Decode(_) | RecvError::Untrusted(_));

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procession_shm::sync::atomic::{AtomicU64, Ordering};
-use procession_shm::{Deadline, SegmentError, Spin, Wake, Watch, family, fork};
+use procession_shm::{Deadline, SegmentError, Spin, Wake, Watch, family, fork, transfer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Violation;
@@ -94,7 +94,8 @@ pub(super) enum Waited<T> {
 pub(super) struct Line {
     ring: Ring,
     memory: Arc<OwnedFd>,
-    socket: Arc<OwnedFd>,
+    /// `None` only while it is dropped.
+    socket: Option<Arc<OwnedFd>>,
     side: Side,
     /// Whether the other side keeps the rules of the ring, by the word of who made the pipe.
     is_trusting: bool,
@@ -127,7 +128,7 @@ impl Line {
             let pid = rustix::process::getpid().as_raw_nonzero().get();
             ring.hint_u64(0).store(u64::from(pid.cast_unsigned()), Ordering::Relaxed);
         }
-        let (socket, is_leaving) = (Arc::new(socket), Cell::new(false));
+        let (socket, is_leaving) = (Some(Arc::new(socket)), Cell::new(false));
         let pace = Pace::new(bells(&ring, side).0);
         Ok(Self {
             ring,
@@ -149,7 +150,7 @@ impl Line {
     }
 
     pub(super) fn socket(&self) -> &Arc<OwnedFd> {
-        &self.socket
+        self.socket.as_ref().expect("only the destructor takes it")
     }
 
     #[inline]
@@ -211,7 +212,7 @@ impl Line {
     /// Its place with the lookout; `None` when there is nobody who could look out.
     pub(super) fn posted(&self) -> Option<&Posted> {
         if self.posted.get().is_none()
-            && let Ok(posted) = Posted::new(&self.ring, self.side, &self.socket)
+            && let Ok(posted) = Posted::new(&self.ring, self.side, self.socket())
         {
             return Some(self.posted.get_or_init(|| posted));
         }
@@ -223,7 +224,7 @@ impl Line {
         if self.is_peer_closed() {
             return Ok(true);
         }
-        let mut socket = [PollFd::new(&self.socket, PollFlags::empty())];
+        let mut socket = [PollFd::new(self.socket(), PollFlags::empty())];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         rustix::io::retry_on_intr(|| poll(&mut socket, Some(&now)))?;
         Ok(socket[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL))
@@ -437,8 +438,14 @@ fn bells(ring: &Ring, side: Side) -> (Bell<'_>, Bell<'_>) {
 /// Tells the other side, unless this one goes on elsewhere or belongs to the process that this one was forked from.
 impl Drop for Line {
     fn drop(&mut self) {
-        if self.is_here() && !self.is_leaving.get() {
-            self.close();
+        if !self.is_here() || self.is_leaving.get() {
+            return;
+        }
+        self.close();
+        // Its post has the socket, too.
+        drop(self.posted.take());
+        if let Some(socket) = self.socket.take().filter(|_| !self.is_trusting) {
+            transfer::hang_up(socket);
         }
     }
 }

@@ -4,17 +4,21 @@
 //! it. So a receiver that has no descriptor left loses nothing, and one that is killed in between leaves the packet where the
 //! message is.
 //!
+//! What comes is the sender's choice, who need not be trusted: see [`Strangers`]. A packet that nobody asks for is dropped while this process has
+//! its descriptors itself, so that it is not the kernel that closes them, in the middle of that call.
+//!
 //! A sender that is killed between packet and message leaves a packet behind that nobody asks for. It is the last one, because
 //! its end died with it, and goes with the socket.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
+use procession_shm::transfer::Strangers;
 use rustix::io::Errno;
 
 use super::outlet::UNDELIVERED_MAX;
 use super::{RecvError, SendErrorKind, Violation};
-use crate::packet;
+use crate::packet::{self, Packet};
 
 pub(super) use crate::packet::DESCRIPTORS_MAX;
 
@@ -40,9 +44,9 @@ pub(super) fn peek(
     socket: BorrowedFd<'_>,
     sequence: u64,
     count: usize,
-) -> Result<Vec<OwnedFd>, RecvError> {
+) -> Result<Strangers, RecvError> {
     for _ in 0..=UNDELIVERED_MAX {
-        let front = packet::peek(socket).map_err(refused)?;
+        let front = packet::peek(socket).and_then(Packet::whole).map_err(refused)?;
         if front.tag == Some(sequence) {
             let all = packet::unpack(front, count).map_err(refused)?;
             let wrong = Violation::Descriptors("there are more or fewer of them");
@@ -52,6 +56,7 @@ pub(super) fn peek(
             break;
         }
         packet::discard(socket).map_err(refused)?;
+        drop(front);
     }
     Err(Violation::Descriptors("their packet belongs to another message").into())
 }

@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use procession_shm::Deadline;
-use procession_shm::transfer::{Moved, Received, TransferError, Trust, receive_scope};
+use procession_shm::transfer::{Moved, Received, Strangers, TransferError, Trust, receive_scope};
 
 use super::RecvError;
 use super::end::End;
@@ -27,7 +26,8 @@ const ALLOCATION_BYTES_MIN: usize = 1 << 20;
 /// The sender need not be trusted, unless the pipe is [`trusting`](super::Builder::trusting): whatever it writes is a value or an
 /// error, within the memory that [`max_message`](super::Builder::max_message) allows. While both sides are awake, receiving makes no system call.
 ///
-/// As an iterator it ends where the stream ends cleanly; an error that ends the pipe comes first, once.
+/// As an iterator it ends where the stream ends cleanly, or after an error that is not of one message, which comes once. That may be a
+/// system call that failed ([`Io`](RecvError::Io)): a receiver that the loop has only borrowed can go on then.
 ///
 /// ```compile_fail,E0277
 /// fn shared_by_threads<T: Sync>() {}
@@ -347,7 +347,8 @@ impl<T: Message> Receiver<T> {
         });
         match taken {
             Ok(Some((body, terms))) => {
-                decode(Vec::new(), terms, |limits| codec::decode_owned(body, limits)).map(Some)
+                decode(Strangers::default(), terms, |limits| codec::decode_owned(body, limits))
+                    .map(Some)
             }
             _ => self.recv_after_a_look(patience),
         }
@@ -391,12 +392,12 @@ impl<T: Message> Receiver<T> {
 
 #[inline]
 fn decode_short<T: Message>(body: &[u8], terms: Terms) -> Result<T, RecvError> {
-    decode(Vec::new(), terms, |limits| codec::decode(body, limits))
+    decode(Strangers::default(), terms, |limits| codec::decode(body, limits))
 }
 
 #[inline]
 fn decode<T: Message>(
-    descriptors: Vec<OwnedFd>,
+    descriptors: Strangers,
     terms: Terms,
     decode: impl FnOnce(&Limits) -> Result<T, DecodeError>,
 ) -> Result<T, RecvError> {
@@ -411,7 +412,8 @@ fn decode<T: Message>(
     } else {
         Trust::Untrusting { copy_bytes_max: allocation_bytes }
     };
-    let Received { value, failure } = receive_scope(descriptors, trust, || decode(&limits));
+    let Received { value, failure } =
+        receive_scope(descriptors.into_known(), trust, || decode(&limits));
     value.map_err(|error| match failure {
         Some(untrusted @ TransferError::Untrusted { .. }) => RecvError::Untrusted(untrusted),
         _ => RecvError::Decode(error),

@@ -1,8 +1,12 @@
 //! Both ends in one process, and peers that lie: they map the ring a second time and write what they like.
 
+use std::fs::File;
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
+
+use backstage::lingering::{comes_to_its_end, lingering_socket};
 
 use procession_shm::sync::atomic::Ordering;
 use procession_shm::sync::one_sided::Fences;
@@ -10,15 +14,16 @@ use procession_shm::transfer::{Trust, receive_scope};
 use procession_shm::{Segment, page_size};
 use proptest::prelude::*;
 use rustix::net::{SendFlags, send};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::end::End;
 use super::frame::{Header, Kind, Last};
 use super::pace::STREAM_LEN_MIN;
 use super::stream::{FrameReader, FrameWriter, Gathered};
 use super::*;
-use crate::Message;
 use crate::codec::{self, DecodeError, Limits, SHORT_BYTES_MAX};
 use crate::ring::{Consumer, Memory, Producer};
+use crate::{Fd, Message};
 
 const CAPACITY: usize = 4096;
 const SOON: Duration = Duration::from_millis(20);
@@ -345,6 +350,99 @@ fn a_flag_of_trust_from_a_process_that_is_not_trusted_is_refused() {
     assert!(sender.end.with(|end| !end.as_ref().unwrap().line.is_trusting()).unwrap());
 }
 
+/// A file that is a lingering socket, and whoever does not read from it.
+fn lingering() -> (Fd<File>, TcpStream) {
+    let (socket, unread) = lingering_socket();
+    (Fd::new(socket.into()), unread)
+}
+
+#[test]
+fn nobody_waits_for_what_is_left_in_an_end_to_be_closed() {
+    let (file, _unread) = lingering();
+    comes_to_its_end(|| {
+        let (sender, receiver) = small();
+        sender.send(file).unwrap();
+        drop((sender, receiver));
+    });
+    // What a receiver that is not trusted leaves with its sender, beside nothing.
+    let (file, _unread) = lingering();
+    comes_to_its_end(move || {
+        let (sender, receiver) = small::<u8>();
+        let socket = receiver.end.with(|end| end.as_ref().unwrap().line.socket().try_clone());
+        crate::packet::send(socket.unwrap().unwrap().as_fd(), 0, &[file.as_fd()]).unwrap();
+        drop(file);
+        drop((receiver, sender));
+    });
+}
+
+#[test]
+fn nobody_waits_for_what_comes_with_a_message_of_another_form_to_be_closed() {
+    let (file, _unread) = lingering();
+    comes_to_its_end(|| {
+        let (sender, receiver) = small();
+        sender.send(file).unwrap();
+        assert!(matches!(receiver.recv_bytes(), Err(RecvError::Decode(_))));
+    });
+}
+
+/// A file, of which what comes is no value.
+struct Refused(Fd<File>);
+
+impl Serialize for Refused {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Refused {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let _file = Fd::<File>::deserialize(deserializer)?;
+        Err(serde::de::Error::custom("as a type may"))
+    }
+}
+
+#[test]
+fn nobody_waits_for_what_comes_with_no_value_to_be_closed() {
+    let (file, _unread) = lingering();
+    comes_to_its_end(|| {
+        let (sender, receiver) = small();
+        assert!(sender.send(Refused(file)).is_ok());
+        assert!(matches!(receiver.recv(), Err(RecvError::Decode(_))));
+    });
+}
+
+#[test]
+fn nobody_waits_for_packets_that_belong_to_no_message_to_be_closed() {
+    for tag in [0, 9] {
+        let (file, _unread) = lingering();
+        comes_to_its_end(move || {
+            let (sender, receiver) = small::<Option<Fd<File>>>();
+            let socket = sender.end.with(|end| end.as_ref().unwrap().line.socket().try_clone());
+            crate::packet::send(socket.unwrap().unwrap().as_fd(), tag, &[file.as_fd()]).unwrap();
+            drop(file);
+            sender.send(None).unwrap();
+            sender.send(Some(Fd::new(File::open("/dev/null").unwrap()))).unwrap();
+            assert!(receiver.recv().unwrap().is_none());
+            // One of an earlier message is dropped on the way, one of a later message is a violation.
+            assert_eq!(receiver.recv().is_ok(), tag == 0);
+        });
+    }
+}
+
+#[test]
+fn nobody_waits_for_what_is_no_end_to_be_closed() {
+    for memory in [false, true] {
+        let (socket, _unread) = lingering_socket();
+        comes_to_its_end(move || {
+            let line = (0_u32, 1_u32, CAPACITY as u64, 0_u64, 100_u64, false);
+            let bytes = postcard::to_stdvec(&(line, 0_u64, 0_u64, Vec::<u64>::new())).unwrap();
+            let mut fds = descriptors(true);
+            fds[usize::from(!memory)] = socket;
+            forged::<Sender<u8>>(&bytes, fds).unwrap_err();
+        });
+    }
+}
+
 fn position() -> impl Strategy<Value = u64> {
     prop_oneof![0_u64..10_000, Just(1 << 62), Just(u64::MAX), any::<u64>()]
 }
@@ -468,7 +566,7 @@ fn a_packet_without_its_message_goes_with_the_pipe() {
 fn bundles_of_the_wrong_kind_are_a_violation() {
     let (sender, receiver) = small::<u8>();
     let (inner, _held) = socketpair_with(b"no packet");
-    let null = std::fs::File::open("/dev/null").unwrap();
+    let null = File::open("/dev/null").unwrap();
     let forged: [(BorrowedFd<'_>, BorrowedFd<'_>); 2] =
         [(null.as_fd(), inner.as_fd()), (inner.as_fd(), inner.as_fd())];
     let socket = |receiver: &Receiver<u8>| {

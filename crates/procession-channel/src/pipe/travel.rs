@@ -5,9 +5,9 @@
 //! only if it is trusted itself: nobody else can make this process trust a peer.
 
 use std::fmt;
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 
-use procession_shm::transfer::{self, TransferError, Trust};
+use procession_shm::transfer::{self, Strangers, TransferError, Trust};
 use procession_shm::{Segment, page_size};
 use serde::de::{Error as _, Visitor};
 use serde::ser::Error as _;
@@ -80,20 +80,33 @@ impl LinePlace {
         if self.is_trusting {
             transfer::require_trust(handle)?;
         }
-        let memory = transfer::take_descriptor(self.memory)?;
-        let socket = transfer::take_descriptor(self.socket)?;
+        let mut arrived = Strangers::default();
+        arrived.push(transfer::take_descriptor(self.memory)?);
+        arrived.push(transfer::take_descriptor(self.socket)?);
         let capacity = usize::try_from(self.capacity).unwrap_or(usize::MAX);
         if capacity > CAPACITY_MAX || self.sequence > SEQUENCE_MAX {
             return Err(malformed("a number in it is too large"));
         }
-        let segment = Segment::from_fd(memory, page_size() + capacity)?;
-        if !is_paid_for(&segment) || !is_channel_socket(&socket) {
+        let len = page_size() + capacity;
+        Segment::check(&arrived[0], len)?;
+        if !is_paid_for(&arrived[0], len) || !is_channel_socket(&arrived[1]) {
             return Err(malformed("a descriptor is not what it should be"));
         }
-        let ring = Ring::over(&segment)?;
-        let memory = segment.into_fd().into();
-        let line = Line::new(ring.clone(), memory, socket, side, self.is_trusting)?;
-        Ok((ring, line, self.len_max()?))
+        let len_max = self.len_max()?;
+        let two = arrived.into_known().try_into();
+        let [memory, socket] = two.map_err(|_| malformed("a descriptor is missing"))?;
+        let segment = Segment::from_fd(memory, len)?;
+        match Ring::over(&segment) {
+            Ok(ring) => {
+                let memory = segment.into_fd().into();
+                let line = Line::new(ring.clone(), memory, socket, side, self.is_trusting)?;
+                Ok((ring, line, len_max))
+            }
+            Err(error) => {
+                transfer::hang_up(socket);
+                Err(error.into())
+            }
+        }
     }
 
     /// A process that is not trusted cannot raise what this one may be made to allocate.
@@ -107,10 +120,10 @@ impl LinePlace {
 }
 
 /// Whether its pages exist, so that touching them costs this process nothing that its sender has not paid for.
-fn is_paid_for(segment: &Segment) -> bool {
-    rustix::fs::fstat(segment.as_fd()).is_ok_and(|stat| {
+fn is_paid_for(memory: &OwnedFd, len: usize) -> bool {
+    rustix::fs::fstat(memory).is_ok_and(|stat| {
         let claimed = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
-        claimed >= segment.len() as u64
+        claimed >= len as u64
     })
 }
 

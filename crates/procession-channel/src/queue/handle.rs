@@ -450,7 +450,8 @@ impl<T: Message> Queue<T> {
     /// # Errors
     ///
     /// * [`Closed`](RecvError::Closed): the queue was closed, and all that was put was got. Claims are waited for.
-    /// * [`Decode`](RecvError::Decode): the item is no value of this type. It is gone, the next one can be got.
+    /// * [`Decode`](RecvError::Decode): the item is no value of this type. It is gone, the next one can be got; for
+    ///   [`join`](Self::join) it was got, and is to be counted as [done](Self::task_done).
     /// * [`NotAMember`](RecvError::NotAMember), [`Corrupt`](RecvError::Corrupt).
     /// * [`Io`](RecvError::Io): a system call failed; without a file descriptor for a handle in the item, it is still there.
     ///

@@ -4,7 +4,7 @@ use super::{Getter, Queue, RecvError};
 use crate::Message;
 
 /// The items of a queue or getter that it owns. It ends when the queue is closed, or when nobody is left who could put, and all
-/// was got.
+/// was got; and after an error that is not of one item, which comes once.
 ///
 /// ```
 /// use procession_channel::queue::{IntoIter, Queue};
@@ -63,7 +63,7 @@ fn next<T: Message>(getter: &Getter<T>, is_over: &mut bool) -> Option<Result<T, 
     pick(getter.get(), is_over)
 }
 
-/// An error after which every get fails comes once, so that a loop that goes on after errors ends.
+/// An error after which every get fails, or may fail, comes once, so that a loop that goes on after errors ends.
 pub(super) fn pick<T>(
     got: Result<T, RecvError>,
     is_over: &mut bool,

@@ -9,7 +9,8 @@ use super::{RecvError, getter, parcel};
 use crate::Message;
 
 /// Items that this process has got at once, of which each is decoded when it is its turn: see
-/// [`Queue::get_many`](super::Queue::get_many). Those that are not asked for are gone with this.
+/// [`Queue::get_many`](super::Queue::get_many). Those that are not asked for are gone with this, but were got: each is to be counted as
+/// [done](super::Queue::task_done), if somebody joins.
 ///
 /// ```
 /// use procession_channel::queue::{Many, Queue};

@@ -14,6 +14,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use procession_shm::family::Member;
+use procession_shm::transfer::Strangers;
 use rustix::io::Errno;
 
 use super::control::Place;
@@ -63,7 +64,7 @@ pub(super) fn peek(
         }
         let all = packet::unpack(front, count).map_err(refused)?;
         let wrong = Corrupt("an item has more or fewer descriptors than it says");
-        return all.ok_or(wrong.into());
+        return all.map(Strangers::into_known).ok_or(wrong.into());
     }
 }
 

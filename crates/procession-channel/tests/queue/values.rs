@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use procession_channel::queue::{Queue, QueueError, RecvError, SendErrorKind};
+use procession_channel::queue::{Queue, QueueError, RecvError, SendErrorKind, TaskDoneError};
 
 #[test]
 fn values_come_in_order() {
@@ -158,6 +158,10 @@ fn an_item_that_cannot_be_decoded_costs_itself_only() {
     assert!(matches!(queue.claim(), Err(RecvError::Decode(_))), "and is not offered again");
     queue.claim().unwrap().done();
     assert!(queue.is_empty());
+    // Of those that were got, each is owed, whatever it was; of those that were claimed, none.
+    (0..5).for_each(|_| queue.task_done().unwrap());
+    assert!(matches!(queue.task_done(), Err(TaskDoneError::TooMany)));
+    queue.join().unwrap();
 }
 
 #[test]

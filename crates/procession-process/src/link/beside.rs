@@ -20,6 +20,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use procession_shm::transfer::{self, Strangers};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
@@ -33,7 +34,10 @@ pub const DESCRIPTORS_MAX: usize = 253;
 /// One end of the socket.
 #[derive(Debug)]
 pub(crate) struct Beside {
-    socket: OwnedFd,
+    /// `None` only while it is dropped.
+    socket: Option<OwnedFd>,
+    /// Whether it is the parent's end, to whom the other side is a stranger.
+    is_parents: bool,
     sent: u64,
     received: u64,
 }
@@ -123,11 +127,17 @@ impl Beside {
     pub(crate) fn pair() -> Result<(Self, OwnedFd), Errno> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        Ok((Self::over(ours), theirs))
+        let mut this = Self::over(ours);
+        this.is_parents = true;
+        Ok((this, theirs))
     }
 
     pub(crate) fn over(socket: OwnedFd) -> Self {
-        Self { socket, sent: 0, received: 0 }
+        Self { socket: Some(socket), is_parents: false, sent: 0, received: 0 }
+    }
+
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_ref().expect("only the destructor takes it").as_fd()
     }
 
     /// Sends a packet; `AGAIN` when it would block and `flags` forbid that.
@@ -143,7 +153,7 @@ impl Beside {
             return Err(Errno::TOOMANYREFS);
         }
         let number = self.sent.to_le_bytes();
-        let (socket, flags) = (self.socket.as_fd(), flags | SendFlags::NOSIGNAL);
+        let (socket, flags) = (self.socket(), flags | SendFlags::NOSIGNAL);
         rustix::io::retry_on_intr(|| {
             sendmsg(socket, &[IoSlice::new(&number)], &mut control, flags)
         })?;
@@ -166,12 +176,12 @@ impl Beside {
     /// Takes the next packet and drops it.
     pub(crate) fn pass(&mut self) {
         // If there is none, whoever looks for the next one finds out.
-        drop(receive_from(self.socket.as_fd(), RecvFlags::empty()));
+        drop(receive_from(self.socket(), RecvFlags::empty()));
         self.received += 1;
     }
 
     fn next(&self, flags: RecvFlags) -> Result<Vec<OwnedFd>, NoHandles> {
-        let packet = match receive_from(self.socket.as_fd(), flags) {
+        let packet = match receive_from(self.socket(), flags) {
             Ok(packet) => packet,
             Err(errno) if NoHandles::is_closed(errno) => return Err(NoHandles::Closed),
             Err(_) => return Err(NoHandles::Missing),
@@ -181,13 +191,25 @@ impl Beside {
                 Err(NoHandles::OutOfDescriptors)
             }
             Some(number) if number == self.received => Ok(packet.descriptors),
-            _ => Err(NoHandles::Missing),
+            _ => {
+                drop(Strangers::new(packet.descriptors));
+                Err(NoHandles::Missing)
+            }
         }
     }
 
     /// How many packets were sent.
     pub(crate) fn sent(&self) -> u64 {
         self.sent
+    }
+}
+
+/// What a worker leaves in its parent's end may take its time to be closed.
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if let Some(socket) = self.socket.take().filter(|_| self.is_parents) {
+            transfer::hang_up(socket);
+        }
     }
 }
 
@@ -200,6 +222,8 @@ fn rights(message: RecvAncillaryMessage<'_>) -> Option<impl Iterator<Item = Owne
 
 #[cfg(test)]
 mod tests {
+    use backstage::lingering::{comes_to_its_end, lingering_socket};
+
     use super::*;
 
     fn pair() -> (Beside, Beside) {
@@ -246,6 +270,24 @@ mod tests {
         assert_eq!(salvage.take(2).unwrap().len(), 2);
         assert!(salvage.take(2).is_none());
         assert!(salvage.take(3).is_none(), "it was passed on the way to one that is not there");
+    }
+
+    /// A worker that means ill chooses how long it takes.
+    #[test]
+    fn a_parent_does_not_wait_for_what_a_worker_has_sent_to_be_closed() {
+        for number in [0, 7] {
+            let (socket, _unread) = lingering_socket();
+            comes_to_its_end(move || {
+                let (mut ours, mut theirs) = pair();
+                theirs.sent = number;
+                theirs.send(&[socket.as_fd()], SendFlags::DONTWAIT).unwrap();
+                drop(socket);
+                if number > 0 {
+                    assert_eq!(ours.receive().unwrap_err(), NoHandles::Missing);
+                }
+                drop(ours);
+            });
+        }
     }
 
     #[test]

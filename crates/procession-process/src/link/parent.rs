@@ -10,6 +10,7 @@ use procession_channel::bell::{AT_REST, Bell};
 use procession_channel::ring::{Consumer, Corrupt, LATEST_WORDS_MAX, Memory, Producer, Ring};
 use procession_shm::sync::atomic::Ordering;
 use procession_shm::sync::one_sided::Fences;
+use procession_shm::transfer::Strangers;
 use procession_shm::{SegmentError, Watch};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
@@ -188,8 +189,8 @@ impl ParentLink {
     /// # Errors
     ///
     /// [`NoHandles`].
-    pub fn receive_handles(&mut self) -> Result<Vec<OwnedFd>, NoHandles> {
-        self.beside.receive()
+    pub fn receive_handles(&mut self) -> Result<Strangers, NoHandles> {
+        self.beside.receive().map(Strangers::new)
     }
 
     /// Sends as much of `frame`, from byte `from` on, as there is room for; returns how much that was. Never blocks.

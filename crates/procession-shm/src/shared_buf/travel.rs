@@ -26,7 +26,7 @@ impl<T: Pod> SharedBuf<T> {
         let trust = transfer::trust()?;
         let place = place.check::<T>(HANDLE)?;
         let Some(index) = place.descriptor else { return Ok(Self::empty()) };
-        let backing = Backing::received(transfer::descriptor(index)?, RESERVED)?;
+        let backing = transfer::memory(index, RESERVED)?;
         place.lies_in(&backing, HANDLE)?;
         match trust {
             Trust::Trusting => Self::taken_over(backing, &place),

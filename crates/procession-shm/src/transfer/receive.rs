@@ -5,16 +5,27 @@ use std::os::fd::OwnedFd;
 use std::ptr;
 use std::sync::Arc;
 
-use super::{TransferError, enter, with_innermost};
+use rustix::fs::SealFlags;
+
+use super::{Strangers, TransferError, enter, with_innermost};
+use crate::backing::Backing;
 
 thread_local! {
     static RECEIVING: Cell<*const RefCell<Receiving>> = const { Cell::new(ptr::null()) };
 }
 
 struct Receiving {
-    descriptors: Vec<Option<Arc<OwnedFd>>>,
+    descriptors: Vec<Arrived>,
     trust: Trust,
     failure: Option<Box<TransferError>>,
+}
+
+/// A descriptor that came with the message.
+struct Arrived {
+    /// Until a handle takes it for itself.
+    fd: Option<Arc<OwnedFd>>,
+    /// Whether it has turned out to be memory, which anybody can close.
+    is_memory: bool,
 }
 
 /// What the sender of a message is trusted to do.
@@ -85,11 +96,28 @@ pub fn receive_scope<R>(
     // Most messages have none.
     let descriptors = match descriptors.is_empty() {
         true => Vec::new(),
-        false => descriptors.into_iter().map(|fd| Some(Arc::new(fd))).collect(),
+        false => descriptors.into_iter().map(Arrived::new).collect(),
     };
     let scope = RefCell::new(Receiving { descriptors, trust, failure: None });
     let value = enter(&RECEIVING, &scope, decode);
-    Received { value, failure: scope.into_inner().failure.map(|failure| *failure) }
+    let Receiving { descriptors, trust, failure } = scope.into_inner();
+    if !descriptors.is_empty() && trust != Trust::Trusting {
+        close_the_rest(descriptors);
+    }
+    Received { value, failure: failure.map(|failure| *failure) }
+}
+
+impl Arrived {
+    fn new(fd: OwnedFd) -> Self {
+        Self { fd: Some(Arc::new(fd)), is_memory: false }
+    }
+}
+
+/// Closes what no handle has kept.
+#[cold]
+fn close_the_rest(descriptors: Vec<Arrived>) {
+    let strangers = descriptors.into_iter().filter(|arrived| !arrived.is_memory);
+    drop(Strangers::new(strangers.filter_map(|arrived| Arc::into_inner(arrived.fd?)).collect()));
 }
 
 /// What the sender of the message that is being decoded is trusted to do.
@@ -176,7 +204,16 @@ pub fn take_copy(len: usize) -> Result<(), TransferError> {
 /// ```
 pub fn descriptor(index: u32) -> Result<Arc<OwnedFd>, TransferError> {
     in_scope(|receiving| {
-        receiving.find(index)?.clone().ok_or_else(|| receiving.no_descriptor(index))
+        receiving.find(index)?.fd.clone().ok_or_else(|| receiving.no_descriptor(index))
+    })
+}
+
+/// The memory behind the descriptor at `index`, which other handles of the same message may use as well, if it has these seals.
+pub(crate) fn memory(index: u32, seals: SealFlags) -> Result<Backing, TransferError> {
+    let backing = Backing::received(descriptor(index)?, seals)?;
+    in_scope(|receiving| {
+        receiving.find(index)?.is_memory = true;
+        Ok(backing)
     })
 }
 
@@ -199,7 +236,7 @@ pub fn descriptor(index: u32) -> Result<Arc<OwnedFd>, TransferError> {
 /// ```
 pub fn take_descriptor(index: u32) -> Result<OwnedFd, TransferError> {
     in_scope(|receiving| {
-        let taken = receiving.find(index)?.take();
+        let taken = receiving.find(index)?.fd.take();
         taken.and_then(Arc::into_inner).ok_or_else(|| receiving.no_descriptor(index))
     })
 }
@@ -211,7 +248,7 @@ impl Receiving {
         }
     }
 
-    fn find(&mut self, index: u32) -> Result<&mut Option<Arc<OwnedFd>>, TransferError> {
+    fn find(&mut self, index: u32) -> Result<&mut Arrived, TransferError> {
         let error = self.no_descriptor(index);
         usize::try_from(index).ok().and_then(|index| self.descriptors.get_mut(index)).ok_or(error)
     }

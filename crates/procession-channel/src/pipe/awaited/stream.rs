@@ -15,7 +15,7 @@ use crate::Message;
 
 /// The messages of a [`Receiver`], one by one, as a stream for any async runtime. Made by [`Receiver::stream`].
 ///
-/// It ends where the stream of messages ends cleanly; an error that ends the pipe comes first, once.
+/// It ends where the stream of messages ends cleanly, or after an error that is not of one message, which comes once.
 ///
 /// ```
 /// use std::{future::poll_fn, pin::Pin};

@@ -14,8 +14,8 @@ use crate::Message;
 
 /// The items of a queue, one by one, as a stream for any async runtime. Made by [`Queue::stream`] and [`Getter::stream`].
 ///
-/// It ends when the queue is closed, or when nobody is left who could put, and all was got. An error after which every get fails
-/// comes once. Dropped, it leaves what it has not given out in the queue.
+/// It ends when the queue is closed, or when nobody is left who could put, and all was got. An error that is not of one item
+/// comes once, and ends it, too. Dropped, it leaves what it has not given out in the queue.
 ///
 /// ```
 /// use std::{future::poll_fn, pin::Pin};
