@@ -97,7 +97,7 @@ fn returned(desk: &mut Desk) -> Result<Vec<OwnedFd>, String> {
         }
         let came =
             desk.link.receive_handles().map_err(|error| format!("result {count}: {error}"))?;
-        handles.extend(only(came)?);
+        handles.extend(only(came.into_known())?);
     }
     Ok(handles)
 }
