@@ -584,7 +584,8 @@ mod tests {
         let mapping = short.map().unwrap();
         assert_eq!(mapping.atomic_u64(offset - 8).load(Ordering::Relaxed), 0);
         for offset in [offset, usize::MAX - 7] {
-            let word = std::panic::AssertUnwindSafe(|| mapping.atomic_u64(offset).as_ptr());
+            let word =
+                std::panic::AssertUnwindSafe(|| std::ptr::from_ref(mapping.atomic_u64(offset)));
             assert!(std::panic::catch_unwind(word).is_err(), "{offset}");
         }
     }
