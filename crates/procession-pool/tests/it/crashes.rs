@@ -7,9 +7,7 @@ use procession_pool::{Pool, TaskError};
 
 use super::guard::guarded;
 use super::ledger::Ledger;
-use super::trap::{
-    How, PLACES, Place, Reply, STOP_TIMEOUT, Trap, assert_documented, assert_sound, spring,
-};
+use super::trap::{How, PLACES, Place, Reply, Trap, assert_documented, assert_sound, job, spring};
 
 const ITEMS: u32 = 24;
 const VICTIM: u32 = 11;
@@ -35,11 +33,6 @@ fn imap_unordered(pool: &Pool, traps: Vec<Trap>, how: How) -> Vec<Outcome> {
 fn submit(pool: &Pool, traps: Vec<Trap>, how: How) -> Vec<Outcome> {
     let tasks: Vec<_> = traps.into_iter().map(|trap| job(pool, how).submit(spring, trap)).collect();
     tasks.into_iter().map(|task| task.unwrap().get()).collect()
-}
-
-/// Only a worker that stops needs a deadline.
-fn job(pool: &Pool, how: How) -> procession_pool::Job<'_> {
-    if how == How::Stop { pool.job().timeout(STOP_TIMEOUT) } else { pool.job() }
 }
 
 fn each(pool: &Pool, place: Place, how: How, verb: Verb, victim: usize) {

@@ -7,7 +7,7 @@ use procession_process::Failure;
 
 use super::guard::{eventually, guarded};
 use super::ledger::{Ledger, record};
-use super::trap::{How, Place, STOP_TIMEOUT, Trap, assert_sound, spring};
+use super::trap::{How, Place, Trap, assert_sound, job, spring};
 
 /// Fails in the way `how` until it has run `tries` times.
 fn at_last((ledger, tries, how): (String, usize, How)) -> Result<usize, Failure> {
@@ -36,7 +36,7 @@ fn an_item_that_succeeds_at_the_last_try_is_a_success() {
     guarded(|| {
         let pool = Pool::with_workers(2).unwrap();
         for how in RETRIED {
-            let job = pool.job().timeout(STOP_TIMEOUT).retries(3);
+            let job = job(&pool, how).retries(3);
             let (one, two) = (Ledger::new(), Ledger::new());
             assert_eq!(job.map(at_last, [(one.path(), 4, how)]).unwrap(), [4]);
             assert_eq!(job.submit(at_last, (two.path(), 4, how)).unwrap().get().unwrap(), 4);
@@ -52,7 +52,7 @@ fn used_up_retries_list_every_try_in_order() {
         let pool = Pool::with_workers(2).unwrap();
         for how in RETRIED {
             let ledger = Ledger::new();
-            let job = pool.job().timeout(STOP_TIMEOUT).retries(3);
+            let job = job(&pool, how).retries(3);
             let error = job.map(at_last, [(ledger.path(), 9, how)]).unwrap_err();
             assert_eq!(kind(&error), how);
             assert_eq!(error.attempts().len(), 3);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use procession_pool::{Pool, TaskError};
+use procession_pool::{Job, Pool, TaskError};
 use procession_process::{Exit, Failure};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -35,6 +35,11 @@ pub(crate) const PLACES: [Place; 3] = [Place::Argument, Place::Function, Place::
 
 /// The timeout that ends a worker which stopped itself.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Only a worker that stops needs a deadline; for what else can happen a busy machine may take longer.
+pub(crate) fn job(pool: &Pool, how: How) -> Job<'_> {
+    if how == How::Stop { pool.job().timeout(STOP_TIMEOUT) } else { pool.job() }
+}
 
 /// An argument. It writes its execution down when it is decoded, and may go off then.
 #[derive(Debug, Clone, Serialize, Deserialize)]
