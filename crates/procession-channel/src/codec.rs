@@ -161,6 +161,13 @@ pub fn fixed_len<T: Message>() -> Option<usize> {
     bulk::is_numbers::<T>().then_some(size_of::<T>())
 }
 
+/// The value whose memory is `bytes`, if a `T` is of [fixed length](fixed_len) and they are as long.
+#[cfg(not(procession_loom))]
+#[inline]
+pub(crate) fn read_fixed<T: Message>(bytes: &[u8]) -> Option<T> {
+    bulk::read_numbers(bytes)
+}
+
 /// Whether [`decode_owned`] makes a `T` of its message without a copy.
 ///
 /// ```

@@ -30,6 +30,7 @@
 //! | `store`, `mapped` | the bytes, and how the ring grows; their memory |
 //! | `frame`, `parcel`, `packets` | an item as bytes; values to frames and back; its descriptors |
 //! | `ends`, `put`, `get` | the operations, under the locks |
+//! | `gather` | several frames out of the ring at once |
 //! | `claims`, `holders` | items that are claimed; how many items each process has not done |
 //! | `vigil` | waiting |
 //! | `body`, `travel` | what handles have in common; how they get to other processes |
@@ -114,6 +115,7 @@ mod control;
 mod ends;
 mod error;
 mod frame;
+mod gather;
 mod get;
 #[cfg(not(procession_loom))]
 mod getter;

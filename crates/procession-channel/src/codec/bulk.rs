@@ -137,15 +137,24 @@ pub(super) fn from_bytes<T: Any>(bytes: Vec<u8>) -> Result<T, Vec<u8>> {
     cast(bytes)
 }
 
+/// The number, or array of numbers, whose memory `bytes` are; `None` if a `T` is none, or of another length.
+#[inline]
+pub(super) fn read_numbers<T: Any>(bytes: &[u8]) -> Option<T> {
+    if !is_numbers::<T>() || bytes.len() != size_of::<T>() {
+        return None;
+    }
+    // SAFETY: there are as many bytes as a `T` has, and all bit patterns of numbers are numbers.
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
 /// Reads the whole of `bytes` as a number, or an array or vector of numbers, or returns `None` when `T` is none of them.
 #[inline]
 pub(super) fn decode<T: Any>(bytes: &[u8], limits: &Limits) -> Option<Result<T, DecodeError>> {
     if is_numbers::<T>() {
-        return Some(match bytes.len().checked_sub(size_of::<T>()) {
-            // SAFETY: there are as many bytes as a `T` has, and all bit patterns of numbers are numbers.
-            Some(0) => Ok(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }),
-            Some(count) => Err(DecodeError::TrailingBytes { count }),
-            None => Err(DecodeError::Truncated),
+        return Some(match (read_numbers(bytes), bytes.len().checked_sub(size_of::<T>())) {
+            (Some(value), _) => Ok(value),
+            (None, Some(count)) => Err(DecodeError::TrailingBytes { count }),
+            (None, None) => Err(DecodeError::Truncated),
         });
     }
     for_each_number!(Number => {

@@ -22,6 +22,7 @@ use procession_shm::sync::atomic::AtomicU32;
 use procession_shm::transfer::Outgoing;
 use procession_shm::{Deadline, Registration, Waitable};
 
+use super::put::Growth;
 use super::vigil::{Attempt, Patience, SLICE, slice};
 use super::{Getter, Putter, Queue, RecvError, SendError, SendErrorKind, parcel};
 use crate::Message;
@@ -270,7 +271,7 @@ impl<T: Message> PutAsync<'_, T> {
         }
         let Frame { bytes, handles } = frame.as_mut().expect("encoded above");
         let (ends, limit) = ([bytes.len()], &Patience::None);
-        let attempt = || putter.attempt(bytes, &ends, handles, limit);
+        let attempt = || putter.attempt(bytes, &ends, handles, limit, Growth::Now);
         place.poll(*putter, putter.travels(), context, attempt).map_ok(drop)
     }
 }

@@ -10,6 +10,7 @@ use procession_sync::parts::Limit;
 use super::control::{CLAIMS_MAX, Control, Place};
 use super::ends::Ends;
 use super::frame::{HEADER_LEN, Header, Kind, TAG_LEN, frame_len};
+use super::gather::Most;
 use super::holders::{self, Debt};
 use super::store::Bytes;
 use super::{Corrupt, RecvError, claims, packets};
@@ -18,7 +19,7 @@ use super::{Corrupt, RecvError, claims, packets};
 #[derive(Debug, Default)]
 pub(super) struct Haul {
     /// Their frames.
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     pub(super) items: Vec<Item>,
     /// Of the only item, if it has any.
     pub(super) descriptors: Vec<OwnedFd>,
@@ -45,7 +46,7 @@ impl Haul {
 
     /// An item whose frame is to begin at `offset`.
     #[inline]
-    fn expect(&mut self, offset: usize, header: Header) {
+    pub(super) fn expect(&mut self, offset: usize, header: Header) {
         let tag_len = if header.has_tag() { TAG_LEN } else { 0 };
         let (start, end) = (offset + HEADER_LEN + tag_len, offset + HEADER_LEN + header.len());
         self.items.push(Item { start, end, kind: header.kind });
@@ -86,12 +87,12 @@ pub(super) enum Rest {
 }
 
 impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
-    /// Gets up to `items_max` items, and no more once they have `bytes_max` bytes, but at least one if there is one.
+    /// Gets the items that there are, up to the most: no more once that is reached, and at least one if there is one.
     pub(super) fn get(
         &self,
         me: Member,
         haul: &mut Haul,
-        (items_max, bytes_max): (usize, usize),
+        most: Most,
         socket: BorrowedFd<'_>,
         limit: impl Into<Limit>,
     ) -> Result<Found, RecvError> {
@@ -104,24 +105,13 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
             return Ok(Found::Items);
         }
         let start = Place(self.control.get.cursor.load(Relaxed));
-        let mut at = start;
-        let mut descriptors = 0;
-        while haul.items.len() < items_max && at.bytes_since(start) < bytes_max {
-            let Some(header) = self.next_header(at)? else { break };
-            if header.has_tag() && at != start {
-                break;
-            }
-            haul.expect(at.bytes_since(start), header);
-            at = at.after(frame_len(header.len()), 1);
-            if header.has_tag() {
-                descriptors = header.descriptors;
-                break;
-            }
-        }
+        let (at, descriptors) = self.gather(start, haul, most)?;
         if at == start {
             return Ok(self.nothing());
         }
-        self.read(start, at.bytes_since(start), descriptors, haul, socket)?;
+        if descriptors > 0 {
+            haul.descriptors = peek(haul, descriptors, socket)?;
+        }
         self.commit_take(me, start, at);
         if !haul.descriptors.is_empty() {
             packets::discard(socket)?;
@@ -145,7 +135,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
             return Ok(Ok(Ticket { index, place }));
         }
         let place = Place(self.control.get.cursor.load(Relaxed));
-        let Some(header) = self.next_header(place)? else { return Ok(Err(self.nothing())) };
+        let Some((header, _)) = self.next_header(place)? else { return Ok(Err(self.nothing())) };
         if header.has_tag() {
             return Err(RecvError::NotClaimable { descriptors: header.descriptors });
         }
@@ -238,25 +228,6 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         claims::oldest_offered(&self.control)
     }
 
-    /// The next frame from `at` on, if there is one.
-    #[inline]
-    fn next_header(&self, at: Place) -> Result<Option<Header>, Corrupt> {
-        let get = &self.control.get;
-        let mut tail = Place(get.tail_seen.load(Relaxed));
-        if tail == at {
-            tail = Place(self.control.put.tail.load(Acquire)); // E1
-            get.tail_seen.store(tail.0, Release);
-            if tail == at {
-                return Ok(None);
-            }
-        }
-        let (ring, available) = (self.ring()?, tail.bytes_since(at));
-        if available > ring.window() || available == 0 {
-            return Err(Corrupt("more was put than there is room"));
-        }
-        Header::parse(ring.header(at), available).map(Some)
-    }
-
     /// Reads an item of which only the place is known.
     fn read_one(
         &self,
@@ -282,8 +253,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
     ) -> Result<(), RecvError> {
         self.ring()?.read(at, len, &mut haul.bytes);
         if descriptors > 0 {
-            let tag = &haul.bytes[HEADER_LEN..HEADER_LEN + TAG_LEN];
-            haul.descriptors = packets::peek(socket, tag, usize::from(descriptors))?;
+            haul.descriptors = peek(haul, descriptors, socket)?;
         }
         Ok(())
     }
@@ -342,4 +312,11 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         // Who waits for room has heard of the death, and may have looked before there was any.
         self.control.not_full.wake_all();
     }
+}
+
+/// The descriptors of the first item of a haul, which stay in the socket as well.
+#[cold]
+fn peek(haul: &Haul, count: u16, socket: BorrowedFd<'_>) -> Result<Vec<OwnedFd>, RecvError> {
+    let tag = &haul.bytes[HEADER_LEN..HEADER_LEN + TAG_LEN];
+    packets::peek(socket, tag, usize::from(count))
 }

@@ -14,6 +14,7 @@ use procession_sync::parts::Limit;
 use super::body::{Body, Seat};
 use super::claim::{self, Claim};
 use super::frame::Kind;
+use super::gather::Most;
 use super::get::{Found, Haul, Rest};
 use super::holders::Debt;
 use super::many::Many;
@@ -26,8 +27,6 @@ const KEPT_BYTES_MAX: usize = 256 << 10;
 
 /// No more bytes than that are got at a time.
 const MANY_BYTES_MAX: usize = 1 << 20;
-
-const ONE: (usize, usize) = (1, usize::MAX);
 
 thread_local! {
     /// In a box, of which one word is taken and put back: a haul that is stored by words and loaded by several holds up the next get.
@@ -164,12 +163,7 @@ impl<T> Getter<T> {
     }
 
     #[inline]
-    fn haul(
-        &self,
-        haul: &mut Haul,
-        most: (usize, usize),
-        patience: Patience,
-    ) -> Result<bool, RecvError> {
+    fn haul(&self, haul: &mut Haul, most: Most, patience: Patience) -> Result<bool, RecvError> {
         let got = self.await_items(patience, |me| self.get_now(me, haul, most, &patience))?;
         Ok(got.is_some())
     }
@@ -179,7 +173,7 @@ impl<T> Getter<T> {
         &self,
         me: Member,
         haul: &mut Haul,
-        most: (usize, usize),
+        most: Most,
         limit: impl Into<Limit>,
     ) -> Result<Result<(), Found>, RecvError> {
         match self.body().get(me, haul, most, self.seat.socket(), limit)? {
@@ -210,7 +204,7 @@ impl<T: Message> Getter<T> {
     pub fn get(&self) -> Result<T, RecvError> {
         // Without an option around it on the way: each that a long value is moved into is a copy.
         with_haul(|haul| {
-            if self.haul(haul, ONE, Patience::ENDLESS)? {
+            if self.haul(haul, Most::ONE, Patience::ENDLESS)? {
                 open(haul)
             } else {
                 Err(RecvError::Closed)
@@ -369,11 +363,9 @@ impl<T: Message> Getter<T> {
 
     #[inline]
     fn get_within(&self, patience: Patience) -> Result<Option<T>, RecvError> {
-        with_haul(
-            |haul| {
-                if self.haul(haul, ONE, patience)? { open(haul).map(Some) } else { Ok(None) }
-            },
-        )
+        with_haul(|haul| {
+            if self.haul(haul, Most::ONE, patience)? { open(haul).map(Some) } else { Ok(None) }
+        })
     }
 
     fn get_many_within(
@@ -382,7 +374,8 @@ impl<T: Message> Getter<T> {
         patience: Patience,
     ) -> Result<Option<Many<T>>, RecvError> {
         let mut haul = take_haul();
-        let got = self.haul(&mut haul, (max.max(1), MANY_BYTES_MAX), patience)?;
+        let got =
+            self.haul(&mut haul, Most { items: max.max(1), bytes: MANY_BYTES_MAX }, patience)?;
         Ok(got.then(|| Many::new(haul)))
     }
 
@@ -390,7 +383,7 @@ impl<T: Message> Getter<T> {
     pub(super) fn attempt_get(&self) -> Result<Attempt<T>, RecvError> {
         let limit = &Patience::None;
         with_haul(|haul| {
-            let got = self.attempt(|me| self.get_now(me, haul, ONE, limit))?;
+            let got = self.attempt(|me| self.get_now(me, haul, Most::ONE, limit))?;
             Ok(match got {
                 Attempt::Done(()) => Attempt::Done(open(haul)?),
                 Attempt::Nothing => Attempt::Nothing,

@@ -11,8 +11,9 @@ use procession_sync::parts::Limit;
 use super::control::{Control, Settings};
 use super::ends::Ends;
 use super::frame::{HEADER_LEN, Header, Kind};
-use super::get::{Found, Haul, Rest, Ticket};
-use super::put::Load;
+use super::gather::Most;
+use super::get::{Found, Haul, Item, Rest, Ticket};
+use super::put::{Growth, Load};
 use super::store::Bytes;
 use super::vigil::{Patience, Vigil};
 use super::{Corrupt, RecvError, SendErrorKind};
@@ -67,25 +68,30 @@ fn queue(first: usize, most: usize) -> Arc<Model> {
 }
 
 impl Model {
-    fn try_put(&self, number: u64) -> Result<usize, SendErrorKind> {
+    fn try_put(&self, number: u64, growth: Growth) -> Result<usize, SendErrorKind> {
         let header = Header { len: 8, kind: Kind::Inline, descriptors: 0 };
         let mut bytes = header.to_bytes().to_vec();
         bytes.extend_from_slice(&number.to_le_bytes());
         let socket = std::io::stderr();
         let (ends, mut handles) = ([FRAME_LEN], Vec::new());
         let (bytes, handles) = (&mut bytes[..], &mut handles);
-        let load = Load { bytes, ends: &ends, handles, socket: socket.as_fd() };
+        let load = Load { bytes, ends: &ends, handles, socket: socket.as_fd(), growth };
         self.ends.put(family::me().unwrap(), load, Limit::NEVER).map(Option::unwrap_or_default)
     }
 
     /// Puts; false if the queue is closed.
     fn put(&self, number: u64) -> bool {
         let vigil = Vigil::new(&self.ends.control.not_full, &Patience::ENDLESS);
+        let mut growth = Growth::Later;
         let put = vigil.keep(
             || false,
-            || match self.try_put(number)? {
-                0 => self.ends.refresh(family::me().unwrap()).map(|()| None).map_err(Into::into),
-                count => Ok::<_, SendErrorKind>(Some(count)),
+            || match (self.try_put(number, growth)?, std::mem::replace(&mut growth, Growth::Now)) {
+                (0, Growth::Later) => Ok(None),
+                (0, Growth::Now) => {
+                    self.ends.refresh(family::me().unwrap())?;
+                    Ok(None)
+                }
+                (count, _) => Ok::<_, SendErrorKind>(Some(count)),
             },
         );
         match put {
@@ -98,13 +104,23 @@ impl Model {
 
     /// Gets an item; `None` at the end.
     fn get(&self) -> Option<u64> {
+        self.haul(Most::ONE).map(|haul| number(&haul))
+    }
+
+    /// Gets as many items as there are, at least one; none at the end.
+    fn get_many(&self) -> Vec<u64> {
+        let haul = self.haul(Most { items: 9, ..Most::ONE }).unwrap_or_default();
+        haul.items.iter().map(|item| body(&haul, *item)).collect()
+    }
+
+    fn haul(&self, most: Most) -> Option<Haul> {
         let (me, mut haul) = (family::me().unwrap(), Haul::default());
         let socket = std::io::stderr();
-        let got = self
-            .await_items(|| self.ends.get(me, &mut haul, (1, 99), socket.as_fd(), Limit::NEVER))?;
+        let got =
+            self.await_items(|| self.ends.get(me, &mut haul, most, socket.as_fd(), Limit::NEVER))?;
         assert_eq!(got, Found::Items);
         self.ends.control.not_full.wake_all();
-        Some(number(&haul))
+        Some(haul)
     }
 
     fn claim(&self) -> Option<(Ticket, u64)> {
@@ -176,7 +192,11 @@ impl Model {
 }
 
 fn number(haul: &Haul) -> u64 {
-    u64::from_le_bytes(haul.body(haul.items[0]).try_into().unwrap())
+    body(haul, haul.items[0])
+}
+
+fn body(haul: &Haul, item: Item) -> u64 {
+    u64::from_le_bytes(haul.body(item).try_into().unwrap())
 }
 
 #[test]
@@ -215,6 +235,24 @@ fn loom_queue_a_dead_getter_has_got_its_item_or_not_and_owes_what_it_got() {
         };
         assert_eq!(mine.len() + owed, 2, "{mine:?}");
         died
+    });
+}
+
+/// A batch is copied before anybody knows how many items are in it, and no further than what was put.
+#[test]
+fn loom_queue_a_batch_reads_nothing_that_is_being_put() {
+    play_every_death(|steps| {
+        let queue = queue(2, 2);
+        family::enter(2);
+        assert!(queue.put(1));
+        let theirs = Arc::clone(&queue);
+        let dead = victim(1, steps, move || theirs.put(2));
+        let mut all = queue.get_many();
+        let end = dead.join().unwrap();
+        queue.close();
+        all.extend(queue.get_many());
+        assert!(all == [1, 2] || (all == [1] && end.is_none()), "{all:?}");
+        end.is_none()
     });
 }
 

@@ -125,8 +125,22 @@ fn count_descriptors(handles: &[Outgoing]) -> Result<u16, SendErrorKind> {
 }
 
 /// The value of an item.
+///
+/// One whose memory is its message is copied right into its place: on the way through a function that may also return an error it
+/// would be stored in one way and loaded in another, and the load would wait until the stores are in the cache.
 #[inline]
 pub(super) fn decode<T: Message>(
+    bytes: &[u8],
+    kind: Kind,
+    descriptors: Vec<OwnedFd>,
+) -> Result<T, RecvError> {
+    match codec::read_fixed(bytes) {
+        Some(value) if kind == Kind::Inline => Ok(value),
+        _ => decode_any(bytes, kind, descriptors),
+    }
+}
+
+fn decode_any<T: Message>(
     bytes: &[u8],
     kind: Kind,
     mut descriptors: Vec<OwnedFd>,

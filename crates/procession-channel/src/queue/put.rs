@@ -35,6 +35,17 @@ pub(super) struct Load<'a> {
     /// What goes beside the first frame, which then is the only one. It is empty when that has gone.
     pub(super) handles: &'a mut Vec<Outgoing>,
     pub(super) socket: BorrowedFd<'a>,
+    pub(super) growth: Growth,
+}
+
+/// What becomes of a ring that has no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Growth {
+    /// It grows, if it may.
+    Now,
+    /// It stays as it is: whoever puts waits for a moment first, and those who get make room. A ring that has grown does not lie in
+    /// the caches any more, and its pages cost a fault in each process.
+    Later,
 }
 
 /// How much can be put.
@@ -52,7 +63,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         load: Load<'_>,
         limit: impl Into<Limit> + Copy,
     ) -> Result<Option<usize>, SendErrorKind> {
-        let Load { bytes, ends, handles, socket } = load;
+        let Load { bytes, ends, handles, socket, growth } = load;
         let Some(_hold) = self.hold_put(me, limit) else { return Ok(None) };
         let control = &*self.control;
         if control.state.closed.load(Relaxed) != 0 {
@@ -60,7 +71,7 @@ impl<C: Deref<Target = Control>, B: Bytes> Ends<C, B> {
         }
         let tail = Place(control.put.tail.load(Relaxed));
         let mut count = self.fitting(tail, ends)?;
-        if count == 0 && !self.is_full_of_items(tail) {
+        if count == 0 && growth == Growth::Now && !self.is_full_of_items(tail) {
             if !self.grow(me, tail, ends[0], limit)? {
                 return Ok(None);
             }

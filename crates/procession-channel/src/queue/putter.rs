@@ -15,7 +15,7 @@ use procession_sync::parts::Limit;
 
 use super::body::Seat;
 use super::parcel;
-use super::put::Load;
+use super::put::{Growth, Load};
 use super::vigil::{Attempt, Patience, Vigil};
 use super::{SendError, SendErrorKind};
 use crate::Message;
@@ -285,8 +285,12 @@ impl<T: Message> Putter<T> {
         let on_room = Vigil::new(&body.control.not_full, &patience);
         // Where there is no room, those who get have much to do.
         let vigil = Vigil { travels: self.travels(), lets_ahead: true, ..on_room };
-        let attempt =
-            || Ok::<_, SendErrorKind>(self.attempt(bytes, ends, handles, &patience)?.done());
+        // The first attempt only takes the room that there is, if more can follow.
+        let mut growth = if patience.is_none() { Growth::Now } else { Growth::Later };
+        let attempt = || {
+            let growth = std::mem::replace(&mut growth, Growth::Now);
+            Ok::<_, SendErrorKind>(self.attempt(bytes, ends, handles, &patience, growth)?.done())
+        };
         let done = vigil.keep(|| body.looks_roomy(), attempt)?;
         done.ok_or_else(|| patience.expired())
     }
@@ -299,17 +303,19 @@ impl<T: Message> Putter<T> {
         ends: &[usize],
         handles: &mut Vec<Outgoing>,
         limit: impl Into<Limit> + Copy,
+        growth: Growth,
     ) -> Result<Attempt<usize>, SendErrorKind> {
         let (me, body) = (self.seat.me()?, &*self.seat.body);
         let descriptors = handles.iter().map(|outgoing| outgoing.descriptors().len()).sum();
         let charge = if descriptors > 0 { Some(self.charge(descriptors)?) } else { None };
-        let load = Load { bytes, ends, handles, socket: self.seat.socket() };
+        let load = Load { bytes, ends, handles, socket: self.seat.socket(), growth };
         let Some(count) = body.put(me, load, limit)? else { return Ok(Attempt::Busy) };
         if let Some(charge) = charge.filter(|_| count > 0) {
             // Others may have put behind it by now; it is delivered when they are, at the latest.
             charge.sent(body.control.put.tail.load(Relaxed));
         }
         match count {
+            0 if growth == Growth::Later => return Ok(Attempt::Nothing),
             0 => return self.nothing(me),
             1 => body.control.not_empty.wake_one_after_rmw(),
             _ => body.control.not_empty.wake_all_after_rmw(),

@@ -9,6 +9,9 @@
 //!
 //! Doubling the window moves every other block of `window` positions up by `window` bytes, into memory that nobody uses yet,
 //! and leaves the old bytes where they are. So the one store of `window` commits it: killed before, nothing has happened.
+//!
+//! A ring never gets smaller. So who finds it full, and may wait, first waits for a moment: where those who get are at work there is
+//! room soon, and the ring stays in the caches. Before, two that put faster than two others get had a ring of 64 MiB after a while.
 
 use std::ops::Range;
 

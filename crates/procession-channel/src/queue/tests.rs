@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::control::low;
+use super::put::Growth;
 use super::store::Bytes;
 use super::vigil::{Attempt, Patience};
 use super::{Queue, RecvError, packets, parcel};
@@ -66,6 +67,10 @@ fn use_it(queue: &Queue<Vec<u32>>) {
         claim.done();
     }
     let _got = queue.try_get();
+    let _put = queue.put_timeout(vec![7; 300], Duration::ZERO);
+    if let Ok(Some(many)) = queue.try_get_many(4) {
+        many.for_each(drop);
+    }
     let _done = queue.task_done();
     let _joined = queue.join_timeout(Duration::ZERO);
     let (_len, _full) = (queue.len(), queue.is_full());
@@ -99,6 +104,22 @@ fn a_frame_that_cannot_be_is_corrupt() {
     assert!(matches!(queue.get(), Err(RecvError::Corrupt(_))));
 }
 
+#[test]
+fn a_batch_in_which_a_frame_cannot_be_is_corrupt_and_nothing_of_it_is_got() {
+    let lens = [[255; 4], [9, 0, 0, 0], 64_u32.to_le_bytes()];
+    let headers = lens.map(|[a, b, c, d]| [a, b, c, d, 1, 1, 0, 0]);
+    for header in
+        headers.into_iter().chain([[255; 8], [8, 0, 0, 0, 2, 1, 0, 0], [0, 0, 0, 0, 1, 1, 1, 0]])
+    {
+        let queue = Queue::builder().capacity(4096).build().unwrap();
+        queue.put_many([7_u64, 8]).unwrap();
+        queue.putter.seat.body.bytes.write(16, &header);
+        assert!(matches!(queue.try_get_many(3), Err(RecvError::Corrupt(_))), "{header:?}");
+        assert_eq!(queue.len(), 2);
+        assert_eq!(queue.get().unwrap(), 7);
+    }
+}
+
 /// Nobody tells when it ends, so whoever would sleep until told must not be let believe that there is nothing.
 #[test]
 fn somebody_in_the_middle_of_a_get_for_long_hides_neither_items_nor_room() {
@@ -111,8 +132,10 @@ fn somebody_in_the_middle_of_a_get_for_long_hides_neither_items_nor_room() {
     let (mut frame, mut handles) = (Vec::new(), Vec::new());
     parcel::encode(&vec![8_u8; 100_000], &mut frame, &body.settings).unwrap();
     let ends = [frame.len()];
-    let mut put =
-        || queue.putter.attempt(&mut frame, &ends, &mut handles, &Patience::None).unwrap();
+    let mut put = || {
+        let (handles, patience) = (&mut handles, &Patience::None);
+        queue.putter.attempt(&mut frame, &ends, handles, patience, Growth::Now).unwrap()
+    };
     assert!(matches!(put(), Attempt::Busy));
     drop(stopped);
     assert!(matches!(put(), Attempt::Done(1)));

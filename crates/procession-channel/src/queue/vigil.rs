@@ -41,6 +41,11 @@ impl Patience {
         }
     }
 
+    #[cfg(not(procession_loom))]
+    pub(super) fn is_none(self) -> bool {
+        matches!(self, Self::None)
+    }
+
     fn deadline(self) -> Option<Deadline> {
         match self {
             Self::None => None,

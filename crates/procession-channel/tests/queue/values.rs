@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use procession_channel::queue::{Queue, QueueError, RecvError, SendErrorKind, TaskDoneError};
+use procession_shm::SharedSlice;
 
 #[test]
 fn values_come_in_order() {
@@ -177,6 +178,34 @@ fn many_at_once_go_in_order_through_a_small_ring() {
             }
         }
     });
+}
+
+/// What a batch copies ahead goes by the length of its first item, and is too little or too much for these. Some of them have a
+/// handle, and go alone.
+#[test]
+fn batches_of_items_of_any_length_come_as_they_were_put() {
+    const LENS: [usize; 12] = [1, 70, 16 << 10, 3, 40_000, 0, 16_360, 8, 8, 8, 30_000, 1];
+    let queue = Queue::builder().capacity(512 << 10).build().unwrap();
+    let item = |number: usize| {
+        let bytes = vec![u8::try_from(number % 256).unwrap(); LENS[number % LENS.len()]];
+        let slice = number.is_multiple_of(5).then(|| SharedSlice::from_slice(&bytes).unwrap());
+        (bytes, slice)
+    };
+    let (mut put, mut got) = (0, 0);
+    for round in 1..60 {
+        queue.put_many((put..put + round % 17).map(item)).unwrap();
+        put += round % 17;
+        while let Some(many) = queue.try_get_many(1 + round % 13).unwrap() {
+            assert!(many.len() <= 1 + round % 13);
+            for found in many {
+                let ((bytes, slice), (right, right_slice)) = (found.unwrap(), item(got));
+                assert_eq!(bytes, right);
+                assert_eq!(slice.as_deref(), right_slice.as_deref());
+                got += 1;
+            }
+        }
+        assert_eq!(got, put);
+    }
 }
 
 #[test]
