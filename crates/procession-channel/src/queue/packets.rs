@@ -59,6 +59,8 @@ pub(super) fn peek(
     loop {
         let front = packet::peek(socket).map_err(refused)?;
         if front.tag != Some(tag) {
+            // Who has a queue is trusted, so they are closed here, and not somewhere else later.
+            drop(front.descriptors.into_known());
             packet::discard(socket).map_err(refused)?;
             continue;
         }
