@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, ErrorKind, PipeReader, Read, Write};
+use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -15,12 +15,15 @@ use procession_process::answer::{ENCODE, OK_WITH_HANDLES};
 use procession_process::function::{Function, Task, Work};
 use procession_process::link::{Frame, HELLO, Handles, ItemTooLarge};
 use procession_shm::transfer::{self, Outgoing, TransferError};
-use rustix::io::ioctl_fionbio;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 
 use super::link::{Desk, ITEMS, TAG, WORKER, judge_counts, triple};
 use crate::actor::{Cue, Role};
 use crate::memory::View;
 use crate::scene::{Case, Ending, Scene};
+
+const SOON: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 pub(super) fn cases() -> Vec<Case> {
     vec![Case::new("link item with handle", WORKER, MovedScene::build)]
@@ -60,7 +63,6 @@ impl MovedScene {
         let (mut desk, mut readers) = (Desk::new()?, Vec::new());
         for item in ITEMS {
             let (reader, writer) = io::pipe()?;
-            ioctl_fionbio(&reader, true)?;
             readers.push(reader);
             let frame = call(item, writer.into())?;
             desk.link.send_handles(&frame)?.map_err(io::Error::other)?;
@@ -126,15 +128,21 @@ fn check(mut reader: &PipeReader, handle: Option<OwnedFd>) -> Result<(), String>
         written.push(7);
         File::from(handle).write_all(&written).map_err(|error| error.to_string())?;
     }
+    if !has_ended(reader).map_err(|error| error.to_string())? {
+        return Err("it has an owner more".to_owned());
+    }
     let mut read = Vec::new();
     match reader.read_to_end(&mut read) {
         Ok(_) if read == written => Ok(()),
         Ok(_) => Err(format!("{read:?} was read, and not {written:?}")),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            Err("it has an owner more".to_owned())
-        }
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Whether nobody has the other end of the pipe any more. What a stranger has sent is closed on a thread of its own, soon.
+fn has_ended(reader: &PipeReader) -> io::Result<bool> {
+    let mut pipe = [PollFd::new(reader, PollFlags::empty())];
+    Ok(retry_on_intr(|| poll(&mut pipe, Some(&SOON)))? > 0)
 }
 
 impl Scene for MovedScene {
