@@ -28,11 +28,12 @@ pub fn advise<T>(buffer: &mut Vec<T>) {
 
 #[cold]
 fn ask(start: *mut u8, len: usize) {
-    let skipped = start.align_offset(page_size());
-    let whole_pages = len.saturating_sub(skipped) / page_size() * page_size();
-    // SAFETY: the pages are part of a buffer of the caller's. What is in them stays as it is.
-    let _ =
-        unsafe { madvise(start.wrapping_add(skipped).cast(), whole_pages, Advice::LinuxHugepage) };
+    // With the rest of the first and the last page, which may be others': a mapping of which a part was advised is two mappings, and
+    // one that is two cannot grow where it is. It would be copied.
+    let before = start.addr() % page_size();
+    let pages = (before + len).next_multiple_of(page_size());
+    // SAFETY: these pages are mapped, because the buffer begins and ends in them. What is in them stays as it is.
+    let _ = unsafe { madvise(start.wrapping_sub(before).cast(), pages, Advice::LinuxHugepage) };
 }
 
 #[cfg(test)]
@@ -42,6 +43,35 @@ mod tests {
     #[expect(clippy::cast_possible_truncation, reason = "any pattern will do")]
     fn low(n: usize) -> u16 {
         n as u16
+    }
+
+    /// Where the mapping begins and ends in which the address lies.
+    fn mapping_of(address: usize) -> (usize, usize) {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let bounds = maps.lines().filter_map(|line| {
+            let (from, rest) = line.split_once('-')?;
+            let (to, _) = rest.split_once(' ')?;
+            Some((usize::from_str_radix(from, 16).ok()?, usize::from_str_radix(to, 16).ok()?))
+        });
+        bounds.into_iter().find(|(from, to)| (*from..*to).contains(&address)).unwrap()
+    }
+
+    /// Two mappings cannot be moved as one: to let such a buffer grow would copy it.
+    #[test]
+    fn a_buffer_stays_one_mapping() {
+        let mut buffer: Vec<u8> = Vec::with_capacity(64 << 20);
+        let start = buffer.as_ptr().addr();
+        // The allocator's own words lie in front of the buffer, on the same page.
+        let before = mapping_of(start);
+        advise(&mut buffer);
+        let advised = mapping_of(start);
+        assert!(
+            advised.0 <= start && start + buffer.capacity() <= advised.1,
+            "{before:x?} {advised:x?}"
+        );
+        buffer.resize(buffer.capacity(), 7);
+        buffer.reserve_exact(1 << 20);
+        assert!(buffer.iter().all(|byte| *byte == 7));
     }
 
     #[test]

@@ -286,7 +286,12 @@ impl State {
             }
         }
         if let Some(frame) = Arc::into_inner(chunk.frame) {
-            self.spares.keep(frame.into_memory());
+            let memory = frame.into_memory();
+            let left = match self.lane(index) {
+                Some(lane) => lane.link.keep(memory),
+                None => Some(memory),
+            };
+            left.into_iter().for_each(|memory| self.spares.keep(memory));
         }
     }
 

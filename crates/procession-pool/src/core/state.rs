@@ -284,6 +284,7 @@ impl State {
             self.discard(call.consumer);
             if self.calls.is_empty() {
                 self.spares = Spares::default();
+                self.lanes.iter_mut().flatten().for_each(|lane| lane.link.let_memory_go());
             }
             debug_assert_eq!(call.unfinished, 0, "a call ends after its last item");
             self.forget_contexts(id);

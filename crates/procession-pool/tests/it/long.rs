@@ -39,7 +39,7 @@ pub(crate) fn status_kib(key: &str) -> u64 {
     status_number("/proc/self/status", key)
 }
 
-fn status_number(path: &str, key: &str) -> u64 {
+pub(crate) fn status_number(path: &str, key: &str) -> u64 {
     let status = fs::read_to_string(path).unwrap();
     let line = status.lines().find(|line| line.starts_with(key)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

@@ -8,6 +8,7 @@ use procession_pool::Pool;
 
 use super::guard::{eventually, guarded};
 use super::idle::kill;
+use super::long::status_number;
 use super::program::{Role, children, play};
 use super::trap::assert_sound;
 
@@ -133,4 +134,27 @@ fn assert_sleeps_through(pool: &Pool) {
     assert_eq!(millis.unwrap(), 400);
     let slept = sleeps() - before;
     assert!(slept < 40, "{slept} sleeps");
+}
+
+/// Workers keep memory for the next large item only while there is likely to be one, and their parent while a call lasts.
+#[test]
+fn memory_of_large_items_is_given_back() {
+    fn resident_kib(pid: u32) -> u64 {
+        status_number(&format!("/proc/{pid}/status"), "VmRSS")
+    }
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        eventually("all are ready", || pool.worker_pids().len() == 2);
+        assert_eq!(pool.map(|n: u64| n, 0..1000).unwrap().len(), 1000);
+        let parties = [pool.worker_pids(), vec![std::process::id()]].concat();
+        let before: Vec<u64> = parties.iter().map(|&pid| resident_kib(pid)).collect();
+        let large = || std::iter::repeat_with(|| vec![7_u8; 48 << 20]).take(6);
+        for bytes in pool.imap(|bytes: Vec<u8>| bytes, large()) {
+            assert!(bytes.unwrap().iter().all(|byte| *byte == 7));
+        }
+        assert_eq!(pool.map(|bytes: Vec<u8>| bytes.len(), large()).unwrap(), [48 << 20; 6]);
+        for (pid, before) in parties.into_iter().zip(before) {
+            eventually("the memory is given back", || resident_kib(pid) < before + (24 << 10));
+        }
+    });
 }

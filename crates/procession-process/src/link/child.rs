@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use procession_channel::bell::{AT_ONCE, AT_REST, Bell};
 use procession_channel::ring::{Consumer, Corrupt, Memory, Producer, Ring};
@@ -9,17 +10,18 @@ use procession_shm::family::{self, Invitation, Member};
 use procession_shm::sync::atomic::Ordering;
 use procession_shm::sync::one_sided::{Fences, enlist};
 use procession_shm::transfer::Outgoing;
-use procession_shm::{Deadline, Segment, SegmentError, Spin, page_size};
+use procession_shm::{Deadline, Segment, SegmentError, Spin, Wake, page_size};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use super::aside::{Aside, set_current_call};
 use super::beside::{Beside, DESCRIPTORS_MAX, NoHandles};
 use super::frame::{HEADER_LEN, Header, Items, Kind};
+use super::spare::Spare;
 use super::stopwatch::{Stopwatch, ticks};
 use super::{
-    HELLO, RESERVED_LEN_MAX, RESULT_HEAD_LEN, SPENT, gate, offer, parties, result_head, spent,
-    time_asked_for, wake_at,
+    HELLO, PARTS, RESULT_HEAD_LEN, SPENT, gate, offer, parties, result_head, spent, time_asked_for,
+    wake_at,
 };
 use crate::answer::{self, reason};
 use crate::function::{Context, Function, Located, Reply, Work};
@@ -28,8 +30,11 @@ use crate::stderr::complain;
 /// How many times in one round through the ring of tasks its room is given back, at least, while there is more to do.
 const RELEASES_PER_ROUND: usize = 8;
 
-/// In how many parts a ring that is full of a long frame is read.
-const PARTS: usize = 4;
+/// How long a worker that has nothing to do keeps memory for long arguments and results: what is sent one by one comes sooner.
+const KEPT_FOR: Duration = Duration::from_millis(100);
+
+/// The most bytes of room for results that an idle worker keeps.
+const OUTPUT_KEPT_MAX: usize = 64 << 10;
 
 /// The longest output that is put together with its head before it is written.
 const SHORT_OUTPUT: usize = 56;
@@ -73,6 +78,8 @@ struct Worker {
     beside: Beside,
     contexts: HashMap<u64, Context>,
     output: Vec<u8>,
+    /// Memory for the next long argument.
+    spare: Spare,
     /// What goes beside the output.
     outgoing: Outgoing,
     /// The function that was called last.
@@ -129,6 +136,7 @@ impl ChildLink {
                 beside: Beside::over(socket),
                 contexts: HashMap::new(),
                 output: Vec::new(),
+                spare: Spare::default(),
                 outgoing: Outgoing::default(),
                 located: None,
                 started: 0,
@@ -195,16 +203,22 @@ impl ChildLink {
             self.release_much();
             Ok(served)
         } else {
-            if !header.can_be_long() {
-                return Err(not_sent(&header));
-            }
-            let mut body = Vec::new();
-            self.collect(header.padded_len(), &mut body)?;
-            // It came in parts, which had to be waited for.
-            (self.worker.call_since, self.worker.is_last) = (None, false);
-            // A long frame is a rare guest; the room it took is given back.
-            self.worker.obey(&header, &body[..header.body_len()])
+            self.serve_long(&header)
         }
+    }
+
+    /// Obeys a frame that is too long to be read in place.
+    fn serve_long(&mut self, header: &Header) -> Result<Served, ServeError> {
+        if !header.can_be_long() {
+            return Err(not_sent(header));
+        }
+        let mut body = self.worker.spare.take(header.padded_len());
+        self.collect(header.padded_len(), &mut body)?;
+        // It came in parts, which had to be waited for.
+        (self.worker.call_since, self.worker.is_last) = (None, false);
+        let served = self.worker.obey(header, &body[..header.body_len()])?;
+        self.worker.spare.keep(body);
+        Ok(served)
     }
 
     fn read_header(&mut self) -> Result<Header, Corrupt> {
@@ -218,8 +232,6 @@ impl ChildLink {
 
     /// Gathers `len` bytes that may be more than the ring holds, making room as it goes.
     fn collect(&mut self, len: usize, body: &mut Vec<u8>) -> Result<(), Corrupt> {
-        body.reserve_exact(len.min(RESERVED_LEN_MAX));
-        procession_shm::huge::advise(body);
         while body.len() < len {
             self.wait_for(1)?;
             // Part by part, so that the parent fills the room of one while the next is copied.
@@ -229,6 +241,16 @@ impl ChildLink {
             self.release();
         }
         Ok(())
+    }
+
+    /// Until rung for a task. Memory for long ones is not kept for long.
+    fn sleep(&mut self) {
+        let keeps = self.worker.keeps_memory();
+        let deadline = if keeps { Deadline::after(KEPT_FOR) } else { Deadline::NEVER };
+        let bell = self.tasks.memory().reader_bell();
+        if procession_shm::wait(&[bell.watch(AT_REST)], &deadline) == Wake::TimedOut {
+            self.worker.let_memory_go();
+        }
     }
 
     fn release(&mut self) {
@@ -272,7 +294,7 @@ impl ChildLink {
             self.tasks.memory().reader_bell().announce(AT_REST);
             looked = self.tasks.available();
             if looked? < len {
-                sleep(self.tasks.memory().reader_bell());
+                self.sleep();
                 looked = self.tasks.available();
             }
             self.tasks.memory().reader_bell().retract();
@@ -573,14 +595,25 @@ impl Worker {
     /// Writes all of `bytes`, publishing what there is and waiting for room when the ring is full.
     #[cold]
     fn write_by_parts(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
-        let mut written = self.results.write(bytes)?;
-        while written < bytes.len() {
-            self.results.publish();
-            self.rest();
-            self.wait_for_room()?;
-            written += self.results.write(&bytes[written..])?;
+        let part = self.results.memory().capacity() / PARTS;
+        for piece in bytes.chunks(part) {
+            let mut written = self.results.write(piece)?;
+            while written < piece.len() {
+                self.show();
+                self.wait_for_room()?;
+                written += self.results.write(&piece[written..])?;
+            }
+            if piece.len() == part {
+                self.show(); // The parent takes it while the next is written.
+            }
         }
         Ok(())
+    }
+
+    /// Lets the parent have what was written of a long result.
+    fn show(&mut self) {
+        self.results.publish();
+        self.rest();
     }
 
     #[cold]
@@ -598,6 +631,19 @@ impl Worker {
     /// Nothing more to do for now: whoever waits for any news is woken.
     fn rest(&self) {
         self.results.memory().reader_bell().ring(AT_REST);
+    }
+}
+
+impl Worker {
+    /// Whether it has memory for long arguments and results that no item is in.
+    fn keeps_memory(&self) -> bool {
+        self.spare.is_some() || self.output.capacity() > OUTPUT_KEPT_MAX
+    }
+
+    /// Gives that memory back.
+    fn let_memory_go(&mut self) {
+        self.spare.let_go();
+        self.output = Vec::new();
     }
 }
 

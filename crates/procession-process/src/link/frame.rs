@@ -32,11 +32,11 @@ use super::handles::Handles;
 use crate::function::Function;
 
 pub(crate) const HEADER_LEN: usize = 40;
+const ITEM_HEADER_LEN: usize = 4;
 /// From how many bytes on an item is left where it is, if it can be.
 const LONG: usize = 16 << 10;
 /// Room for a small argument, so that most frames of one item are one allocation.
 const CAPACITY: usize = 128;
-const ITEM_HEADER_LEN: usize = 4;
 
 /// No body is longer: it would have no place in memory with its padding.
 const BODY_LEN_MAX: u64 = (isize::MAX - 7) as u64;
@@ -124,9 +124,9 @@ impl Frame {
         self
     }
 
-    /// Its memory, which another one can have.
+    /// Its memory, which another one can have: that of its long item, if it has one.
     pub fn into_memory(self) -> Vec<u8> {
-        self.bytes
+        self.long.and_then(Arc::into_inner).unwrap_or(self.bytes)
     }
 
     /// Tells the worker that everything before this frame which it has not started was taken back.

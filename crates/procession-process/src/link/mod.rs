@@ -89,6 +89,7 @@ mod child;
 mod frame;
 mod handles;
 mod parent;
+mod spare;
 mod stopwatch;
 
 pub use aside::{Aside, current_call};
@@ -112,8 +113,13 @@ pub const SPENT: u8 = HELLO - 1;
 /// Bytes in front of each result.
 pub const RESULT_HEAD_LEN: usize = 8;
 
+/// In how many parts a ring that is full of a long frame or result is read: the other side fills the room of one while the next is copied.
+const PARTS: usize = 4;
+
 /// How many bytes of a long frame or result are made room for before they have come. Beyond that it grows with what has come.
-const RESERVED_LEN_MAX: usize = 64 << 20;
+///
+/// 64 MiB, and what goes around so much.
+const RESERVED_LEN_MAX: usize = (64 << 20) + 64;
 
 /// The gate lies in the ring that the worker writes.
 #[inline]

@@ -17,9 +17,10 @@ use rustix::net::SendFlags;
 
 use super::beside::{Beside, NoHandles, Salvage};
 use super::frame::Frame;
+use super::spare::{Spare, fits};
 use super::{
-    RESERVED_LEN_MAX, RESULT_HEAD_LEN, aside, gate, offer, parse_result_head, parties, spent,
-    time_asked_for, wake_at,
+    PARTS, RESULT_HEAD_LEN, aside, gate, offer, parse_result_head, parties, spent, time_asked_for,
+    wake_at,
 };
 
 /// From how many bytes on a result is received into memory of its own.
@@ -82,6 +83,9 @@ pub struct ParentLink {
     salvage: Salvage,
     /// The long result that is being received.
     open: Option<Long>,
+    /// Memory for the next one, and how long the last one was.
+    spare: Spare,
+    long_len: usize,
     /// Whose fences count at the gate, as far as this side has a say.
     fences: Fences,
     /// A fence was refused that had been granted before.
@@ -148,6 +152,8 @@ impl ParentLink {
             beside,
             salvage,
             open: None,
+            spare: Spare::default(),
+            long_len: 0,
             fences,
             is_unfenced: false,
             result_len_max,
@@ -237,6 +243,9 @@ impl ParentLink {
         if let Some(long) = self.open.take() {
             return self.go_on(long);
         }
+        if let Some(long) = self.long_begun_in(inbox)? {
+            return self.go_on(long);
+        }
         let available = self.results.available()?;
         if inbox.is_empty() && available >= RESULT_HEAD_LEN {
             if let Some(latest) = self.latest(available) {
@@ -250,13 +259,51 @@ impl ParentLink {
             if len >= LONG {
                 self.check(len)?;
                 self.results.skip(RESULT_HEAD_LEN);
-                let padding = len.next_multiple_of(8) - len;
-                return self.go_on(Long { tag, body: room_for(len), bytes_left: len, padding });
+                let long = self.long(tag, len, &[]);
+                return self.go_on(long);
             }
         }
         let rest = self.results.available_seen().min(PART);
         self.results.read(rest, inbox);
         Ok(if available == 0 { Received::Nothing } else { Received::Bytes })
+    }
+
+    /// A long result whose beginning came behind a short one, and which the rest is better not appended to: that would move it
+    /// each time the inbox has to grow, and once more to have it in memory of its own.
+    fn long_begun_in(&mut self, inbox: &mut Vec<u8>) -> Result<Option<Long>, LinkError> {
+        let Some((head, begun)) = inbox.split_first_chunk() else { return Ok(None) };
+        let (tag, len) = parse_result_head(*head);
+        if len < LONG || begun.len() >= len {
+            return Ok(None);
+        }
+        self.check(len)?;
+        let long = self.long(tag, len, begun);
+        inbox.clear();
+        Ok(Some(long))
+    }
+
+    /// A long result that begins with these bytes.
+    fn long(&mut self, tag: u8, len: usize, begun: &[u8]) -> Long {
+        self.long_len = len;
+        let mut body = self.spare.take(len);
+        body.extend_from_slice(begun);
+        let padding = len.next_multiple_of(8) - len;
+        Long { tag, bytes_left: len - begun.len(), body, padding }
+    }
+
+    /// Keeps memory that is not needed any more for the next long result, or gives it back if it is of no use for one like the last.
+    pub fn keep(&mut self, memory: Vec<u8>) -> Option<Vec<u8>> {
+        let is_of_use = self.long_len > 0 && fits(&memory, self.long_len);
+        if is_of_use {
+            self.spare.keep(memory);
+            return None;
+        }
+        Some(memory)
+    }
+
+    /// Gives what was kept back to the allocator.
+    pub fn let_memory_go(&mut self) {
+        self.spare.let_go();
     }
 
     /// The result beside the tail, if that is all that there is: then its line in the ring need not come over, too. It is a copy, to
@@ -303,16 +350,26 @@ impl ParentLink {
     fn go_on(&mut self, mut long: Long) -> Result<Received, LinkError> {
         let available = self.results.available()?;
         let taken = available.min(long.bytes_left);
-        self.results.read(taken, &mut long.body);
+        self.take(taken, &mut long.body);
         long.bytes_left -= taken;
         if long.bytes_left == 0 && available - taken >= long.padding {
             self.results.skip(long.padding);
             return Ok(Received::Long(long.tag, long.body));
         }
         self.open = Some(long);
-        // Its sender waits for the room.
-        self.release();
         Ok(if taken == 0 { Received::Nothing } else { Received::Part })
+    }
+
+    /// Takes what is there, part by part: its sender waits for the room.
+    fn take(&mut self, len: usize, body: &mut Vec<u8>) {
+        let part = self.results.memory().capacity() / PARTS;
+        let mut left = len;
+        while left > 0 {
+            let taken = left.min(part);
+            self.results.read(taken, body);
+            self.release();
+            left -= taken;
+        }
     }
 
     /// Gives the room of what was received back to the worker, and wakes it if it waits for room.
@@ -454,17 +511,6 @@ impl ParentLink {
     pub fn has_room(&mut self) -> Result<bool, LinkError> {
         Ok(self.tasks.free()? > 0)
     }
-}
-
-/// Room for a result that is said to have `len` bytes. Of what is said to be very long, the rest grows with what has come: a length alone
-/// makes nobody use memory.
-fn room_for(len: usize) -> Vec<u8> {
-    let mut body = Vec::new();
-    // Without it, it grows from the beginning.
-    if body.try_reserve_exact(len.min(RESERVED_LEN_MAX)).is_ok() {
-        procession_shm::huge::advise(&mut body);
-    }
-    body
 }
 
 fn no_socket(errno: Errno) -> SegmentError {

@@ -141,6 +141,59 @@ fn arguments_and_results_longer_than_the_rings_stream_through() {
     pair.quit();
 }
 
+/// Waits until the worker waits for room.
+fn wait_until_full(parent: &ParentLink) {
+    while parent.watcher().has_results_beyond(parent.received() + CAPACITY as u64) {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_long_result_whose_beginning_came_behind_a_short_one_gets_memory_of_its_own() {
+    let mut pair = Pair::new();
+    pair.send(&call(&[&[7], &[255, 100]]));
+    wait_until_full(&pair.parent);
+    assert_eq!(pair.parent.receive(&mut pair.inbox), Ok(Received::Bytes));
+    let first = pair.parent.whole_result(&pair.inbox, 0).unwrap().unwrap();
+    assert_eq!(pair.inbox[first.body], [14]);
+    pair.inbox.drain(..first.end);
+    assert!(pair.inbox.len() > RESULT_HEAD_LEN, "the second has begun");
+    let (mut inbox, mut found) = (std::mem::take(&mut pair.inbox), None);
+    pair.sleep_until(|parent| {
+        match parent.receive(&mut inbox).unwrap() {
+            Received::Long(tag, body) => found = Some((tag, body)),
+            received => assert!(matches!(received, Received::Part | Received::Nothing)),
+        }
+        parent.release();
+        found.is_some()
+    });
+    assert_eq!(found, Some((3, vec![100; 100 * 1024])));
+    assert!(inbox.is_empty());
+    pair.quit();
+}
+
+#[test]
+fn a_long_result_comes_into_memory_that_was_kept_for_one_like_the_last() {
+    let mut pair = Pair::new();
+    let next = |pair: &mut Pair| {
+        pair.send(&call(&[&[255, 100]]));
+        let (tag, body) = pair.next();
+        assert_eq!((tag, &body), (3, &vec![100; 100 * 1024]));
+        body.capacity()
+    };
+    let kept = 100 * 1024 + 7;
+    assert!(pair.parent.keep(vec![7; kept]).is_some(), "no result was long yet");
+    assert_eq!(next(&mut pair), 100 * 1024);
+    assert!(pair.parent.keep(vec![7; kept]).is_none());
+    assert_eq!(next(&mut pair), kept);
+    assert!(pair.parent.keep(vec![7; kept]).is_none());
+    pair.parent.let_memory_go();
+    assert_eq!(next(&mut pair), 100 * 1024);
+    assert!(pair.parent.keep(vec![7; 100 * 1024 - 1]).is_some(), "it is too short");
+    assert!(pair.parent.keep(vec![7; 1 << 20]).is_some(), "it is far too long");
+    pair.quit();
+}
+
 #[test]
 fn what_was_not_started_can_be_taken_back() {
     let mut pair = Pair::new();
