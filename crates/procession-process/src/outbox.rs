@@ -12,17 +12,17 @@
 //! | 16 | the result |
 //!
 //! The memory has the size of the largest result from the start, or of the longest explanation of why there is none if that is
-//! longer, but is sparse: only what is written takes memory. Its size
-//! is sealed, so a process cannot make it larger. It is written through a mapping, which RLIMIT_FSIZE does not bound and a
-//! write(2) would die of, and read by pread(2), which copies and so needs no trust in whoever may still write.
+//! longer, but is sparse: only what is written takes memory. Its size is sealed, so a process cannot make it larger. It is written
+//! through a mapping, which RLIMIT_FSIZE does not bound and a write(2) would die of, and read by pread(2), which copies and so
+//! needs no trust in whoever may still write.
 //!
 //! Invariants:
 //!
 //! * **B1** The word at 0 is stored last, with release ordering. A process killed before that has sent nothing; one killed
 //!   after it has sent all. Its reader looks after the process has ended, which the kernel orders behind every store. That it
 //!   was 1 before tells a process that ended in its function from one that never came so far, a helper program for instance.
-//! * **B2** The reader believes neither word: the length is compared with the size, and that of a value with its limit; and bytes that are not a value are an
-//!   error of the codec.
+//! * **B2** The reader believes neither word: the length is compared with the size, and that of a value with its limit; and bytes
+//!   that are not a value are an error of the codec.
 
 use std::fs::File;
 use std::io;

@@ -291,7 +291,9 @@ impl State {
                 Some(lane) => lane.link.keep(memory),
                 None => Some(memory),
             };
-            left.into_iter().for_each(|memory| self.spares.keep(memory));
+            if let Some(memory) = left {
+                self.spares.keep(memory);
+            }
         }
     }
 

@@ -217,7 +217,7 @@ impl ChildLink {
         // It came in parts, which had to be waited for.
         (self.worker.call_since, self.worker.is_last) = (None, false);
         let served = self.worker.obey(header, &body[..header.body_len()])?;
-        self.worker.spare.keep(body);
+        drop(self.worker.spare.keep(body));
         Ok(served)
     }
 

@@ -294,11 +294,7 @@ impl ParentLink {
     /// Keeps memory that is not needed any more for the next long result, or gives it back if it is of no use for one like the last.
     pub fn keep(&mut self, memory: Vec<u8>) -> Option<Vec<u8>> {
         let is_of_use = self.long_len > 0 && fits(&memory, self.long_len);
-        if is_of_use {
-            self.spare.keep(memory);
-            return None;
-        }
-        Some(memory)
+        if is_of_use { self.spare.keep(memory) } else { Some(memory) }
     }
 
     /// Gives what was kept back to the allocator.

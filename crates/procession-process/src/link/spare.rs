@@ -13,11 +13,14 @@ const LEN_MIN: usize = 64 << 10;
 pub(super) struct Spare(Vec<u8>);
 
 impl Spare {
-    /// Keeps `memory` in place of what there was, if it is worth it and not very much.
-    pub(super) fn keep(&mut self, memory: Vec<u8>) {
-        if (LEN_MIN..=RESERVED_LEN_MAX).contains(&memory.capacity()) {
-            self.0 = memory;
+    /// Keeps `memory` in place of what there was, or gives it back if it is not worth it, or very much.
+    pub(super) fn keep(&mut self, memory: Vec<u8>) -> Option<Vec<u8>> {
+        let is_worth_it = (LEN_MIN..=RESERVED_LEN_MAX).contains(&memory.capacity());
+        if !is_worth_it {
+            return Some(memory);
         }
+        self.0 = memory;
+        None
     }
 
     /// Empty memory for `len` bytes, had before if that has the room and not much more. Of what is said to be very long, the rest grows
@@ -72,8 +75,9 @@ mod tests {
     #[test]
     fn what_is_short_or_very_long_is_not_kept() {
         let mut spare = Spare::default();
-        spare.keep(Vec::with_capacity(LEN_MIN - 1));
-        spare.keep(Vec::with_capacity(RESERVED_LEN_MAX + 1));
+        for len in [LEN_MIN - 1, RESERVED_LEN_MAX + 1] {
+            assert!(spare.keep(Vec::with_capacity(len)).is_some_and(|left| left.capacity() == len));
+        }
         assert!(!spare.is_some());
         spare.keep(Vec::with_capacity(LEN_MIN));
         spare.keep(Vec::new());

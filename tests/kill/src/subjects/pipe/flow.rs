@@ -40,9 +40,9 @@ pub(super) fn cases() -> Vec<Case> {
     }
     let sends = [ALONE, READER_ASLEEP, READER_AT_POINT];
     let takes = [WRITER_ASLEEP, WRITER_AT_POINT];
-    let sends = sends.map(|plot| Case::new("pipe send in a stream", plot, SendScene::build));
-    let takes = takes.map(|plot| Case::new("pipe receive in a stream", plot, TakeScene::build));
-    sends.into_iter().chain(takes).collect()
+    let send = |plot| Case::new("pipe send in a stream", plot, || FlowScene::build(Way::Send));
+    let take = |plot| Case::new("pipe receive in a stream", plot, || FlowScene::build(Way::Take));
+    sends.map(send).into_iter().chain(takes.map(take)).collect()
 }
 
 /// A pipe in the middle of a stream, in which some letters lie.
@@ -76,26 +76,42 @@ fn take(receiver: &Receiver<Letter>, number: u64) -> Result<(), String> {
     check(came, number, LEN, false)
 }
 
-/// The victim sends; whoever reads must find all that was published, and that the sender is gone.
-struct SendScene(Ends<Letter>);
+/// What the victim does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It sends; whoever reads must find all that was published, and that the sender is gone.
+    Send,
+    /// It takes; the sender fills the ring and sleeps, and must be told of the death.
+    Take,
+}
 
-impl SendScene {
-    fn build() -> io::Result<Box<dyn Scene>> {
-        Ok(Box::new(Self(flowing()?)))
+struct FlowScene {
+    ends: Ends<Letter>,
+    way: Way,
+}
+
+impl FlowScene {
+    fn build(way: Way) -> io::Result<Box<dyn Scene>> {
+        Ok(Box::new(Self { ends: flowing()?, way }))
     }
 
-    fn victim(&self, cue: &Cue) -> Result<String, String> {
+    fn victim(&self, cue: &Cue) -> Result<(), String> {
         warm_up()?;
-        let sender = self.0.sender()?;
+        if self.way == Way::Take {
+            let receiver = self.ends.receiver()?;
+            take(&receiver, 0)?;
+            let came = cue.operate(|| receiver.recv())?.map_err(|error| error.to_string())?;
+            return check(came, 1, LEN, false);
+        }
+        let sender = self.ends.sender()?;
         send(&sender, LYING).map_err(|error| error.to_string())?;
         let last = letter(LYING + 1, LEN, false).map_err(|error| error.to_string())?;
-        cue.operate(|| sender.send(last))?.map_err(|error| error.to_string())?;
-        Ok(String::new())
+        cue.operate(|| sender.send(last))?.map_err(|error| error.to_string())
     }
 
     /// Says how many letters came, and how the stream ended.
     fn read_to_the_end(&self) -> Result<String, String> {
-        let receiver = self.0.receiver()?;
+        let receiver = self.ends.receiver()?;
         for count in 0.. {
             match receiver.recv() {
                 Ok(came) => check(came, count, LEN, false)?,
@@ -104,59 +120,9 @@ impl SendScene {
         }
         Err("the reader was never told".to_owned())
     }
-}
-
-impl Scene for SendScene {
-    fn views(&self) -> Vec<View> {
-        vec![self.0.view()]
-    }
-
-    fn in_family(&self) -> bool {
-        false
-    }
-
-    fn play(&self, role: Role, cue: &Cue) -> Result<String, String> {
-        if role == Role::Victim { self.victim(cue) } else { self.read_to_the_end() }
-    }
-
-    fn at_point(&self) {
-        self.0.sender.give_up();
-    }
-
-    fn judge(&self, ending: &Ending) -> Result<(), String> {
-        let letters = letters(self.0.sent_bytes())?;
-        let may_be = match ending.place {
-            Place::First => letters == LYING + 1,
-            Place::Inside => (LYING + 1..=LYING + 2).contains(&letters),
-            Place::Last => letters == LYING + 2,
-        };
-        let promised = format!("{letters} closed");
-        if may_be && ending.all().all(|found| found == promised) {
-            return Ok(());
-        }
-        Err(format!("{letters} letters were published; the reader should have found: {promised}"))
-    }
-}
-
-/// The victim takes; the sender fills the ring and sleeps, and must be told of the death.
-struct TakeScene(Ends<Letter>);
-
-impl TakeScene {
-    fn build() -> io::Result<Box<dyn Scene>> {
-        Ok(Box::new(Self(flowing()?)))
-    }
-
-    fn victim(&self, cue: &Cue) -> Result<String, String> {
-        warm_up()?;
-        let receiver = self.0.receiver()?;
-        take(&receiver, 0)?;
-        let came = cue.operate(|| receiver.recv())?.map_err(|error| error.to_string())?;
-        check(came, 1, LEN, false)?;
-        Ok(String::new())
-    }
 
     fn write_to_the_end(&self) -> Result<String, String> {
-        let sender = self.0.sender()?;
+        let sender = self.ends.sender()?;
         for number in LYING.. {
             let next = letter(number, LEN, false).map_err(|error| error.to_string())?;
             let Err(error) = sender.send(next) else { continue };
@@ -169,9 +135,9 @@ impl TakeScene {
     }
 }
 
-impl Scene for TakeScene {
+impl Scene for FlowScene {
     fn views(&self) -> Vec<View> {
-        vec![self.0.view()]
+        vec![self.ends.view()]
     }
 
     fn in_family(&self) -> bool {
@@ -179,25 +145,43 @@ impl Scene for TakeScene {
     }
 
     fn in_turns(&self) -> bool {
-        true
+        self.way == Way::Take
     }
 
     fn play(&self, role: Role, cue: &Cue) -> Result<String, String> {
-        if role == Role::Victim { self.victim(cue) } else { self.write_to_the_end() }
+        match (role, self.way) {
+            (Role::Victim, _) => self.victim(cue).map(|()| String::new()),
+            (_, Way::Send) => self.read_to_the_end(),
+            (_, Way::Take) => self.write_to_the_end(),
+        }
     }
 
     fn at_point(&self) {
-        self.0.receiver.give_up();
+        match self.way {
+            Way::Send => self.ends.sender.give_up(),
+            Way::Take => self.ends.receiver.give_up(),
+        }
     }
 
     fn judge(&self, ending: &Ending) -> Result<(), String> {
-        let letters = letters(self.0.taken_bytes())?;
-        let may_be = match ending.place {
-            Place::First => letters == 1,
-            Place::Inside => (1..=2).contains(&letters),
-            Place::Last => letters == 2,
+        let (bytes, before) = match self.way {
+            Way::Send => (self.ends.sent_bytes(), LYING + 1),
+            Way::Take => (self.ends.taken_bytes(), 1),
         };
-        if may_be { Ok(()) } else { Err(format!("{letters} letters were taken")) }
+        let letters = letters(bytes)?;
+        let may_be = match ending.place {
+            Place::First => letters == before,
+            Place::Inside => (before..=before + 1).contains(&letters),
+            Place::Last => letters == before + 1,
+        };
+        let promised = match self.way {
+            Way::Send => format!("{letters} closed"),
+            Way::Take => "closed".to_owned(),
+        };
+        if may_be && ending.all().all(|found| found == promised) {
+            return Ok(());
+        }
+        Err(format!("{letters} letters have gone; the other side should have found: {promised}"))
     }
 }
 
