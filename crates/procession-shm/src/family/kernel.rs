@@ -66,9 +66,20 @@ pub(super) fn inode_of_socket(socket: BorrowedFd<'_>) -> u64 {
     rustix::fs::fstat(socket).map_or(0, |stat| stat.st_ino)
 }
 
-/// The inode of this process' pid namespace, or 0 where `/proc` does not say.
+/// The inode of this process' pid namespace, or 0 where `/proc` does not say, or is that of another namespace: the numbers in it
+/// are then not those by which this process can ask.
 pub(super) fn pid_namespace() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if numbers_in_status(&status) != Some(1) {
+        return 0;
+    }
     std::fs::metadata("/proc/self/ns/pid").map_or(0, |ns| ns.ino())
+}
+
+/// How many pids a process has, from the namespace of this `/proc` down to its own.
+fn numbers_in_status(status: &str) -> Option<usize> {
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    Some(numbers.split_ascii_whitespace().count())
 }
 
 /// Whether the kernel proves that the process is gone. The pid must count in this process' pid namespace.
@@ -127,5 +138,12 @@ mod tests {
         assert_eq!(pid_in_fdinfo("pos:\t0\nPid:\t42\nNSpid:\t42\n"), Some(42));
         assert_eq!(pid_in_fdinfo("Pid:\t-1\n"), None);
         assert_eq!(pid_in_fdinfo("pos:\t0\n"), None);
+    }
+
+    #[test]
+    fn a_proc_of_another_namespace_has_several_numbers_for_this_process() {
+        assert_eq!(numbers_in_status("Name:\tx\nNSpid:\t42\nNSpgid:\t42\n"), Some(1));
+        assert_eq!(numbers_in_status("NSpid:\t4242\t2\n"), Some(2));
+        assert_eq!(numbers_in_status("Name:\tx\n"), None);
     }
 }

@@ -59,8 +59,9 @@
 //! Between a death and its announcement lie the scheduling of the root's watcher and, in a crowd of deaths, up to 1 ms. A
 //! root that is stopped announces nothing; then the second line applies: whoever sleeps on an owned word comes back at
 //! [`recheck_deadline`] and asks [`verify`] and [`check_root`]. A member in another pid namespace than the root's cannot ask
-//! the kernel by pid, and its `verify` only repeats the table. A member whose socket was copied by a fork is not seen to
-//! `exec` until that copy is closed. Members are not protected from each other: the table is for processes that trust one
+//! the kernel by pid, and its `verify` only repeats the table. Nor can anybody where the root has no `/proc`, or that of another
+//! namespace: the pids in it would be nobody's here, or somebody else's. A member whose socket was copied by a fork is not seen
+//! to `exec` until that copy is closed. Members are not protected from each other: the table is for processes that trust one
 //! another.
 
 mod error;

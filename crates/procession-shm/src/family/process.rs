@@ -115,7 +115,8 @@ pub fn is_alive(member: Member) -> bool {
 /// The pid of a member, also of a dead one, until its slot is used again (which takes as many joins as there are free slots).
 ///
 /// It counts as pids count for the root. `None` for a member that never was or has a successor, for one whose pid the root
-/// cannot see (it lives in another pid namespace, or there is no `/proc`), and in a process of no family.
+/// cannot see (it lives in another pid namespace, or there is no `/proc` that counts as the root does), and in a process of no
+/// family.
 ///
 /// ```
 /// use procession_shm::family;

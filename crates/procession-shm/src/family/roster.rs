@@ -277,9 +277,15 @@ impl Roster {
             }
         }
         let pidfd = seat.pidfd.as_ref().ok_or(Refusal::pidfd_denied(Errno::PERM))?;
-        self.table.admit(member, kernel::holder_behind(pidfd.as_fd()));
+        self.table.admit(member, self.holder_behind(pidfd));
         seat.is_live = true;
         Ok(member)
+    }
+
+    /// T4; what `/proc` says of a pid is worth nothing where it counts otherwise than this process.
+    fn holder_behind(&self, pidfd: &OwnedFd) -> table::Holder {
+        let holder = kernel::holder_behind(pidfd.as_fd());
+        if self.table.namespace() == 0 { table::Holder { pid: 0, ..holder } } else { holder }
     }
 
     /// Somebody forked from this process stands at the door.

@@ -7,7 +7,7 @@
 //! | offset | size | what |
 //! |---|---|---|
 //! | 0 | 4 | the death epoch, on a cache line of its own: every sleeper's second word |
-//! | 64 | 8 | inode of the root's pid namespace, 0 where unknown; written before the table is shared, never again |
+//! | 64 | 8 | inode of the root's pid namespace, 0 where unknown or not that of its `/proc`; written before the table is shared, never again |
 //! | 128 + 32 (slot - 1) | 8 | the slot word: generation in the upper half, state in the lower |
 //! | + 8 | 8 | the holder's inode in pidfs (Linux 6.9), 0 where there is none |
 //! | + 16 | 4 | the holder's pid as the root's pid namespace counts, 0 where it has none there |
@@ -236,7 +236,7 @@ mod mapped {
             self.words.0.atomic_u64(NAMESPACE).store(inode, Ordering::Release);
         }
 
-        /// The inode of the pid namespace in which the table's pids count; 0 where it is not known.
+        /// The inode of the pid namespace in which the table's pids count; 0 where it is not known, and only the root has a pid.
         pub(in super::super) fn namespace(&self) -> u64 {
             self.words.0.atomic_u64(NAMESPACE).load(Ordering::Acquire)
         }

@@ -88,6 +88,7 @@ fn perform(verb: &str, argument: &str, fds: Vec<OwnedFd>) -> String {
         "descriptors" => holdings::descriptors().to_string(),
         "deny" => crate::denied::deny(argument),
         "raise_limit" => raise_limit(),
+        "unshare_pids" => unshare_pids(),
         "doctor" => format!("{:?}", procession_shm::doctor().get(argument).unwrap().status),
         "exec" => panic!("{}", Command::new("sleep").arg("1000").exec()),
         other => panic!("no such command: {other}"),
@@ -118,6 +119,15 @@ fn spawn() -> (String, Vec<OwnedFd>) {
     let (control, theirs) = pair();
     let child = actor_command(theirs).spawn().unwrap();
     (child.id().to_string(), vec![control])
+}
+
+/// Children of this process count pids among themselves from here on; in its `/proc`, which they see too, they count otherwise.
+fn unshare_pids() -> String {
+    // SAFETY: the call takes no pointer. Of this process it changes what its children are, and nothing else.
+    match unsafe { libc::unshare(libc::CLONE_NEWPID) } {
+        0 => "done".into(),
+        _ => std::io::Error::last_os_error().to_string(),
+    }
 }
 
 /// Forks this process. The copy serves over a socket of its own.

@@ -272,3 +272,34 @@ fn the_second_line_sees_a_death_that_a_stopped_root_does_not_tell() {
     last.kill();
     assert!(root.sees_death_of(lasts) >= 2);
 }
+
+/// As in a container whose `/proc` is the one of the machine: a number there is not the number of the same process here.
+#[test]
+fn who_lives_is_alive_where_proc_counts_pids_otherwise() {
+    needs_pidfds!();
+    let outside = Actor::start();
+    let unshared = outside.ask("unshare_pids");
+    if unshared != "done" {
+        let test = "who_lives_is_alive_where_proc_counts_pids_otherwise";
+        return skips::skipped(test, &format!("no pid namespace of its own: {unshared}"));
+    }
+    let root = outside.offspring("spawn");
+    let roots = root.member("me");
+    let [(one, ones), (two, twos)] = [(); 2].map(|()| {
+        let (child, invitation) = (outside.offspring("spawn"), root.invitation());
+        let member = invitation.member();
+        child.tell_to_join(invitation);
+        assert_eq!(child.hear(), member.to_bits().to_string());
+        (child, member)
+    });
+    assert_eq!(one.ask(&verify(twos)), "true");
+    assert_eq!(two.ask(&verify(ones)), "true");
+    assert_eq!(two.ask(&verify(roots)), "true");
+    assert_eq!(root.ask(&verify(ones)), "true");
+    assert_eq!(root.epoch(), 0);
+    // Its number is the one that it has for the root, or nobody tells.
+    let number = root.ask(&format!("pid_of {}", ones.to_bits()));
+    assert!(["0", "2"].contains(&number.as_str()), "{number}");
+    one.kill();
+    assert_eq!(root.sees_death_of(ones), 1);
+}
