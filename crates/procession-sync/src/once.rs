@@ -28,7 +28,7 @@ use std::ops::ControlFlow;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use procession_shm::Shareable;
-use procession_shm::family::{Member, is_me};
+use procession_shm::family::{FamilyError, Member, is_me};
 
 use crate::LockError;
 use crate::error::me;
@@ -86,7 +86,7 @@ impl Once {
     /// # Errors
     ///
     /// [`NotAMember`](LockError::NotAMember) in a process that is no member of the family, or is none any more, unless it is
-    /// done already.
+    /// done already. If it ceases to be one while `work` runs, that has run, and nothing says that it is done.
     ///
     /// ```
     /// use procession_sync::Once;
@@ -105,6 +105,7 @@ impl Once {
             ControlFlow::Break(()) => {}
             ControlFlow::Continue(turn) => {
                 work();
+                turn.check()?;
                 turn.complete();
             }
         }
@@ -163,8 +164,14 @@ pub(crate) struct Initializer<'a> {
 }
 
 impl Initializer<'_> {
+    /// Whether it still is this process' turn: what ran meanwhile may have outlived the family, left it, or forked.
+    fn check(&self) -> Result<(), LockError> {
+        if is_me(self.me) { Ok(()) } else { Err(nobody_any_more()) }
+    }
+
+    /// Says that it is done. Only for whose turn it is: who could have lost it has [asked](Self::check).
     fn complete(self) {
-        ManuallyDrop::new(self).end(Mark::DONE, Call::Everybody);
+        ManuallyDrop::new(self).once.lock.leave(Mark::DONE, Call::Everybody);
     }
 
     pub(crate) fn end(&self, mark: Mark, call: Call) {
@@ -172,6 +179,14 @@ impl Initializer<'_> {
             self.once.lock.leave(mark, call);
         }
     }
+}
+
+/// Of a process that is not the member any more that it was.
+#[cold]
+fn nobody_any_more() -> LockError {
+    let has_left = || FamilyError::Left { pid: std::process::id() };
+    // It may be another member by now.
+    me().err().unwrap_or_else(|| LockError::NotAMember { reason: Box::new(has_left()) })
 }
 
 impl Drop for Initializer<'_> {
@@ -295,7 +310,7 @@ impl<T> OnceLock<T> {
     /// # Errors
     ///
     /// [`NotAMember`](LockError::NotAMember) in a process that is no member of the family, or is none any more, unless there is
-    /// a value already.
+    /// a value already. If it ceases to be one while `value` runs, what that has made is dropped.
     ///
     /// ```
     /// let cell = procession_sync::OnceLock::new();
@@ -330,7 +345,9 @@ impl<T> OnceLock<T> {
             return Ok(found);
         }
         if let ControlFlow::Continue(turn) = self.once.enter(Limit::NEVER)? {
-            self.fill(turn, value()?);
+            let value = value()?;
+            turn.check()?;
+            self.fill(turn, value);
         }
         Ok(self.filled())
     }

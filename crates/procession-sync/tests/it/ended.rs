@@ -36,6 +36,19 @@ fn who_waits_for_an_initializer_is_told() {
     assert_tells_of_the_end(&after_the_end("init_and_stop", "in it", "init 2"));
 }
 
+/// What it has made is nobody's, and nothing says that it is done.
+#[test]
+fn who_initializes_when_it_ends_is_told() {
+    needs_pidfds!();
+    for command in ["init_until_the_end 7", "once_until_the_end"] {
+        let (root, [player]): (_, [Player; 1]) = engage();
+        player.tell(command);
+        assert_eq!(player.hear(), "in it");
+        drop(root);
+        assert_tells_of_the_end(&player.hear());
+    }
+}
+
 #[test]
 fn who_waits_for_an_event_or_a_notification_is_told() {
     needs_pidfds!();

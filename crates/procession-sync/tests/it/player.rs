@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use procession_shm::{Shareable, Waitable, Watch, family, until_ready, wait_any};
 use procession_sync::{
-    Barrier, BarrierError, Condvar, Event, LockError, Mutex, MutexGuard, OnceLock, Permit, RwLock,
-    RwLockReadGuard, RwLockWriteGuard, Semaphore,
+    Barrier, BarrierError, Condvar, Event, LockError, Mutex, MutexGuard, Once, OnceLock, Permit,
+    RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore,
 };
 
 pub(crate) const PERMITS: u32 = 3;
@@ -243,6 +243,23 @@ fn on_the_rest(table: &Table, verb: &str, number: u64, say: &mut dyn FnMut(&str)
         "meet_in_small" => Some(meet(&table.small)),
         "poll_until_the_end" => Some(Ok(poll_until_the_end(say))),
         "init" => Some(table.cell.get_or_init(|| number).map(u64::to_string)),
+        "init_until_the_end" => Some(
+            table
+                .cell
+                .get_or_init(|| {
+                    say("in it");
+                    outlive_the_root();
+                    number
+                })
+                .map(u64::to_string),
+        ),
+        "once_until_the_end" => {
+            let work = || {
+                say("in it");
+                outlive_the_root();
+            };
+            Some(Once::new().call_once(work).map(|()| "done".into()))
+        }
         "init_and_stop" => Some(
             table
                 .cell
@@ -255,6 +272,13 @@ fn on_the_rest(table: &Table, verb: &str, number: u64, say: &mut dyn FnMut(&str)
                 .map(u64::to_string),
         ),
         _ => None,
+    }
+}
+
+/// Returns when this process knows that its family has ended.
+fn outlive_the_root() {
+    while family::check_root().is_ok() {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
