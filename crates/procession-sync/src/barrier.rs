@@ -389,8 +389,9 @@ impl<const HOLDERS: usize> Barrier<HOLDERS> {
             return Err(BarrierError::Broken);
         }
         let index = u32::try_from(self.arrivals.total(side)).unwrap_or(u32::MAX);
-        if self.arrivals.claim(me, side).is_err() {
-            // The others count on the caller, who cannot be counted.
+        if self.arrivals.claim_beside_the_dead(me, side).is_err() {
+            // The others count on the caller, who cannot be counted. Who has died since that look stays counted, so that all who
+            // wait see it.
             self.break_round(round);
             return Err(LockError::TooManyHolders { cells: HOLDERS }.into());
         }
@@ -486,6 +487,11 @@ impl<const HOLDERS: usize> fmt::Debug for Barrier<HOLDERS> {
 
 #[cfg(all(test, procession_loom))]
 impl<const HOLDERS: usize> Barrier<HOLDERS> {
+    /// Counts `me`, who does not wait.
+    pub(crate) fn only_arrive(&self, me: Member) {
+        self.gate.pass(me, || self.arrive(me)).unwrap().unwrap();
+    }
+
     /// Whether a dead member has arrived in the present round, or the first round is over.
     pub(crate) fn the_dead_had_arrived(&self) -> bool {
         let round = self.round.load(Ordering::Acquire);

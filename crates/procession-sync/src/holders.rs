@@ -9,8 +9,8 @@
 //! Rejected: a total beside the names. Killed between the two, a member leaves a count that nobody can attribute.
 //!
 //! A member looks for its own cell first, starting at a place given by its slot, then for a free one, then for one of a dead
-//! member. Two threads of a member that race may take a cell each; so the table has room for as many members as it has
-//! cells, less such doubles.
+//! member; if that place bears its name, it has no other. Two threads of a member that race may take a cell each; so the table
+//! has room for as many members as it has cells, less such doubles.
 //!
 //! # Layout of a cell
 //!
@@ -76,6 +76,11 @@ impl Cell {
         Self(member.to_bits() | side.0 | ONE)
     }
 
+    /// Whether the name is this member's, though it may hold nothing.
+    fn bears(self, member: Member) -> bool {
+        self.0 & NAME == member.to_bits()
+    }
+
     fn count(self, side: Side) -> u64 {
         if self.0 & SIDE == side.0 { (self.0 & COUNT) >> 16 } else { 0 }
     }
@@ -118,8 +123,14 @@ impl<const N: usize> Holders<N> {
 
     /// Counts one more for `me`, and says in which cell: the commit point of every claim.
     pub(crate) fn claim(&self, me: Member, side: Side) -> Result<usize, Full> {
+        let claimed = self.claim_beside_the_dead(me, side);
+        claimed.or_else(|full| if self.bury(side) { self.claim(me, side) } else { Err(full) })
+    }
+
+    /// As [`claim`](Self::claim), and leaves to the dead what they have: for whom it matters that they had it.
+    pub(crate) fn claim_beside_the_dead(&self, me: Member, side: Side) -> Result<usize, Full> {
         let home = usize::from(me.slot()) % N;
-        if self.claim_cell(home, me, side) {
+        if load(&self.cells[home]).bears(me) && self.claim_cell(home, me, side) {
             return Ok(home);
         }
         self.claim_elsewhere(home, me, side).ok_or(Full)
@@ -189,8 +200,7 @@ impl<const N: usize> Holders<N> {
         let order = || (0..N).map(|step| (home + step) % N);
         let is_mine = |index: &usize| load(&self.cells[*index]).holder(side) == Some(me);
         let claim = |index: &usize| self.claim_cell(*index, me, side);
-        let found = order().filter(is_mine).find(claim).or_else(|| order().find(claim));
-        found.or_else(|| if self.bury(side) { order().find(claim) } else { None })
+        order().filter(is_mine).find(claim).or_else(|| order().find(claim))
     }
 
     /// Claims in this cell, if it is free or the caller's own.
@@ -219,4 +229,24 @@ fn load(cell: &AtomicU64) -> Cell {
 fn clear(cell: &AtomicU64, seen: Cell) {
     // If it fails, somebody else has cleared the cell, and perhaps claimed in it.
     let _ = cell.compare_exchange(seen.0, 0, Ordering::AcqRel, Ordering::Acquire);
+}
+
+#[cfg(all(test, not(procession_loom)))]
+mod tests {
+    use super::*;
+
+    /// Both have the same place. The one that was second goes on in the cell that it has when the first has gone.
+    #[test]
+    fn a_member_takes_one_place_however_often_it_claims() {
+        let holders: Holders<2> = Holders::new();
+        let claim = |slot| {
+            let member = Member::new(slot, 1).expect("a slot of the table");
+            holders.claim(member, Side::ONLY).ok()
+        };
+        let (one, other) = (claim(1).expect("a free cell"), claim(3).expect("a free cell"));
+        holders.release(one);
+        assert_eq!(claim(3), Some(other));
+        assert_eq!(claim(1), Some(one));
+        assert_eq!(holders.total(Side::ONLY), 3);
+    }
 }

@@ -64,6 +64,21 @@ fn a_death_at_any_step_breaks_the_barrier_or_costs_nothing() {
     });
 }
 
+/// There is one place, which the dead had: who comes meanwhile does not take it as if nobody had arrived there.
+#[test]
+fn a_death_breaks_the_barrier_also_when_its_place_is_wanted() {
+    play(|| {
+        let barrier = Arc::new(Barrier::<1>::with_holders(3));
+        let victim = family::enter(1);
+        barrier.only_arrive(victim);
+        let same = Arc::clone(&barrier);
+        let late = survivor(2, move || same.wait().is_ok());
+        family::kill(victim);
+        assert!(!late.join().unwrap());
+        assert!(barrier.is_broken());
+    });
+}
+
 #[test]
 fn a_reset_sends_who_waits_away_whatever_comes_after() {
     play(|| {
