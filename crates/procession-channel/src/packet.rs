@@ -12,7 +12,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use procession_shm::transfer::Strangers;
+use procession_shm::transfer::{Closer, Strangers};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
@@ -83,8 +83,9 @@ fn send_one(socket: BorrowedFd<'_>, tag: u64, descriptors: &[BorrowedFd<'_>]) ->
         .map(drop)
 }
 
-/// The packet at the front, which stays in the socket as well until [`discard`]. `EAGAIN` if there is none.
-pub(crate) fn peek(socket: BorrowedFd<'_>) -> Result<Packet, Errno> {
+/// The packet at the front, which stays in the socket as well until [`discard`]. `EAGAIN` if there is none. `closer` is for what its
+/// sender has sent, if that is not trusted.
+pub(crate) fn peek(socket: BorrowedFd<'_>, closer: Option<&Closer>) -> Result<Packet, Errno> {
     let mut tag = [0; TAG_LEN];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PACKET_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -92,9 +93,10 @@ pub(crate) fn peek(socket: BorrowedFd<'_>) -> Result<Packet, Errno> {
     let received = rustix::io::retry_on_intr(|| {
         recvmsg(socket, &mut [IoSliceMut::new(&mut tag)], &mut control, flags)
     })?;
+    let descriptors = control.drain().filter_map(rights).flatten().collect();
     Ok(Packet {
         tag: (received.bytes == TAG_LEN).then_some(u64::from_le_bytes(tag)),
-        descriptors: Strangers::new(control.drain().filter_map(rights).flatten().collect()),
+        descriptors: strangers(descriptors, closer),
         is_cut: received.flags.contains(ReturnFlags::CTRUNC),
     })
 }
@@ -108,26 +110,35 @@ pub(crate) fn unpack(front: Packet, count: usize) -> Result<Option<Strangers>, E
     if count <= PACKET_MAX || descriptors.len() != count.div_ceil(PACKET_MAX) {
         return Ok((descriptors.len() == count).then_some(descriptors));
     }
-    let mut all = Vec::new();
+    let mut all = strangers(Vec::new(), descriptors.closer());
     for bundle in &*descriptors {
         let wanted = PACKET_MAX.min(count - all.len());
-        match look_into(bundle, tag, wanted)? {
-            Some(some) => all.extend(some.into_known()),
-            None => {
-                drop(Strangers::new(all));
-                return Ok(None);
-            }
-        }
+        let Some(some) = look_into(bundle, tag, wanted, descriptors.closer())? else {
+            return Ok(None);
+        };
+        some.into_known().into_iter().for_each(|descriptor| all.push(descriptor));
     }
-    Ok(Some(Strangers::new(all)))
+    Ok(Some(all))
+}
+
+fn strangers(descriptors: Vec<OwnedFd>, closer: Option<&Closer>) -> Strangers {
+    match closer {
+        Some(closer) => Strangers::new(descriptors, closer),
+        None => descriptors.into(),
+    }
 }
 
 /// The descriptors in a socket that should be a [`bundle`].
-fn look_into(bundle: &OwnedFd, tag: Option<u64>, count: usize) -> Result<Option<Strangers>, Errno> {
+fn look_into(
+    bundle: &OwnedFd,
+    tag: Option<u64>,
+    count: usize,
+    closer: Option<&Closer>,
+) -> Result<Option<Strangers>, Errno> {
     if !is_channel_socket(bundle) {
         return Ok(None);
     }
-    let Ok(front) = peek(bundle.as_fd()) else { return Ok(None) };
+    let Ok(front) = peek(bundle.as_fd(), closer) else { return Ok(None) };
     let front = front.whole()?;
     let is_right = front.tag == tag && front.descriptors.len() == count;
     Ok(is_right.then_some(front.descriptors))

@@ -65,9 +65,8 @@ impl Parcel {
         let (descriptors, _lease) = self
             .handles
             .map_err(|why| TaskError::Decode { item, reason: why.to_string().into() })?;
-        let Received { value, failure } = receive_scope(descriptors.into_known(), trust, || {
-            decode::<R>(&self.body, &Limits::DEFAULT)
-        });
+        let Received { value, failure } =
+            receive_scope(descriptors, trust, || decode::<R>(&self.body, &Limits::DEFAULT));
         value.map_err(|error| explain(item, &error, failure))
     }
 }

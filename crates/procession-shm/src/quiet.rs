@@ -23,18 +23,6 @@ pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Joi
     Builder::new().name(name.into()).spawn(work)
 }
 
-/// Drops something where it holds nobody up: on a thread of its own, or here if none can be started.
-///
-/// ```
-/// let (sender, receiver) = std::sync::mpsc::channel::<()>();
-/// procession_shm::quiet::bury(sender);
-/// assert!(receiver.recv().is_err());                    // it is gone, sooner or later
-/// ```
-pub fn bury(thing: impl Send + 'static) {
-    // The thing goes with what would have been the thread.
-    let _thread = spawn("procession-close", move || drop(thing));
-}
-
 /// Blocks all signals in this thread, for threads started meanwhile to inherit, until the guard is dropped.
 pub(crate) fn block() -> Blocked {
     let mut all = MaybeUninit::uninit();

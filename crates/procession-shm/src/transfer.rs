@@ -24,6 +24,7 @@
 //! Scopes belong to a thread. One may be opened inside another, by a `Serialize` implementation that sends something by
 //! itself: the inner one hides the outer one until it ends, also by a panic.
 
+mod closer;
 mod receive;
 mod send;
 mod sole;
@@ -36,8 +37,10 @@ use std::thread::LocalKey;
 
 use crate::segment::SegmentError;
 
+pub use closer::{Closer, NoRoom};
 pub use receive::{
-    Received, Trust, descriptor, receive_scope, require_trust, take_copy, take_descriptor, trust,
+    Received, Trust, closer, descriptor, receive_scope, require_trust, take_copy, take_descriptor,
+    trust,
 };
 pub(crate) use receive::{memory, record as received};
 pub(crate) use send::is_open as is_sending;

@@ -194,7 +194,8 @@ pub enum RecvError {
         /// The length of the buffer in bytes.
         room: usize,
     },
-    /// The system failed: it has no file descriptor left for a handle in the message, or no memory. The message, if there is
+    /// The system failed: it has no file descriptor left for a handle in the message, or no memory. Or the sender, who is not
+    /// trusted, has sent more file descriptors than it may have open here, a quarter of RLIMIT_NOFILE. The message, if there is
     /// one, is still there.
     #[error("the message could not be received: {0}")]
     Io(#[from] io::Error),

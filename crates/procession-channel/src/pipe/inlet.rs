@@ -178,7 +178,8 @@ impl Inlet {
         let mut descriptors = Strangers::default();
         if count > 0 {
             let sequence = self.frames.gathered().sequence;
-            descriptors = packet::peek(self.line.socket().as_fd(), sequence, count)?;
+            descriptors =
+                packet::peek(self.line.socket().as_fd(), sequence, count, self.line.closer())?;
         }
         if count > 0 && procession_shm::seeded!("packet-taken-before-commit") {
             packet::discard(self.line.socket().as_fd())?;

@@ -38,7 +38,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procession_shm::sync::atomic::{AtomicU64, Ordering};
-use procession_shm::{Deadline, SegmentError, Spin, Wake, Watch, family, fork, transfer};
+use procession_shm::transfer::{self, Closer};
+use procession_shm::{Deadline, SegmentError, Spin, Wake, Watch, family, fork};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Violation;
@@ -99,6 +100,8 @@ pub(super) struct Line {
     side: Side,
     /// Whether the other side keeps the rules of the ring, by the word of who made the pipe.
     is_trusting: bool,
+    /// Closes what the other side has sent and nobody wants.
+    closer: Closer,
     /// The process that it belongs to. A fork of it has the socket, but not the ring.
     generation: u64,
     /// Its place with the lookout, from its first sleep on.
@@ -136,6 +139,7 @@ impl Line {
             socket,
             side,
             is_trusting,
+            closer: transfer::closer(),
             generation,
             posted: OnceCell::new(),
             idle_wakes: Cell::new(0),
@@ -151,6 +155,11 @@ impl Line {
 
     pub(super) fn socket(&self) -> &Arc<OwnedFd> {
         self.socket.as_ref().expect("only the destructor takes it")
+    }
+
+    /// Who closes what the other side has sent, if that is not trusted.
+    pub(super) fn closer(&self) -> Option<&Closer> {
+        (!self.is_trusting).then_some(&self.closer)
     }
 
     #[inline]
@@ -445,7 +454,7 @@ impl Drop for Line {
         // Its post has the socket, too.
         drop(self.posted.take());
         if let Some(socket) = self.socket.take().filter(|_| !self.is_trusting) {
-            transfer::hang_up(socket);
+            transfer::hang_up(socket, &self.closer);
         }
     }
 }

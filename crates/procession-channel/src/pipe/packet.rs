@@ -4,8 +4,9 @@
 //! it. So a receiver that has no descriptor left loses nothing, and one that is killed in between leaves the packet where the
 //! message is.
 //!
-//! What comes is the sender's choice, who need not be trusted: see [`Strangers`]. A packet that nobody asks for is dropped while this process has
-//! its descriptors itself, so that it is not the kernel that closes them, in the middle of that call.
+//! What comes is the sender's choice, who need not be trusted: see [`Strangers`]. A packet that nobody asks for is dropped while
+//! this process has its descriptors itself, so that it is not the kernel that closes them, in the middle of that call. Nothing is
+//! taken while too much is left of what came before, or if it is too much by itself: see [`Closer`].
 //!
 //! A sender that is killed between packet and message leaves a packet behind that nobody asks for. It is the last one, because
 //! its end died with it, and goes with the socket.
@@ -13,7 +14,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use procession_shm::transfer::Strangers;
+use procession_shm::transfer::{Closer, NoRoom, Strangers};
 use rustix::io::Errno;
 
 use super::outlet::UNDELIVERED_MAX;
@@ -39,14 +40,18 @@ pub(super) fn send(
 /// The `count` descriptors of message `sequence`, which stay in the socket as well until [`discard`].
 ///
 /// What lies in front of them and is of earlier messages was not dropped in its time, and is now. There are only so many, unless
-/// the sender makes them up.
+/// the sender makes them up. `closer` is for what a sender has sent that is not trusted.
 pub(super) fn peek(
     socket: BorrowedFd<'_>,
     sequence: u64,
     count: usize,
+    closer: Option<&Closer>,
 ) -> Result<Strangers, RecvError> {
     for _ in 0..=UNDELIVERED_MAX {
-        let front = packet::peek(socket).and_then(Packet::whole).map_err(refused)?;
+        if let Some(closer) = closer {
+            closer.need_room(count).map_err(no_room)?;
+        }
+        let front = packet::peek(socket, closer).and_then(Packet::whole).map_err(refused)?;
         if front.tag == Some(sequence) {
             let all = packet::unpack(front, count).map_err(refused)?;
             let wrong = Violation::Descriptors("there are more or fewer of them");
@@ -67,6 +72,13 @@ pub(super) fn discard(socket: BorrowedFd<'_>) -> Result<(), RecvError> {
     match packet::discard(socket).map_err(refused) {
         Err(RecvError::Io(_)) => Ok(()),
         done => done,
+    }
+}
+
+fn no_room(why: NoRoom) -> RecvError {
+    match why {
+        NoRoom::TooMany { .. } => refused(Errno::MFILE),
+        other => RecvError::Io(io::Error::other(other)),
     }
 }
 

@@ -412,8 +412,7 @@ fn decode<T: Message>(
     } else {
         Trust::Untrusting { copy_bytes_max: allocation_bytes }
     };
-    let Received { value, failure } =
-        receive_scope(descriptors.into_known(), trust, || decode(&limits));
+    let Received { value, failure } = receive_scope(descriptors, trust, || decode(&limits));
     value.map_err(|error| match failure {
         Some(untrusted @ TransferError::Untrusted { .. }) => RecvError::Untrusted(untrusted),
         _ => RecvError::Decode(error),

@@ -14,6 +14,7 @@ use procession_shm::transfer::{Trust, receive_scope};
 use procession_shm::{Segment, page_size};
 use proptest::prelude::*;
 use rustix::net::{SendFlags, send};
+use rustix::process::Resource;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::end::End;
@@ -386,6 +387,7 @@ fn nobody_waits_for_what_comes_with_a_message_of_another_form_to_be_closed() {
 }
 
 /// A file, of which what comes is no value.
+#[derive(Debug)]
 struct Refused(Fd<File>);
 
 impl Serialize for Refused {
@@ -407,6 +409,49 @@ fn nobody_waits_for_what_comes_with_no_value_to_be_closed() {
     comes_to_its_end(|| {
         let (sender, receiver) = small();
         assert!(sender.send(Refused(file)).is_ok());
+        assert!(matches!(receiver.recv(), Err(RecvError::Decode(_))));
+    });
+}
+
+/// So many descriptors are open here, and so many threads are there that close some.
+fn open_and_closing() -> (usize, usize) {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let names =
+        threads.filter_map(|thread| std::fs::read(thread.unwrap().path().join("comm")).ok());
+    let closing = names.filter(|name| name == b"procession-clos\n").count();
+    (std::fs::read_dir("/proc/self/fd").unwrap().count(), closing)
+}
+
+#[test]
+fn a_sender_cannot_fill_the_table_with_what_takes_its_time_to_be_closed() {
+    const LIMIT: u64 = 256;
+    const MOST: usize = 64;
+    let mut nofile = rustix::process::getrlimit(Resource::Nofile);
+    nofile.current = Some(LIMIT);
+    rustix::process::setrlimit(Resource::Nofile, nofile).unwrap();
+    comes_to_its_end(|| {
+        let (sender, receiver) = small();
+        let (mut unread, mut refusal) = (Vec::new(), None);
+        let (before, _) = open_and_closing();
+        for number in 0..=MOST {
+            let (file, reader) = lingering();
+            unread.push(reader);
+            assert!(sender.send(Refused(file)).is_ok());
+            match receiver.recv() {
+                Err(RecvError::Decode(_)) => {}
+                other => refusal = Some((number, other)),
+            }
+        }
+        let (number, refusal) = refusal.expect("there is room for no more");
+        assert!(number == MOST && matches!(refusal, Err(RecvError::Io(_))), "{refusal:?}");
+        // The one that is being closed has no number any more.
+        let (open, closing) = open_and_closing();
+        assert_eq!((open - before - unread.len(), closing), (MOST - 1, 1));
+        assert!(matches!(receiver.try_recv(), Err(RecvError::Io(_))), "the message is still there");
+        drop(unread);
+        while open_and_closing().1 > 0 {
+            thread::yield_now();
+        }
         assert!(matches!(receiver.recv(), Err(RecvError::Decode(_))));
     });
 }
@@ -578,7 +623,7 @@ fn bundles_of_the_wrong_kind_are_a_violation() {
             packet::send(end.as_ref().unwrap().line.socket().as_fd(), n, &[one, other])
         });
         sent.unwrap().unwrap();
-        let peeked = packet::peek(socket(&receiver).as_fd(), n, 300);
+        let peeked = packet::peek(socket(&receiver).as_fd(), n, 300, None);
         assert!(matches!(peeked, Err(RecvError::Corrupt(Violation::Descriptors(_)))), "{peeked:?}");
         packet::discard(socket(&receiver).as_fd()).unwrap();
     }

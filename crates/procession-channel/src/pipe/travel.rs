@@ -80,7 +80,8 @@ impl LinePlace {
         if self.is_trusting {
             transfer::require_trust(handle)?;
         }
-        let mut arrived = Strangers::default();
+        let closer = transfer::closer();
+        let mut arrived = Strangers::new(Vec::new(), &closer);
         arrived.push(transfer::take_descriptor(self.memory)?);
         arrived.push(transfer::take_descriptor(self.socket)?);
         let capacity = usize::try_from(self.capacity).unwrap_or(usize::MAX);
@@ -103,7 +104,7 @@ impl LinePlace {
                 Ok((ring, line, len_max))
             }
             Err(error) => {
-                transfer::hang_up(socket);
+                transfer::hang_up(socket, &closer);
                 Err(error.into())
             }
         }

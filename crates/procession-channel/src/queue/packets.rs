@@ -57,7 +57,7 @@ pub(super) fn peek(
 ) -> Result<Vec<OwnedFd>, RecvError> {
     let tag = tag.try_into().map(u64::from_le_bytes).map_err(|_| Corrupt("a tag is too short"))?;
     loop {
-        let front = packet::peek(socket).map_err(refused)?;
+        let front = packet::peek(socket, None).map_err(refused)?;
         if front.tag != Some(tag) {
             // Who has a queue is trusted, so they are closed here, and not somewhere else later.
             drop(front.descriptors.into_known());

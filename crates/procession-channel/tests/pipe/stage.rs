@@ -91,7 +91,7 @@ fn receive<T: Message>() -> T {
         RecvAncillaryMessage::ScmRights(fds) => Some(fds),
         _ => None,
     });
-    let fds = fds.flatten().collect();
+    let fds: Vec<OwnedFd> = fds.flatten().collect();
     bytes.truncate(len);
     (&socket).read_to_end(&mut bytes).unwrap();
     receive_scope(fds, Trust::Trusting, || codec::decode(&bytes, &Limits::DEFAULT)).value.unwrap()

@@ -201,6 +201,7 @@ impl State {
                 lane.budget.lease(descriptors.len(), max).map(|lease| (descriptors, lease))
             }
             Err(NoHandles::Missing) => return Err(Sentence::Corrupt(LinkError::Descriptors)),
+            Err(NoHandles::NoRoom(why)) => return Err(Sentence::Corrupt(LinkError::NoRoom(why))),
             Err(lack) => Err(Lost::NotReceived(lack)),
         };
         let id = lane.in_flight.front().map(|chunk| chunk.call);

@@ -20,7 +20,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use procession_shm::transfer::{self, Strangers};
+use procession_shm::transfer::{self, Closer, NoRoom, Strangers};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
@@ -36,8 +36,8 @@ pub const DESCRIPTORS_MAX: usize = 253;
 pub(crate) struct Beside {
     /// `None` only while it is dropped.
     socket: Option<OwnedFd>,
-    /// Whether it is the parent's end, to whom the other side is a stranger.
-    is_parents: bool,
+    /// For what the other side has sent, if this is the parent's end, to whom it is a stranger.
+    closer: Option<Closer>,
     sent: u64,
     received: u64,
 }
@@ -113,6 +113,9 @@ pub enum NoHandles {
         "code in this process has closed descriptors that are not its own, and with them the way for handles: look for closefrom, close_range, or a library that turns into a daemon"
     )]
     Closed,
+    /// Too much of what came before is not closed. They are where they were.
+    #[error(transparent)]
+    NoRoom(NoRoom),
 }
 
 impl NoHandles {
@@ -128,12 +131,12 @@ impl Beside {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let mut this = Self::over(ours);
-        this.is_parents = true;
+        this.closer = Some(Closer::new());
         Ok((this, theirs))
     }
 
     pub(crate) fn over(socket: OwnedFd) -> Self {
-        Self { socket: Some(socket), is_parents: false, sent: 0, received: 0 }
+        Self { socket: Some(socket), closer: None, sent: 0, received: 0 }
     }
 
     fn socket(&self) -> BorrowedFd<'_> {
@@ -168,6 +171,13 @@ impl Beside {
         looked
     }
 
+    /// The same from a worker, to its parent.
+    pub(crate) fn receive_strangers(&mut self) -> Result<Strangers, NoHandles> {
+        let closer = self.closer.clone().unwrap_or_default();
+        closer.need_room(0).map_err(NoHandles::NoRoom)?;
+        self.receive().map(|descriptors| Strangers::new(descriptors, &closer))
+    }
+
     /// The same, but the packet stays where it is until it is [passed](Self::pass).
     pub(crate) fn look(&self) -> Result<Vec<OwnedFd>, NoHandles> {
         self.next(RecvFlags::PEEK)
@@ -192,7 +202,8 @@ impl Beside {
             }
             Some(number) if number == self.received => Ok(packet.descriptors),
             _ => {
-                drop(Strangers::new(packet.descriptors));
+                let closer = self.closer.clone().unwrap_or_default();
+                drop(Strangers::new(packet.descriptors, &closer));
                 Err(NoHandles::Missing)
             }
         }
@@ -207,8 +218,8 @@ impl Beside {
 /// What a worker leaves in its parent's end may take its time to be closed.
 impl Drop for Beside {
     fn drop(&mut self) {
-        if let Some(socket) = self.socket.take().filter(|_| self.is_parents) {
-            transfer::hang_up(socket);
+        if let (Some(socket), Some(closer)) = (self.socket.take(), &self.closer) {
+            transfer::hang_up(socket, closer);
         }
     }
 }
@@ -223,6 +234,8 @@ fn rights(message: RecvAncillaryMessage<'_>) -> Option<impl Iterator<Item = Owne
 #[cfg(test)]
 mod tests {
     use backstage::lingering::{comes_to_its_end, lingering_socket};
+
+    use rustix::process::Resource;
 
     use super::*;
 
@@ -288,6 +301,27 @@ mod tests {
                 drop(ours);
             });
         }
+    }
+
+    #[test]
+    fn a_worker_cannot_fill_its_parents_table_with_what_takes_its_time_to_be_closed() {
+        let mut nofile = rustix::process::getrlimit(Resource::Nofile);
+        nofile.current = Some(256);
+        rustix::process::setrlimit(Resource::Nofile, nofile).unwrap();
+        comes_to_its_end(|| {
+            let ((mut ours, mut theirs), mut unread) = (pair(), Vec::new());
+            for _ in 0..=64 {
+                let (socket, reader) = lingering_socket();
+                unread.push(reader);
+                theirs.send(&[socket.as_fd()], SendFlags::DONTWAIT).unwrap();
+                drop(socket);
+                drop(ours.receive_strangers().unwrap());
+            }
+            assert_eq!(
+                ours.receive_strangers().unwrap_err(),
+                NoHandles::NoRoom(NoRoom::HeldUp { open: 65 })
+            );
+        });
     }
 
     #[test]

@@ -10,7 +10,7 @@ use procession_channel::bell::{AT_REST, Bell};
 use procession_channel::ring::{Consumer, Corrupt, LATEST_WORDS_MAX, Memory, Producer, Ring};
 use procession_shm::sync::atomic::Ordering;
 use procession_shm::sync::one_sided::Fences;
-use procession_shm::transfer::Strangers;
+use procession_shm::transfer::{NoRoom, Strangers};
 use procession_shm::{SegmentError, Watch};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
@@ -47,6 +47,9 @@ pub enum LinkError {
     /// It does not take the descriptors that it is sent, or sends none with a result that has some.
     #[error("the worker does not keep to the rules of the socket for descriptors")]
     Descriptors,
+    /// Too much of what it has sent is not closed.
+    #[error(transparent)]
+    NoRoom(NoRoom),
 }
 
 /// What [`ParentLink::receive`] found.
@@ -196,7 +199,7 @@ impl ParentLink {
     ///
     /// [`NoHandles`].
     pub fn receive_handles(&mut self) -> Result<Strangers, NoHandles> {
-        self.beside.receive().map(Strangers::new)
+        self.beside.receive_strangers()
     }
 
     /// Sends as much of `frame`, from byte `from` on, as there is room for; returns how much that was. Never blocks.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::SealFlags;
 
-use super::{Strangers, TransferError, enter, with_innermost};
+use super::{Closer, Strangers, TransferError, enter, with_innermost};
 use crate::backing::Backing;
 
 thread_local! {
@@ -16,6 +16,8 @@ thread_local! {
 
 struct Receiving {
     descriptors: Vec<Arrived>,
+    /// Who closes what nobody wants; `None` until that is asked for, if it comes from nobody in particular.
+    closer: Option<Closer>,
     trust: Trust,
     failure: Option<Box<TransferError>>,
 }
@@ -78,7 +80,7 @@ pub struct Received<R> {
 ///
 /// let sent = SharedSlice::from_slice(&[1_u32, 2, 3])?;
 /// let (bytes, outgoing) = send_scope(|| postcard::to_stdvec(&sent)).unwrap();
-/// let fds = outgoing.descriptors().map(|fd| fd.try_clone_to_owned()).collect::<Result<_, _>>().unwrap();
+/// let fds = outgoing.descriptors().map(|fd| fd.try_clone_to_owned()).collect::<Result<Vec<_>, _>>().unwrap();
 /// outgoing.commit();
 ///
 /// let received = receive_scope(fds, Trust::Untrusting { copy_bytes_max: 0 }, || {
@@ -89,20 +91,22 @@ pub struct Received<R> {
 /// ```
 #[inline]
 pub fn receive_scope<R>(
-    descriptors: Vec<OwnedFd>,
+    descriptors: impl Into<Strangers>,
     trust: Trust,
     decode: impl FnOnce() -> R,
 ) -> Received<R> {
+    let descriptors = descriptors.into();
+    let closer = descriptors.closer().cloned();
     // Most messages have none.
     let descriptors = match descriptors.is_empty() {
         true => Vec::new(),
-        false => descriptors.into_iter().map(Arrived::new).collect(),
+        false => descriptors.into_known().into_iter().map(Arrived::new).collect(),
     };
-    let scope = RefCell::new(Receiving { descriptors, trust, failure: None });
+    let scope = RefCell::new(Receiving { descriptors, closer, trust, failure: None });
     let value = enter(&RECEIVING, &scope, decode);
-    let Receiving { descriptors, trust, failure } = scope.into_inner();
+    let Receiving { descriptors, closer, trust, failure } = scope.into_inner();
     if !descriptors.is_empty() && trust != Trust::Trusting {
-        close_the_rest(descriptors);
+        close_the_rest(descriptors, closer);
     }
     Received { value, failure: failure.map(|failure| *failure) }
 }
@@ -115,9 +119,26 @@ impl Arrived {
 
 /// Closes what no handle has kept.
 #[cold]
-fn close_the_rest(descriptors: Vec<Arrived>) {
+fn close_the_rest(descriptors: Vec<Arrived>, closer: Option<Closer>) {
     let strangers = descriptors.into_iter().filter(|arrived| !arrived.is_memory);
-    drop(Strangers::new(strangers.filter_map(|arrived| Arc::into_inner(arrived.fd?)).collect()));
+    let left = strangers.filter_map(|arrived| Arc::into_inner(arrived.fd?)).collect();
+    drop(Strangers::new(left, &closer.unwrap_or_default()));
+}
+
+/// Who closes what the sender of the message that is being decoded has sent and nobody wants. Outside of a [`receive_scope`] it is for
+/// somebody from whom nothing has come.
+///
+/// ```
+/// use procession_shm::transfer::{Closer, Strangers, Trust, closer, receive_scope};
+///
+/// let stranger = Trust::Untrusting { copy_bytes_max: 0 };
+/// let of_the_message = receive_scope(Strangers::default(), stranger, closer).value;
+/// assert!(of_the_message.need_room(1).is_ok() && closer().need_room(1).is_ok());
+/// ```
+pub fn closer() -> Closer {
+    let of_the_message =
+        |receiving: &mut Receiving| receiving.closer.get_or_insert_default().clone();
+    with_innermost(&RECEIVING, of_the_message).unwrap_or_default()
 }
 
 /// What the sender of the message that is being decoded is trusted to do.

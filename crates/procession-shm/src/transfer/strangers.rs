@@ -1,12 +1,7 @@
 //! What a process that is not trusted has sent, and how to be rid of it.
 //!
-//! To close a descriptor can take as long as whoever made it likes: a socket lingers until all was read from it, a file system answers
-//! late or never. It is the last one to close it who waits, and for what lies in a socket that nobody will read, it is who closes that
-//! socket. So descriptors that are not what they should be are closed on a [thread of their own](crate::quiet::bury), and so is a socket in which
-//! something is left.
-//!
-//! Rejected: to take the lingering away from what arrives. Its sender can give it back as long as it has a copy. Rejected: one thread for
-//! all that is closed. The first that takes its time would keep all others open.
+//! Descriptors that are not what they should be are left to a [`Closer`], and so is a socket in which something is left: it is the last
+//! one to close a descriptor who waits for it, and for what lies in a socket that nobody will read, it is who closes that socket.
 //!
 //! # Not guaranteed
 //!
@@ -21,30 +16,37 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvFlags, ReturnFlags, Shutdown, recvmsg, shutdown, sockopt,
 };
 
-use crate::quiet;
+use super::Closer;
 
-/// Descriptors that a process has sent that need not be trusted, until somebody knows what they are. Dropped, they are closed where that holds
-/// nobody up.
+/// Descriptors that a process has sent that need not be trusted, until somebody knows what they are. Dropped, they are closed
+/// where that holds nobody up.
 ///
 /// ```
-/// use procession_shm::transfer::Strangers;
+/// use procession_shm::transfer::{Closer, Strangers};
 ///
-/// let arrived = Strangers::new(vec![std::fs::File::open("/dev/null")?.into()]);
+/// let closer = Closer::new();
+/// let arrived = Strangers::new(vec![std::fs::File::open("/dev/null")?.into()], &closer);
 /// assert_eq!(arrived.len(), 1);
 /// drop(arrived); // whatever it is, this returns at once
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Default)]
-pub struct Strangers(Vec<OwnedFd>);
+pub struct Strangers {
+    descriptors: Vec<OwnedFd>,
+    /// `None` if there are none, or if they come from nobody in particular.
+    closer: Option<Closer>,
+}
 
 impl Strangers {
     /// Those that have arrived.
     ///
     /// ```
-    /// assert!(procession_shm::transfer::Strangers::new(Vec::new()).is_empty());
+    /// use procession_shm::transfer::{Closer, Strangers};
+    ///
+    /// assert!(Strangers::new(Vec::new(), &Closer::new()).is_empty());
     /// ```
-    pub fn new(descriptors: Vec<OwnedFd>) -> Self {
-        Self(descriptors)
+    pub fn new(descriptors: Vec<OwnedFd>, closer: &Closer) -> Self {
+        Self { descriptors, closer: Some(closer.clone()) }
     }
 
     /// Another one that has arrived.
@@ -58,7 +60,7 @@ impl Strangers {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn push(&mut self, descriptor: OwnedFd) {
-        self.0.push(descriptor);
+        self.descriptors.push(descriptor);
     }
 
     /// They are what they should be, or somebody else's from now on.
@@ -69,7 +71,23 @@ impl Strangers {
     /// assert!(Strangers::default().into_known().is_empty());
     /// ```
     pub fn into_known(mut self) -> Vec<OwnedFd> {
-        take(&mut self.0)
+        take(&mut self.descriptors)
+    }
+
+    /// Who closes those that nobody wants; `None` if they come from nobody in particular.
+    ///
+    /// ```
+    /// assert!(procession_shm::transfer::Strangers::default().closer().is_none());
+    /// ```
+    pub fn closer(&self) -> Option<&Closer> {
+        self.closer.as_ref()
+    }
+}
+
+/// Those of nobody in particular.
+impl From<Vec<OwnedFd>> for Strangers {
+    fn from(descriptors: Vec<OwnedFd>) -> Self {
+        Self { descriptors, closer: None }
     }
 }
 
@@ -77,15 +95,16 @@ impl Deref for Strangers {
     type Target = [OwnedFd];
 
     fn deref(&self) -> &[OwnedFd] {
-        &self.0
+        &self.descriptors
     }
 }
 
 impl Drop for Strangers {
     #[inline]
     fn drop(&mut self) {
-        if !self.0.is_empty() {
-            quiet::bury(take(&mut self.0));
+        if !self.descriptors.is_empty() {
+            let closer = self.closer.take().unwrap_or_default();
+            take(&mut self.descriptors).into_iter().for_each(|stranger| closer.close(stranger));
         }
     }
 }
@@ -94,15 +113,16 @@ impl Drop for Strangers {
 ///
 /// ```
 /// use std::os::unix::net::UnixStream;
+/// use procession_shm::transfer::{Closer, hang_up};
 ///
 /// let (ours, theirs) = UnixStream::pair()?;
-/// procession_shm::transfer::hang_up(ours);
+/// hang_up(ours, &Closer::new());
 /// assert_eq!(std::io::Read::read(&mut &theirs, &mut [0])?, 0); // it is the end
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn hang_up(socket: impl AsFd + Send + 'static) {
+pub fn hang_up(socket: impl AsFd + Send + 'static, closer: &Closer) {
     if has_something(socket.as_fd()) {
-        quiet::bury(socket);
+        closer.close(socket);
     }
 }
 

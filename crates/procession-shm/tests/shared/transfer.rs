@@ -101,7 +101,7 @@ fn a_failed_encode_undoes_what_had_left() {
 #[test]
 fn descriptors_are_shared_or_taken() {
     let fds = vec![descriptor(), descriptor()].into_iter().map(|fd| Arc::into_inner(fd).unwrap());
-    let received = receive_scope(fds.collect(), Trust::Trusting, || {
+    let received = receive_scope(fds.collect::<Vec<_>>(), Trust::Trusting, || {
         let shared = (transfer::descriptor(0).unwrap(), transfer::descriptor(0).unwrap());
         assert!(Arc::ptr_eq(&shared.0, &shared.1));
         assert!(transfer::take_descriptor(0).is_err(), "others have it");
