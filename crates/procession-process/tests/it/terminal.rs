@@ -49,9 +49,11 @@ fn shell() {
     unsafe { libc::signal(libc::SIGTTOU, libc::SIG_IGN) };
     let mut job = command("job");
     job.stdin(std::process::Stdio::inherit()).process_group(0);
+    let to_foreground = || give_terminal_to(rustix::process::getpid());
+    // The job has the terminal before it can say anything. SAFETY: the closure makes async-signal-safe calls only.
+    unsafe { job.pre_exec(to_foreground) };
     let mut job = job.spawn().unwrap();
     let group = Pid::from_child(&job);
-    foreground(group);
     let (_, status) = waitpid(Some(group), WaitOptions::UNTRACED).unwrap().unwrap();
     foreground(rustix::process::getpid());
     say(&format!("stopped by {:?}", status.stopping_signal()));
@@ -62,10 +64,14 @@ fn shell() {
     say(&format!("job ended {:?}", job.wait().unwrap().code()));
 }
 
-/// Gives the terminal to a process group.
 fn foreground(group: Pid) {
+    give_terminal_to(group).unwrap();
+}
+
+fn give_terminal_to(group: Pid) -> io::Result<()> {
     // SAFETY: a call with two numbers.
-    assert_eq!(unsafe { libc::tcsetpgrp(0, group.as_raw_nonzero().get()) }, 0);
+    let given = unsafe { libc::tcsetpgrp(0, group.as_raw_nonzero().get()) };
+    if given == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// A terminal in which a program runs that leads its session.
