@@ -33,10 +33,6 @@ pub(crate) use crate::segment::FIXED_SIZE;
 pub(crate) const RESERVED: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
 pub(crate) const FROZEN: SealFlags = FIXED_SIZE.union(SealFlags::WRITE);
 
-/// What `statfs` says of files in memory with pages of the usual size. A file of huge pages has seals too, but reading a
-/// hole in it is a deadly signal where no huge page is left.
-const TMPFS_MAGIC: i64 = 0x0102_1994;
-
 /// An anonymous file in memory, of an exact size.
 #[derive(Debug)]
 pub(crate) struct Backing {
@@ -78,10 +74,7 @@ impl Backing {
         if !actual.contains(seals) {
             return Err(foreign(format!("seals {actual:?} where {seals:?} were promised")));
         }
-        let system = rustix::io::retry_on_intr(|| rustix::fs::fstatfs(&*fd)).map_err(refused)?;
-        if system.f_type != TMPFS_MAGIC {
-            return Err(foreign("it is made of huge pages".to_owned()));
-        }
+        segment::check_pages(fd.as_fd())?;
         let stat = rustix::fs::fstat(&*fd).map_err(refused)?;
         let len = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
         segment::checked_len(len)?;

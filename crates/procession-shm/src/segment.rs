@@ -10,8 +10,8 @@
 //!   reads from an untrusted peer checks what he reads anyway.)
 //! * **S2** Every page is claimed before it is touched, so a machine that is full says so with an error and not with a signal
 //!   at the first touch: when the segment is made, or, in a sparse one, by [`Segment::claim`].
-//! * **S3** A descriptor that came from another process is used only after S1 has been checked on it and its size is the
-//!   expected one.
+//! * **S3** A descriptor that came from another process is used only after S1 has been checked on it, its pages are of the usual
+//!   size, and it is as long as expected.
 
 use std::io;
 use std::ops::Range;
@@ -216,7 +216,8 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// [`Foreign`](SegmentError::Foreign) when the descriptor has no seals, may still be resized, or has another size.
+    /// [`Foreign`](SegmentError::Foreign) when the descriptor has no seals, may still be resized, has huge pages, or has another
+    /// size.
     ///
     /// ```
     /// use procession_shm::{Segment, SegmentError};
@@ -403,11 +404,26 @@ fn check_memory(fd: BorrowedFd<'_>, len: usize) -> Result<usize, SegmentError> {
     if !seals.contains(FIXED_SIZE) {
         return Err(foreign(format!("its size is not sealed ({seals:?})")));
     }
+    check_pages(fd)?;
     let actual = rustix::fs::fstat(fd).map_err(|errno| foreign(errno.to_string()))?.st_size;
     if u64::try_from(actual) != Ok(len as u64) {
         return Err(foreign(format!("it has {actual} bytes where {len} were announced")));
     }
     Ok(len)
+}
+
+/// What `statfs` says of files in memory with pages of the usual size. A file of huge pages has seals too, but to touch a hole
+/// in it is a deadly signal where no huge page is left.
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+
+/// Whether a memory file that a stranger sent, which its seals have shown it to be, has pages of the usual size.
+pub(crate) fn check_pages(fd: BorrowedFd<'_>) -> Result<(), SegmentError> {
+    let foreign = |reason: String| SegmentError::Foreign { reason };
+    let system = rustix::io::retry_on_intr(|| rustix::fs::fstatfs(fd));
+    match system.map_err(|errno| foreign(errno.to_string()))?.f_type {
+        TMPFS_MAGIC => Ok(()),
+        _ => Err(foreign("it is made of huge pages".to_owned())),
+    }
 }
 
 pub(crate) fn checked_len(len: usize) -> Result<usize, SegmentError> {
@@ -557,6 +573,29 @@ mod tests {
         assert!(matches!(Segment::from_fd(unsealed, 1), Err(SegmentError::Foreign { .. })));
         let no_memory = std::fs::File::open("/dev/null").unwrap().into();
         assert!(matches!(Segment::from_fd(no_memory, 1), Err(SegmentError::Foreign { .. })));
+    }
+
+    /// It has seals and a size like any other. But a hole that its sender punches into it later can be filled only from what huge
+    /// pages are left, and if none is, to touch it is deadly.
+    #[test]
+    fn a_received_descriptor_of_huge_pages_is_refused() {
+        const LEN: usize = 1 << 30;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::HUGETLB;
+        let huge = rustix::fs::memfd_create(c"procession-test", flags).and_then(|fd| {
+            rustix::fs::ftruncate(&fd, LEN as u64)?;
+            rustix::fs::fcntl_add_seals(&fd, FIXED_SIZE).map(|()| fd)
+        });
+        match huge {
+            Ok(huge) => {
+                assert!(matches!(Segment::check(&huge, LEN), Err(SegmentError::Foreign { .. })));
+                let refused = Segment::from_fd(huge, LEN);
+                assert!(matches!(refused, Err(SegmentError::Foreign { .. })), "{refused:?}");
+            }
+            Err(errno) => {
+                let test = "a_received_descriptor_of_huge_pages_is_refused";
+                skips::skipped(test, &format!("this kernel has no huge pages: {errno}"));
+            }
+        }
     }
 
     #[test]
