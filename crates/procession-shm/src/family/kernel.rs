@@ -36,9 +36,23 @@ fn shows(fd: BorrowedFd<'_>, wanted: PollFlags) -> bool {
     ready.is_ok() && fds[0].revents().intersects(wanted)
 }
 
-/// Blocks until one of the two can be read or has hung up, and says whether the first can.
-pub(super) fn readable_before(first: &OwnedFd, second: &OwnedFd) -> Result<bool, Errno> {
-    let mut fds = [PollFd::new(first, PollFlags::IN), PollFd::new(second, PollFlags::IN)];
+/// Blocks until the socket can be read or has hung up, or the process behind the pidfd has ended; says whether the first is so.
+pub(super) fn readable_before(socket: BorrowedFd<'_>, end: BorrowedFd<'_>) -> Result<bool, Errno> {
+    ready_before(socket, PollFlags::IN, end)
+}
+
+/// As [`readable_before`], for room in the socket.
+pub(super) fn writable_before(socket: BorrowedFd<'_>, end: BorrowedFd<'_>) -> Result<bool, Errno> {
+    ready_before(socket, PollFlags::OUT, end)
+}
+
+fn ready_before(
+    socket: BorrowedFd<'_>,
+    wanted: PollFlags,
+    end: BorrowedFd<'_>,
+) -> Result<bool, Errno> {
+    let mut fds =
+        [PollFd::from_borrowed_fd(socket, wanted), PollFd::from_borrowed_fd(end, PollFlags::IN)];
     rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
     Ok(!fds[0].revents().is_empty())
 }

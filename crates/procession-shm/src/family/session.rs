@@ -119,8 +119,7 @@ impl Session {
         let root_pid = ancestor.root_pid;
         let line = Line { socket: ours, root, root_pid, talk: Mutex::new(()) };
         let pidfd = own_pidfd()?;
-        packet::send(door, Packet::Rejoin, &[pidfd.as_fd(), theirs.as_fd()])
-            .map_err(|errno| line.send_failed(errno))?;
+        line.say_through(door, Packet::Rejoin, &[pidfd.as_fd(), theirs.as_fd()])?;
         drop(theirs);
         let (member, fds) = line.answer().map_err(|error| ancestor.unheard(error))?;
         let [table] = fds.exactly().ok_or(MISSING_FDS)?;
@@ -265,25 +264,48 @@ impl Line {
     fn ask(&self, packet: Packet, fds: &[BorrowedFd<'_>]) -> Result<(Member, Fds), FamilyError> {
         // Nothing is left half-done by a panic under this lock: there is nothing in it.
         let _one_at_a_time = self.talk.lock().unwrap_or_else(PoisonError::into_inner);
-        packet::send(&self.socket, packet, fds).map_err(|errno| self.send_failed(errno))?;
+        self.say_through(self.socket.as_fd(), packet, fds)?;
         self.answer()
+    }
+
+    /// Says something to the root through a socket that others may use as well: waits for room while it is full of what the root
+    /// has not heard yet.
+    fn say_through(
+        &self,
+        socket: BorrowedFd<'_>,
+        packet: Packet,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(), FamilyError> {
+        loop {
+            match packet::send(socket, packet, fds) {
+                Err(Errno::AGAIN) if self.awaits_room(socket)? => {}
+                sent => return sent.map_err(|errno| self.send_failed(errno)),
+            }
+        }
+    }
+
+    /// Whether there is room, or was for somebody, before the root ended.
+    fn awaits_room(&self, socket: BorrowedFd<'_>) -> Result<bool, FamilyError> {
+        kernel::writable_before(socket, self.root.as_fd())
+            .map_err(|errno| FamilyError::from_errno("poll", errno))
     }
 
     fn root_gone(&self) -> FamilyError {
         FamilyError::RootGone { pid: self.root_pid }
     }
 
-    /// A socket whose other side is closed is one that the root has given up, with which it ended.
+    /// A socket whose other side is closed is one that the root has given up, with which it ended; so is one that stayed full until
+    /// its end.
     fn send_failed(&self, errno: Errno) -> FamilyError {
         match errno {
-            Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => self.root_gone(),
+            Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN | Errno::AGAIN => self.root_gone(),
             other => FamilyError::from_errno("sendmsg", other),
         }
     }
 
     fn answer(&self) -> Result<(Member, Fds), FamilyError> {
         loop {
-            let readable = kernel::readable_before(&self.socket, &self.root)
+            let readable = kernel::readable_before(self.socket.as_fd(), self.root.as_fd())
                 .map_err(|errno| FamilyError::from_errno("poll", errno))?;
             let arrival = packet::receive(&self.socket)
                 .map_err(|errno| FamilyError::from_errno("recvmsg", errno))?;

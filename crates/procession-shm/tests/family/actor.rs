@@ -1,6 +1,8 @@
 //! The actor's side: does one thing at a time, as told.
 
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -47,6 +49,7 @@ fn serve(mut control: OwnedFd) {
             "woken" => (woken(&mut crowd).to_string(), Vec::new()),
             "found" => text(family::found().map(|watcher| watchers.extend([watcher]))),
             "turns" => (turns(&mut watchers, argument.parse().unwrap()), Vec::new()),
+            "rejoin_many" => (rejoin_many(&mut watchers[0], argument.parse().unwrap()), Vec::new()),
             "hand_over" => {
                 watchers.clear();
                 text(Ok(()))
@@ -181,6 +184,33 @@ fn turns(watchers: &mut [Watcher], count: usize) -> String {
         watchers[0].turn().unwrap();
     }
     "done".into()
+}
+
+/// Forks so many copies, which all want to be let in before the watcher has its first turn: how many were.
+fn rejoin_many(watcher: &mut Watcher, count: usize) -> String {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    for _ in 0..count {
+        // SAFETY: as in `fork`; the copy ends without running anything of the harness.
+        if unsafe { libc::fork() } == 0 {
+            let is_let_in = family::rejoin_after_fork().is_ok();
+            let told = (&theirs).write_all(&[u8::from(is_let_in)]);
+            // SAFETY: ends this process and nothing else.
+            unsafe { libc::_exit(i32::from(told.is_err())) };
+        }
+    }
+    drop(theirs);
+    let mut told = Vec::new();
+    while told.len() < count {
+        let mut fds = [PollFd::new(&ours, PollFlags::IN), PollFd::new(watcher, PollFlags::IN)];
+        poll(&mut fds, None).unwrap();
+        let has_news = !fds[0].revents().is_empty();
+        watcher.turn().unwrap();
+        let mut some = [0; 64];
+        let len = if has_news { (&ours).read(&mut some).unwrap() } else { continue };
+        assert!(len > 0, "a copy has ended without a word");
+        told.extend_from_slice(&some[..len]);
+    }
+    told.iter().filter(|&&is_let_in| is_let_in == 1).count().to_string()
 }
 
 /// Invites until that is refused: how often, and why it was.

@@ -44,3 +44,18 @@ fn a_full_family_says_so_and_has_room_again() {
     let (_, answered) = (root.ask("drop"), root.member("reuse 2"));
     assert_eq!(answered.generation(), 2);
 }
+
+/// They are more than fit into the socket by which they ask.
+#[test]
+fn a_crowd_of_copies_is_let_in() {
+    const COPIES: u64 = 320;
+    needs_pidfds!();
+    let root = Actor::start();
+    let has: u64 = root.number("raise_limit");
+    if has < 3 * COPIES {
+        let reason = format!("the hard limit of descriptors is {has}");
+        return skips::skipped("a_crowd_of_copies_is_let_in", &reason);
+    }
+    assert_eq!(root.ask("found"), "done");
+    assert_eq!(root.ask(&format!("rejoin_many {COPIES}")), COPIES.to_string());
+}
