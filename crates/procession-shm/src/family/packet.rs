@@ -154,7 +154,7 @@ pub(super) fn send(socket: impl AsFd, packet: Packet, fds: &[BorrowedFd<'_>]) ->
 pub(super) enum Arrival {
     /// A packet; `None` when it is one that nobody sends.
     Packet(Option<Packet>, Fds),
-    /// Nothing yet.
+    /// Nothing yet, or nothing for which the kernel has memory now: it stays where it is.
     Nothing,
     /// The other side is gone and has nothing more to say.
     End,
@@ -187,7 +187,7 @@ pub(super) fn receive(socket: impl AsFd) -> Result<Arrival, Errno> {
     let received = match received {
         Ok(received) if received.bytes == 0 => return Ok(Arrival::End),
         Ok(received) => received,
-        Err(Errno::AGAIN) => return Ok(Arrival::Nothing),
+        Err(Errno::AGAIN | Errno::NOMEM | Errno::NOBUFS) => return Ok(Arrival::Nothing),
         Err(Errno::CONNRESET) => return Ok(Arrival::End),
         Err(errno) => return Err(errno),
     };

@@ -1,8 +1,10 @@
 //! A root's book and watcher without processes: this one stands for all members at once.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use super::*;
 use crate::family::watcher::Watcher;
@@ -88,6 +90,41 @@ fn topics_survive_the_kernel() {
     for topic in [Topic::Door, Topic::Timer, Topic::Socket(member), Topic::Pidfd(member)] {
         assert_eq!(Topic::decode(topic.encode()), Some(topic));
     }
+}
+
+/// Has this thread get `errno` from recvmsg(2) from here on.
+fn deny_recvmsg(errno: Errno) -> Result<(), Box<dyn std::error::Error>> {
+    let filter = SeccompFilter::new(
+        BTreeMap::from([(libc::SYS_recvmsg, vec![])]),
+        SeccompAction::Allow,
+        SeccompAction::Errno(errno.raw_os_error().unsigned_abs()),
+        std::env::consts::ARCH.try_into()?,
+    )?;
+    let program: BpfProgram = filter.try_into()?;
+    Ok(seccompiler::apply_filter(&program)?)
+}
+
+/// That the kernel cannot say what a member has said is no proof of its death.
+#[test]
+fn who_cannot_be_heard_for_want_of_memory_lives() {
+    needs_pidfds!();
+    let mut stage = Stage::new();
+    let guest = stage.guest();
+    let member = guest.member;
+    packet::send(&guest.socket, Packet::Invite, &[]).unwrap();
+    let roster = Arc::clone(&stage.roster);
+    let in_want = move || match deny_recvmsg(Errno::NOMEM) {
+        Ok(()) => Ok(roster.hear(member)),
+        Err(error) => Err(error.to_string()),
+    };
+    match std::thread::spawn(in_want).join().unwrap() {
+        Ok(died) => assert!(!died),
+        Err(error) => return skipped("who_cannot_be_heard_for_want_of_memory_lives", &error),
+    }
+    assert!(stage.is_alive(member));
+    stage.watcher.work().unwrap();
+    let heard = packet::receive(&guest.socket).unwrap();
+    assert!(matches!(heard, Arrival::Packet(Some(Packet::Accepted(_)), _)), "{heard:?}");
 }
 
 #[test]
