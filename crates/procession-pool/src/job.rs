@@ -557,7 +557,15 @@ impl<'p> Job<'p> {
         R: Outcome<K>,
         K: 'static,
     {
-        self.submit_all(function, [argument], task::only::<R::Ok>)
+        let about = self.about::<fn(T) -> R, T>();
+        let function = Function::unary::<One<K>, T, R>(function).map_err(broken)?;
+        self.owned()?;
+        let mut frame = Frame::call(function, 0);
+        let alone = encode_one::<T, X>(argument, &mut frame)?;
+        let core = self.pool.core();
+        // It learns of which call it is when it is handed over: so the pool is locked once.
+        let call = core.submit_one(about, alone.unwrap_or_else(|| frame.sealed()))?;
+        Ok(Task::new(Arc::clone(core), call, 1, task::only::<R::Ok>))
     }
 
     /// [`Pool::map_async`], with these options.
@@ -606,7 +614,7 @@ impl<'p> Job<'p> {
         let about = self.about::<fn(T) -> R, T>();
         let opened = core.open_attended(about);
         let call = opened.map_err(|error| SubmitError::Broken(Arc::new(error)))?;
-        let mut task = Task::new(Arc::clone(core), call, assemble);
+        let mut task = Task::new(Arc::clone(core), call, 0, assemble);
         let mut frames = Frames::new(function, call, self.options.chunk.unwrap_or(1));
         for item in items {
             frames.push(|open| encode_one::<T, I::Item>(item, open))?;

@@ -103,10 +103,11 @@ impl Canceller {
 }
 
 impl<R> Task<R> {
-    pub(crate) fn new(core: Arc<Core>, call: CallId, assemble: Assemble<R>) -> Self {
+    /// The task that is a call of so many items, as far as is known.
+    pub(crate) fn new(core: Arc<Core>, call: CallId, items: usize, assemble: Assemble<R>) -> Self {
         Self {
             canceller: Canceller { core, call },
-            items: 0,
+            items,
             arrived: Vec::new(),
             arrived_items: 0,
             assemble,
@@ -222,10 +223,12 @@ impl<R> Task<R> {
         self.finish().map(Some)
     }
 
-    fn take_in(&mut self, deliveries: impl IntoIterator<Item = Delivery>) {
-        for delivery in deliveries {
-            self.arrived_items += delivery.count();
-            self.arrived.push(delivery);
+    fn take_in(&mut self, mut deliveries: Vec<Delivery>) {
+        self.arrived_items += deliveries.iter().map(Delivery::count).sum::<usize>();
+        if self.arrived.is_empty() {
+            self.arrived = deliveries;
+        } else {
+            self.arrived.append(&mut deliveries);
         }
     }
 

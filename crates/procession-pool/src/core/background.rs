@@ -48,13 +48,18 @@ impl Core {
 
     /// Begins a call that somebody sees to although its owner does not wait.
     pub(crate) fn open_attended(self: &Arc<Self>, options: Options) -> Result<CallId, PoolError> {
-        let mut state = self.lock();
-        if !state.has_background || state.background_rests {
-            drop(state);
-            self.ensure_background()?;
-            state = self.lock();
+        Ok(self.lock_attended()?.open_call(options, None, true))
+    }
+
+    /// The state, with somebody there who sees to what is handed over although its owner does not wait.
+    pub(crate) fn lock_attended(self: &Arc<Self>) -> Result<MutexGuard<'_, State>, PoolError> {
+        let state = self.lock();
+        if state.has_background && !state.background_rests {
+            return Ok(state);
         }
-        Ok(state.open_call(options, None, true))
+        drop(state);
+        self.ensure_background()?;
+        Ok(self.lock())
     }
 
     /// A future waits: somebody must drive at once.

@@ -1,6 +1,6 @@
 //! What the pool knows of a call: its options, how fast its items are, who waits for it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::task::Waker;
@@ -61,7 +61,7 @@ pub(crate) struct Call {
     pub(crate) origin: crate::trace::Origin,
     /// What all items share, encoded: sent once to each worker that gets any of them.
     pub(crate) context: Option<Arc<SharedValue>>,
-    pub(crate) deliveries: VecDeque<Delivery>,
+    pub(crate) deliveries: Vec<Delivery>,
     /// Items that were handed to the pool and have no outcome yet.
     pub(crate) unfinished: usize,
     pub(crate) pace: Pace,

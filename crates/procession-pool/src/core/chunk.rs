@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use procession_channel::Message;
-use procession_channel::codec::{Limits, decode_owned};
+use procession_channel::codec::{Limits, decode, decode_owned};
 use procession_process::link::Frame;
 use procession_shm::transfer::Trust;
 
@@ -97,6 +97,8 @@ impl Chunk {
 pub(crate) enum Delivery {
     /// Neighbouring items have values.
     Results(Results),
+    /// One item has a value that came alone and is short.
+    Short { item: usize, value: Short },
     /// One item has a value that is long or came alone, encoded in memory of its own.
     Single { item: usize, body: Vec<u8> },
     /// One item has a value with handles.
@@ -105,11 +107,39 @@ pub(crate) enum Delivery {
     Failed { item: usize, error: TaskError },
 }
 
+/// How many bytes a short value has at most: what the other outcomes take up, too.
+const SHORT_MAX: usize = 48;
+
+/// An encoded value that needs no memory of its own.
+#[derive(Debug)]
+pub(crate) struct Short {
+    bytes: [u8; SHORT_MAX],
+    len: u8,
+}
+
+impl Short {
+    /// A copy of `body`, if that is short.
+    #[inline]
+    pub(crate) fn of(body: &[u8]) -> Option<Self> {
+        let mut bytes = [0; SHORT_MAX];
+        bytes.get_mut(..body.len())?.copy_from_slice(body);
+        #[expect(clippy::cast_possible_truncation, reason = "at most SHORT_MAX")]
+        let len = body.len() as u8;
+        Some(Self { bytes, len })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
 impl Delivery {
     /// The outcome, if it is that of one item. `trust` is what workers are trusted to do.
     pub(crate) fn into_result<R: Message>(self, trust: Trust) -> Option<Result<R, TaskError>> {
         Some(match self {
             Self::Results(_) => return None,
+            Self::Short { item, value } => decode::<R>(value.bytes(), &Limits::DEFAULT)
+                .map_err(|error| TaskError::decode(item, &error)),
             Self::Single { item, body } => decode_owned::<R>(body, &Limits::DEFAULT)
                 .map_err(|error| TaskError::decode(item, &error)),
             Self::WithHandles { item, parcel } => parcel.decode(item, trust),
@@ -124,7 +154,8 @@ impl Delivery {
     pub(crate) fn first(&self) -> usize {
         match self {
             Self::Results(results) => results.first(),
-            Self::Single { item, .. }
+            Self::Short { item, .. }
+            | Self::Single { item, .. }
             | Self::WithHandles { item, .. }
             | Self::Failed { item, .. } => *item,
         }
@@ -133,7 +164,10 @@ impl Delivery {
     pub(crate) fn count(&self) -> usize {
         match self {
             Self::Results(results) => results.count(),
-            Self::Single { .. } | Self::WithHandles { .. } | Self::Failed { .. } => 1,
+            Self::Short { .. }
+            | Self::Single { .. }
+            | Self::WithHandles { .. }
+            | Self::Failed { .. } => 1,
         }
     }
 
@@ -141,9 +175,30 @@ impl Delivery {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Results(results) => results.len(),
+            Self::Short { value, .. } => value.bytes().len(),
             Self::Single { body, .. } => body.len(),
             Self::WithHandles { parcel, .. } => parcel.body.len(),
             Self::Failed { .. } => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_short_is_kept_as_it_is_and_what_is_not_is_left() {
+        for len in [0, 1, SHORT_MAX] {
+            let body: Vec<u8> = (7..).take(len).collect();
+            assert_eq!(Short::of(&body).unwrap().bytes(), body);
+        }
+        assert!(Short::of(&[7; SHORT_MAX + 1]).is_none());
+        assert!(Short::of(&[7; 300]).is_none());
+    }
+
+    #[test]
+    fn a_short_value_takes_up_no_more_than_an_error_does() {
+        assert!(size_of::<Short>() < size_of::<TaskError>());
     }
 }

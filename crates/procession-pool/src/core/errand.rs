@@ -78,7 +78,7 @@ impl State {
         let Some(lane) = self.lane(index).filter(|lane| lane.leaving.is_none()) else { return };
         lane.leaving = Some(Instant::now());
         let hook = hook.map_or(Ok(()), |hook| lane.run_errand(FAREWELL, hook));
-        let sent = hook.and_then(|()| Ok(lane.send(Arc::new(Frame::quit()))?));
+        let sent = hook.and_then(|()| Ok(lane.send(&Arc::new(Frame::quit()))?));
         match sent {
             Ok(()) => {}
             Err(Ungiven::Corrupt(error)) => self.condemn(index, Sentence::Corrupt(error)),

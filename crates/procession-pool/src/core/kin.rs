@@ -45,7 +45,7 @@ impl Lane {
     /// Tells the worker how to get into the family.
     pub(super) fn be_kin(&mut self, frame: Frame) -> Result<(), Ungiven> {
         self.send_beside(&frame)?;
-        self.send(Arc::new(frame))?;
+        self.send(&Arc::new(frame))?;
         self.is_kin = true;
         Ok(())
     }

@@ -199,7 +199,7 @@ impl Lane {
         }
         for frame in [Frame::resume(), Frame::quit()] {
             // The rings of a thread are its process' own: if they are corrupt, all is.
-            let _ = self.send(Arc::new(frame));
+            let _ = self.send(&Arc::new(frame));
         }
     }
 
@@ -334,7 +334,7 @@ impl Lane {
             let frame = Frame::context(chunk.call, context);
             self.send_beside(&frame)?;
             self.contexts.push(chunk.call);
-            self.send(Arc::new(frame))?;
+            self.send(&Arc::new(frame))?;
         }
         let number = self.link.handles_sent();
         #[cfg(feature = "tracing")]
@@ -345,8 +345,7 @@ impl Lane {
             Arc::make_mut(&mut chunk.frame).let_go_of_handles();
             self.moved = number;
         }
-        let frame = Arc::clone(&chunk.frame);
-        self.send(frame)?;
+        self.send(&chunk.frame)?;
         if self.in_flight.is_empty() {
             // Behind the send, so that a worker who looks need not wait for the clock. A deadline is never early for it.
             let now = Instant::now();
@@ -388,17 +387,17 @@ impl Lane {
     }
 
     /// Sends a frame behind all that was sent before.
-    pub(crate) fn send(&mut self, frame: Arc<Frame>) -> Result<(), LinkError> {
+    pub(crate) fn send(&mut self, frame: &Arc<Frame>) -> Result<(), LinkError> {
         self.promised += frame.len() as u64;
         self.is_unrung = true;
         if self.outbox.is_empty() {
-            let sent = self.link.send(&frame, 0)?;
+            let sent = self.link.send(frame, 0)?;
             if sent == frame.len() {
                 return Ok(());
             }
             self.sent_of_first = sent;
         }
-        self.outbox.push_back(frame);
+        self.outbox.push_back(Arc::clone(frame));
         Ok(())
     }
 
@@ -462,7 +461,7 @@ impl Lane {
         }
         self.items = kept.iter().map(Chunk::left).sum();
         self.in_flight = kept;
-        self.send(Arc::new(Frame::resume()))?;
+        self.send(&Arc::new(Frame::resume()))?;
         Ok(taken)
     }
 }

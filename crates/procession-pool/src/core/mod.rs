@@ -22,7 +22,6 @@ mod staff;
 mod state;
 mod takers;
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -35,7 +34,7 @@ use procession_shm::fork;
 use procession_shm::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use procession_shm::transfer::Trust;
 
-use call::Options;
+use call::{Consumer, Options};
 use chunk::{CallId, Chunk, Delivery};
 use death::Death;
 pub(crate) use retire::Policy;
@@ -118,6 +117,14 @@ pub(crate) struct Core {
     owner: u32,
 }
 
+/// What is left to be done when the lock is free: who is told something, and what is dropped.
+struct Aftermath {
+    notices: Vec<Notice>,
+    #[cfg(feature = "tracing")]
+    heard: Option<crate::trace::Batch>,
+    discarded: Vec<Consumer>,
+}
+
 impl Core {
     /// A pool with all its workers started.
     pub(crate) fn new(mut config: Config) -> Result<Arc<Self>, PoolError> {
@@ -181,10 +188,7 @@ impl Core {
     /// Gives the state back and then tells everybody who has to be told something.
     pub(crate) fn unlock(&self, mut state: MutexGuard<'_, State>) {
         state.ring_workers();
-        let notices = std::mem::take(&mut state.notices);
-        #[cfg(feature = "tracing")]
-        let heard = state.heard.take();
-        let discarded = std::mem::take(&mut state.discarded);
+        let aftermath = state.take_aftermath();
         let unseen = std::mem::take(&mut state.unseen);
         let is_driven = state.driver != Driver::Nobody;
         if is_driven && unseen > Unseen::Nothing {
@@ -194,10 +198,19 @@ impl Core {
         if is_driven && unseen == Unseen::Alarm {
             procession_shm::wake_all(&self.bell, true);
         }
+        if let Some(aftermath) = aftermath {
+            self.see_to(aftermath);
+        }
+    }
+
+    /// Tells who has to be told, and drops what is to be dropped. Apart from what each unlocking does: as a rule there is nothing.
+    #[inline(never)]
+    fn see_to(&self, aftermath: Aftermath) {
         #[cfg(feature = "tracing")]
-        if let Some(batch) = heard {
+        if let Some(batch) = aftermath.heard {
             self.order.tell(batch);
         }
+        let (notices, discarded) = (aftermath.notices, aftermath.discarded);
         let tells_wakers = notices.iter().any(|notice| matches!(notice, Notice::Waker(_)));
         for notice in notices {
             match notice {
@@ -237,14 +250,34 @@ impl Core {
     /// Hands over a call whose items are all there, unless the backlog is full.
     pub(crate) fn submit_all(&self, chunks: Vec<Chunk>, items: usize) -> Result<(), SubmitError> {
         self.with(|state| {
-            let full = self.config.backlog.filter(|limit| state.unfinished + items > *limit);
-            let full = full.map(|limit| SubmitError::Full { limit });
-            if let Some(refusal) = state.refusal().or(full) {
-                return Err(refusal);
-            }
+            self.admit(state, items)?;
             chunks.into_iter().for_each(|chunk| state.submit(chunk));
             Ok(())
         })
+    }
+
+    /// Begins a call of one item, which `frame` has for any call, and hands it over, unless the backlog is full. Somebody sees to it
+    /// although its owner does not wait.
+    pub(crate) fn submit_one(
+        self: &Arc<Self>,
+        options: Options,
+        mut frame: Frame,
+    ) -> Result<CallId, SubmitError> {
+        let locked = self.lock_attended();
+        let mut state = locked.map_err(|error| SubmitError::Broken(Arc::new(error)))?;
+        self.admit(&state, 1)?;
+        let call = state.open_call(options, None, true);
+        frame.belong_to(call);
+        state.submit(Chunk::new(call, 0, frame));
+        self.unlock(state);
+        Ok(call)
+    }
+
+    /// Whether so many more items may be handed over.
+    fn admit(&self, state: &State, items: usize) -> Result<(), SubmitError> {
+        let full = self.config.backlog.filter(|limit| state.unfinished + items > *limit);
+        let full = full.map(|limit| SubmitError::Full { limit });
+        state.refusal().or(full).map_or(Ok(()), Err)
     }
 
     /// Does something with the state.
@@ -270,8 +303,22 @@ impl Core {
 }
 
 impl State {
+    /// What has to be seen to once the lock is free, if there is anything.
+    #[inline]
+    fn take_aftermath(&mut self) -> Option<Aftermath> {
+        if !self.has_something_to_tell() && self.discarded.is_empty() {
+            return None;
+        }
+        Some(Aftermath {
+            notices: std::mem::take(&mut self.notices),
+            #[cfg(feature = "tracing")]
+            heard: self.heard.take(),
+            discarded: std::mem::take(&mut self.discarded),
+        })
+    }
+
     /// What has arrived for a call, if anything has.
-    pub(crate) fn fetch(&mut self, id: CallId) -> Option<VecDeque<Delivery>> {
+    pub(crate) fn fetch(&mut self, id: CallId) -> Option<Vec<Delivery>> {
         let call = self.calls.get_mut(&id)?;
         (!call.deliveries.is_empty()).then(|| std::mem::take(&mut call.deliveries))
     }
@@ -282,7 +329,7 @@ impl State {
         &mut self,
         id: CallId,
         wanted: usize,
-    ) -> Option<(VecDeque<Delivery>, bool)> {
+    ) -> Option<(Vec<Delivery>, bool)> {
         let deliveries = self.fetch(id)?;
         let is_over = deliveries.iter().map(Delivery::count).sum::<usize>() >= wanted;
         if is_over {

@@ -24,8 +24,10 @@ impl Queue {
         self.len += 1;
     }
 
+    /// The one whose turn it is. Asked for at each step of the pool, and as a rule none waits.
+    #[inline]
     pub(crate) fn peek(&self) -> Option<&Chunk> {
-        self.levels.values().find_map(VecDeque::front)
+        if self.len == 0 { None } else { self.levels.values().find_map(VecDeque::front) }
     }
 
     pub(crate) fn pop(&mut self) -> Option<Chunk> {

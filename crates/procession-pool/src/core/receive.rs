@@ -6,16 +6,14 @@ use std::time::{Duration, Instant};
 use procession_process::answer::{self, Trouble};
 use procession_process::link::{DESCRIPTORS_MAX, HELLO, LinkError, NoHandles, Received, SPENT};
 
-use super::chunk::{Chunk, Delivery};
+use super::chunk::{Chunk, Delivery, Short};
 use super::errand;
 use super::lane::Sentence;
 use super::results::Results;
+use super::spares::Spares;
 use super::state::State;
 use crate::error::{Attempts, Panic, TaskError};
 use crate::parcel::{Lost, Parcel};
-
-/// Up to how many bytes a result that comes alone is copied, so that its inbox can be used again.
-const SHORT: usize = 64;
 
 impl State {
     /// Takes all that the worker at `index` has sent.
@@ -47,7 +45,7 @@ impl State {
             }
         };
         let Some(lane) = self.lane(index) else { return false };
-        lane.link.release();
+        lane.link.release_much();
         if lane.done > done_before {
             let now = Instant::now();
             lane.made_progress(now);
@@ -70,7 +68,9 @@ impl State {
                     self.sort_inbox(index)?;
                     return Ok(self.lane(index).is_some_and(|lane| lane.link.has_results()));
                 }
-                Received::Long(answer::OK, body) => self.accept_single(index, body)?,
+                Received::Long(answer::OK, body) => {
+                    self.accept_one(index, |item| Delivery::Single { item, body })?;
+                }
                 Received::Long(tag, body) => self.accept_other(index, tag, &body)?,
             }
         }
@@ -81,10 +81,12 @@ impl State {
         let Some(lane) = self.lane(index) else { return Ok(()) };
         let first = lane.link.whole_result(&lane.inbox, 0).map_err(Sentence::Corrupt)?;
         let Some(first) = first else { return Ok(()) };
-        if first.tag == answer::OK && first.end == lane.inbox.len() && first.end <= SHORT {
-            let body = lane.inbox[first.body].to_vec();
+        if first.tag == answer::OK
+            && first.end == lane.inbox.len()
+            && let Some(value) = Short::of(&lane.inbox[first.body])
+        {
             lane.inbox.clear();
-            return self.accept_single(index, body);
+            return self.accept_one(index, |item| Delivery::Short { item, value });
         }
         let inbox = Arc::new(std::mem::take(&mut lane.inbox));
         let spare = self.spares.take();
@@ -124,9 +126,14 @@ impl State {
         Ok(true)
     }
 
-    fn accept_single(&mut self, index: usize, body: Vec<u8>) -> Result<(), Sentence> {
+    /// Deals with the value of one item.
+    fn accept_one(
+        &mut self,
+        index: usize,
+        delivery: impl FnOnce(usize) -> Delivery,
+    ) -> Result<(), Sentence> {
         self.expect_value(index)?;
-        self.accept_values(index, 1, |item| Delivery::Single { item, body });
+        self.accept_values(index, 1, delivery);
         Ok(())
     }
 
@@ -288,13 +295,21 @@ impl State {
         }
         if let Some(frame) = Arc::into_inner(chunk.frame) {
             let memory = frame.into_memory();
-            let left = match self.lane(index) {
-                Some(lane) => lane.link.keep(memory),
-                None => Some(memory),
-            };
-            if let Some(memory) = left {
-                self.spares.keep(memory);
+            if Spares::are_worth(&memory) {
+                self.keep_memory(index, memory);
             }
+        }
+    }
+
+    /// Keeps the memory of a message that is done for those that come.
+    #[inline(never)]
+    fn keep_memory(&mut self, index: usize, memory: Vec<u8>) {
+        let left = match self.lane(index) {
+            Some(lane) => lane.link.keep(memory),
+            None => Some(memory),
+        };
+        if let Some(memory) = left {
+            self.spares.keep(memory);
         }
     }
 

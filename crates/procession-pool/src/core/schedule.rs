@@ -27,7 +27,14 @@ const BACKLOG: Duration = Duration::from_micros(400);
 
 impl State {
     /// Gives what waits to workers that can take it.
+    #[inline]
     pub(crate) fn dispatch(&mut self) {
+        if self.queue.len() > 0 {
+            self.dispatch_all();
+        }
+    }
+
+    fn dispatch_all(&mut self) {
         while self.dispatch_next() {}
         if self.queue.len() > 0 && !self.staffing.dormant.is_empty() {
             self.wake_dormant();
@@ -232,7 +239,7 @@ impl State {
             let Some(lane) = self.lane(index) else { continue };
             let Some(at) = lane.contexts.iter().position(|&call| call == id) else { continue };
             lane.contexts.swap_remove(at);
-            let sent: Result<(), LinkError> = lane.send(Arc::new(Frame::forget(id)));
+            let sent: Result<(), LinkError> = lane.send(&Arc::new(Frame::forget(id)));
             if let Err(error) = sent {
                 self.condemn(index, Sentence::Corrupt(error));
             }

@@ -19,6 +19,12 @@ pub(crate) struct Spares {
 }
 
 impl Spares {
+    /// Whether `memory` may be kept, here or elsewhere.
+    #[inline]
+    pub(crate) fn are_worth(memory: &Vec<u8>) -> bool {
+        memory.capacity() >= LEN_MIN
+    }
+
     /// Keeps `memory`, if it is worth it and there is a place for it.
     pub(crate) fn keep(&mut self, mut memory: Vec<u8>) {
         let is_fit = (LEN_MIN..=LEN_MAX).contains(&memory.capacity());

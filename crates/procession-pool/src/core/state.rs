@@ -237,7 +237,7 @@ impl State {
             self.forget_if_over(id);
             return;
         }
-        call.deliveries.push_back(delivery);
+        call.deliveries.push(delivery);
         if self.driver_call.is_none_or(|waited_for| waited_for == id) {
             // It may be what the driver waits for, which registers nowhere because it looks by itself once it is awake.
             self.unseen = Unseen::Alarm;
@@ -287,7 +287,9 @@ impl State {
                 self.lanes.iter_mut().flatten().for_each(|lane| lane.link.let_memory_go());
             }
             debug_assert_eq!(call.unfinished, 0, "a call ends after its last item");
-            self.forget_contexts(id);
+            if call.context.is_some() {
+                self.forget_contexts(id);
+            }
         }
     }
 

@@ -30,7 +30,7 @@ use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
 pub(crate) use forward::forward;
-pub(crate) use order::{Heard, Order};
+pub(crate) use order::{Batch, Heard, Order};
 pub(crate) use retell::{Ear, Origin, Telling};
 
 /// How many packets an honest worker sends in a [`WINDOW`] at most.

@@ -20,15 +20,12 @@ use super::frame::{HEADER_LEN, Header, Items, Kind};
 use super::spare::Spare;
 use super::stopwatch::{Stopwatch, ticks};
 use super::{
-    HELLO, PARTS, RESULT_HEAD_LEN, SPENT, gate, offer, parties, result_head, spent, time_asked_for,
-    wake_at,
+    HELLO, PARTS, RELEASES_PER_ROUND, RESULT_HEAD_LEN, SPENT, gate, offer, parties, result_head,
+    spent, time_asked_for, wake_at,
 };
 use crate::answer::{self, reason};
 use crate::function::{Context, Function, Located, Reply, Work};
 use crate::stderr::complain;
-
-/// How many times in one round through the ring of tasks its room is given back, at least, while there is more to do.
-const RELEASES_PER_ROUND: usize = 8;
 
 /// How long a worker that has nothing to do keeps memory for long arguments and results: what is sent one by one comes sooner.
 const KEPT_FOR: Duration = Duration::from_millis(100);

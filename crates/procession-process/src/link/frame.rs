@@ -124,6 +124,17 @@ impl Frame {
         self
     }
 
+    /// Makes it one of `call`, if it is a call of one message, sealed or not.
+    ///
+    /// # Panics
+    ///
+    /// When it has several messages, each of which says where it belongs.
+    #[inline]
+    pub fn belong_to(&mut self, call: u64) {
+        assert_eq!(self.last.start, 0, "it has one message");
+        self.bytes[16..24].copy_from_slice(&call.to_le_bytes());
+    }
+
     /// Its memory, which another one can have: that of its long item, if it has one.
     pub fn into_memory(self) -> Vec<u8> {
         self.long.and_then(Arc::into_inner).unwrap_or(self.bytes)
@@ -618,6 +629,22 @@ mod tests {
         let frame = call(&[b"one", b"", b"three"]);
         assert_eq!(items(&frame), [&b"one"[..], b"", b"three"]);
         assert_eq!(frame.count(), 3);
+    }
+
+    #[test]
+    fn a_frame_can_be_made_one_of_another_call() {
+        let mut frame = call(&[b"one"]);
+        frame.belong_to(0x0102_0304_0506_0708);
+        let [bytes, ..] = frame.pieces();
+        let header = Header::parse(bytes.first_chunk().unwrap());
+        assert_eq!(header.call(), 0x0102_0304_0506_0708);
+        assert_eq!(items(&frame), [b"one"]);
+    }
+
+    #[test]
+    #[should_panic = "it has one message"]
+    fn a_frame_of_several_messages_stays_with_its_call() {
+        call_of(&[b"one", b"two"], 1).belong_to(7);
     }
 
     #[test]

@@ -116,6 +116,9 @@ pub const RESULT_HEAD_LEN: usize = 8;
 /// In how many parts a ring that is full of a long frame or result is read: the other side fills the room of one while the next is copied.
 const PARTS: usize = 4;
 
+/// How many times in one round through a ring its room is given back, at least, while there is more to take.
+const RELEASES_PER_ROUND: usize = 8;
+
 /// How many bytes of a long frame or result are made room for before they have come. Beyond that it grows with what has come.
 ///
 /// 64 MiB, and what goes around so much.

@@ -19,8 +19,8 @@ use super::beside::{Beside, NoHandles, Salvage};
 use super::frame::Frame;
 use super::spare::{Spare, fits};
 use super::{
-    PARTS, RESULT_HEAD_LEN, aside, gate, offer, parse_result_head, parties, spent, time_asked_for,
-    wake_at,
+    PARTS, RELEASES_PER_ROUND, RESULT_HEAD_LEN, aside, gate, offer, parse_result_head, parties,
+    spent, time_asked_for, wake_at,
 };
 
 /// From how many bytes on a result is received into memory of its own.
@@ -81,6 +81,8 @@ pub struct Whole {
 pub struct ParentLink {
     tasks: Producer,
     results: Consumer,
+    /// Up to where the room of what was received was given back.
+    released: u64,
     beside: Beside,
     /// What the worker leaves of what went beside frames.
     salvage: Salvage,
@@ -152,6 +154,7 @@ impl ParentLink {
         let this = Self {
             tasks: Producer::new(down),
             results: Consumer::new(up),
+            released: 0,
             beside,
             salvage,
             open: None,
@@ -374,8 +377,20 @@ impl ParentLink {
     /// Gives the room of what was received back to the worker, and wakes it if it waits for room.
     #[inline]
     pub fn release(&mut self) {
+        self.released = self.results.position();
         self.results.release();
         self.results.memory().writer_bell().ring(AT_REST);
+    }
+
+    /// As [`release`](Self::release), but only if the room is an eighth of the ring, and so worth the fence. Enough for a worker whose
+    /// results are all received before anybody sleeps: it waits for room when there is none, and so when this side has that much to
+    /// receive.
+    #[inline]
+    pub fn release_much(&mut self) {
+        let held = self.results.position() - self.released;
+        if held >= (self.results.memory().capacity() / RELEASES_PER_ROUND) as u64 {
+            self.release();
+        }
     }
 
     /// How many items the worker has begun, by its own account. It may lie; the caller knows what it can be.

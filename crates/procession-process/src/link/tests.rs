@@ -141,6 +141,30 @@ fn arguments_and_results_longer_than_the_rings_stream_through() {
     pair.quit();
 }
 
+#[test]
+fn a_worker_that_waits_for_room_has_it_from_a_parent_that_gives_back_only_what_is_much() {
+    let mut pair = Pair::new();
+    let all: Vec<[u8; 2]> = (0..2000_u16).map(|n| (n % 0x7fff).to_be_bytes()).collect();
+    let items: Vec<&[u8]> = all.iter().map(<[u8; 2]>::as_slice).collect();
+    for long in [&[][..], &[255, 3], &[255, 4], &[255, 100]] {
+        let asked = [&items[..], &[long], &items].concat();
+        pair.send(&call(&asked));
+        let (mut inbox, mut left) = (std::mem::take(&mut pair.inbox), asked.len());
+        pair.sleep_until(|parent| {
+            while left > 0
+                && let Some((tag, _)) = take_result(parent, &mut inbox).unwrap()
+            {
+                assert_eq!(tag, 3);
+                left -= 1;
+            }
+            parent.release_much();
+            left == 0
+        });
+        pair.inbox = inbox;
+    }
+    pair.quit();
+}
+
 /// Waits until the worker waits for room.
 fn wait_until_full(parent: &ParentLink) {
     while parent.watcher().has_results_beyond(parent.received() + CAPACITY as u64) {
