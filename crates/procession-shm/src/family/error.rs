@@ -12,8 +12,9 @@ use crate::segment::SegmentError;
 /// ```
 /// use procession_shm::family::{self, FamilyError};
 ///
-/// family::me()?;                                        // founds a family, whose root cannot leave it
-/// assert!(matches!(family::leave(), Err(FamilyError::RootStays { .. })));
+/// family::me()?;                                        // founds a family
+/// let again = family::join(family::invite()?);
+/// assert!(matches!(again, Err(FamilyError::AlreadyMember { .. })));
 /// # Ok::<(), FamilyError>(())
 /// ```
 #[derive(Debug, Clone, thiserror::Error)]

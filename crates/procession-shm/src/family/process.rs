@@ -251,7 +251,8 @@ pub fn attach(member: Member, pidfd: BorrowedFd<'_>) -> Result<(), FamilyError> 
 ///
 /// [`AlreadyMember`](FamilyError::AlreadyMember); [`InvitationClosed`](FamilyError::InvitationClosed) when somebody else has
 /// joined with a copy of it; [`PidfdDenied`](FamilyError::PidfdDenied) when this process may not open a pidfd of itself and
-/// its parent has not [`attach`]ed one; [`RootGone`](FamilyError::RootGone);
+/// its parent has not [`attach`]ed one; [`RootGone`](FamilyError::RootGone), also in a process that has outlived the root of
+/// another family: its threads may hold locks in the name that they had there, of which the new family knows nothing;
 /// [`OutOfDescriptors`](FamilyError::OutOfDescriptors); [`Table`](FamilyError::Table) when the invitation's first descriptor
 /// is no family's table.
 ///
@@ -264,8 +265,10 @@ pub fn attach(member: Member, pidfd: BorrowedFd<'_>) -> Result<(), FamilyError> 
 /// ```
 pub fn join(invitation: Invitation) -> Result<Member, FamilyError> {
     let before = identity::session();
-    if before.is_some_and(|session| session.standing().is_ok()) {
-        return Err(FamilyError::AlreadyMember { pid: std::process::id() });
+    match before.map(Session::standing) {
+        None | Some(Err(FamilyError::Left { .. })) => {}
+        Some(Ok(_)) => return Err(FamilyError::AlreadyMember { pid: std::process::id() }),
+        Some(Err(ended)) => return Err(ended),
     }
     let session = Session::join(invitation)?;
     identity::install(Box::new(session), before).map(Session::member)
@@ -275,9 +278,14 @@ pub fn join(invitation: Invitation) -> Result<Member, FamilyError> {
 /// of this process has ever slept on something shared: that one may have used up a wake-up that was meant for one of several,
 /// so all look again, as after a death.
 ///
-/// The caller answers for it that no thread of this process holds or waits for anything shared; what is held all the same
-/// is taken for a dead owner's. It blocks until the root's watcher has answered. A process that ends without it is taken
-/// for dead, which costs every sleeper of the family one wake-up and nothing else.
+/// It blocks until the root's watcher has answered. A process that ends without it is taken for dead, which costs every sleeper
+/// of the family one wake-up and nothing else.
+///
+/// # Safety
+///
+/// No thread of this process holds or waits for a lock or anything else of the family's, be it in memory of its own: what is held
+/// all the same is taken for a dead owner's, and given to others. Nor does this process use what the family shares later, as a
+/// member of another one.
 ///
 /// # Errors
 ///
@@ -289,10 +297,12 @@ pub fn join(invitation: Invitation) -> Result<Member, FamilyError> {
 ///
 /// family::me()?;
 /// // A member that was invited is free of the family after it; the root ends it by exiting.
-/// assert!(matches!(family::leave(), Err(FamilyError::RootStays { .. })));
+/// // SAFETY: this process holds nothing and waits for nothing.
+/// let refused = unsafe { family::leave() };
+/// assert!(matches!(refused, Err(FamilyError::RootStays { .. })));
 /// # Ok::<(), FamilyError>(())
 /// ```
-pub fn leave() -> Result<(), FamilyError> {
+pub unsafe fn leave() -> Result<(), FamilyError> {
     my_session()?.leave()
 }
 

@@ -196,6 +196,20 @@ fn the_root_goes_first() {
     assert!(child.sees_alive(member), "nobody has proof of the contrary");
 }
 
+/// A lock in its own memory that one of its threads holds would have an owner of whom the other family knows nothing.
+#[test]
+fn who_has_outlived_its_root_joins_no_other_family() {
+    needs_pidfds!();
+    let root = Actor::start();
+    let (child, _) = root.child();
+    root.kill();
+    let gone = child.ask("check_root");
+    let other = Actor::start();
+    child.tell_to_join(other.invitation());
+    assert_eq!(child.hear(), gone);
+    assert_eq!(child.ask("me"), gone);
+}
+
 #[test]
 fn a_root_that_runs_another_program_is_gone() {
     needs_pidfds!();
