@@ -549,7 +549,25 @@ impl<M: Memory> Consumer<M> {
     }
 }
 
+/// How many bytes a waiting consumer looks ahead: what lies in one cache line, or begins in one and ends in the next.
+#[cfg(target_arch = "x86_64")]
+const AHEAD_LEN: usize = 64;
+
 impl Consumer<Ring> {
+    /// Asks for the cache lines in which the next short message will lie. Whoever does it with each look at the tail has them come over
+    /// together with the tail's line, and not after it. A hint: nothing is read, and where it is not known how to ask, nothing happens.
+    #[inline]
+    pub fn look_ahead(&self) {
+        #[cfg(target_arch = "x86_64")]
+        for offset in [0, AHEAD_LEN - 8] {
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
+            let at = self.memory.address(self.read).wrapping_add(offset);
+            // SAFETY: a prefetch reads nothing that the program could see, and faults at no address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+        }
+    }
+
     /// The next `len` bytes in place, for a reader who trusts the producer.
     ///
     /// # Safety

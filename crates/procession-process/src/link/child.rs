@@ -285,6 +285,8 @@ impl ChildLink {
         let mut looked = Ok(0);
         spin.until(|| {
             looked = tasks.available();
+            // The next frame's lines come with the tail's, and not after it; most that are waited for have one short item.
+            tasks.look_ahead();
             looked.is_err() || looked == Ok(len) || looked.is_ok_and(|bytes| bytes > len)
         });
         while looked? < len {

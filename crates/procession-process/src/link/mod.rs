@@ -56,6 +56,8 @@
 //! A short result after which the worker has nothing more to do lies beside the tail as well (`latest` of
 //! [`ring`](procession_channel::ring)), where a parent who waits for it finds it together with the news of it.
 //!
+//! A frame is too long for that. So a worker that waits for one asks, with each look at the tail, for the lines behind it as well.
+//!
 //! Before the last result of a message there may be a note, which has the form of a result and belongs to no item: [`SPENT`], how
 //! many nanoseconds (u64) the worker spent on its items by its own clock, if that is at least as much for an item as the parent has
 //! [asked for](ParentLink::ask_for_time). The parent decides what it believes.
