@@ -1,8 +1,11 @@
 //! A process with a pool that forks. The pool and its workers belong to the parent, whatever the child does.
 
+use std::fs::File;
 use std::mem::ManuallyDrop;
 
+use procession_channel::Fd;
 use procession_pool::{Pool, PoolError, TaskError};
+use procession_process::Failure;
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 
 use super::guard::{eventually, guarded};
@@ -54,8 +57,13 @@ fn fork_and(act: fn(Pool)) {
     });
     let status: Option<WaitStatus> = status.map(|(_, status)| status);
     assert_sound(&pool);
+    pool.apply(open_null, ()).expect("the way for handles is open, too");
     assert_eq!(pool.worker_pids(), pids, "the workers are those from before the fork");
     assert_eq!(status.and_then(WaitStatus::exit_status), Some(7), "{status:?}");
+}
+
+fn open_null((): ()) -> Result<Fd<File>, Failure> {
+    Ok(Fd::new(File::open("/dev/null")?))
 }
 
 /// SIGALRM ends the child if it hangs.

@@ -150,7 +150,7 @@ impl Closer {
     }
 
     /// Whether this is the process that counts, or if it cannot be told.
-    fn is_here(&self) -> bool {
+    pub(super) fn is_here(&self) -> bool {
         self.0.generation.is_none_or(fork::is_current)
     }
 }

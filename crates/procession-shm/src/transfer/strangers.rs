@@ -109,7 +109,8 @@ impl Drop for Strangers {
     }
 }
 
-/// Closes this end of a Unix socket for good, whatever the process at the other end has put into it.
+/// Closes this end of a Unix socket for good, whatever the process at the other end has put into it. In a process that was forked
+/// from that of the `closer` only the copy is closed: the end is the other process's, which goes on.
 ///
 /// ```
 /// use std::os::unix::net::UnixStream;
@@ -121,7 +122,7 @@ impl Drop for Strangers {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn hang_up(socket: impl AsFd + Send + 'static, closer: &Closer) {
-    if has_something(socket.as_fd()) {
+    if closer.is_here() && has_something(socket.as_fd()) {
         closer.close(socket);
     }
 }
