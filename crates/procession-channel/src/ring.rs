@@ -272,7 +272,7 @@ impl Memory for Ring {
         self.mapping.read_to(self.offset(at), out);
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_words<const N: usize>(&self, at: u64, words: [u64; N]) {
         self.mapping.write_words(self.offset(at), words.map(u64::to_le));
     }
@@ -354,10 +354,13 @@ impl<M: Memory> Producer<M> {
 
     /// As [`write`](Self::write), but words of 8 bytes, and all of them.
     ///
+    /// It is part of its caller: an array that is handed over in memory is loaded wider than it was stored, and such a load waits
+    /// until the stores before it are in the cache.
+    ///
     /// # Panics
     ///
     /// When there is less [`room`](Self::room) for them as far as the last look showed.
-    #[inline]
+    #[inline(always)]
     pub fn write_words<const N: usize>(&mut self, words: [u64; N]) {
         assert!(8 * N <= self.room_seen(), "writing beyond what is free");
         self.memory.write_words(self.written, words);

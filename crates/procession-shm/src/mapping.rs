@@ -328,7 +328,7 @@ impl Mapping {
     /// assert_eq!(words, [7, 8]);
     /// # Ok::<(), procession_shm::SegmentError>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn write_words<const N: usize>(&self, offset: usize, words: [u64; N]) {
         let at = self.range(offset, size_of::<[u64; N]>()).cast::<[u64; N]>();
         // SAFETY: as in `write`.

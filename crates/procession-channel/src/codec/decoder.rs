@@ -28,13 +28,14 @@ const SIZE_HINT_MAX: usize = 1024;
 pub(super) struct Input<'de> {
     bytes: &'de [u8],
     allocation_left_bytes: usize,
-    limits: Limits,
+    /// Not a copy, which would be loaded wider than it has just been stored.
+    limits: &'de Limits,
 }
 
 impl<'de> Input<'de> {
     #[inline]
-    pub(super) fn new(bytes: &'de [u8], limits: &Limits) -> Self {
-        Self { bytes, allocation_left_bytes: limits.allocation_bytes, limits: *limits }
+    pub(super) fn new(bytes: &'de [u8], limits: &'de Limits) -> Self {
+        Self { bytes, allocation_left_bytes: limits.allocation_bytes, limits }
     }
 
     /// A number, bool or char.
@@ -120,7 +121,7 @@ impl<'a, 'de> Decoder<'a, 'de> {
     /// A decoder for a `T` that its caller has room for.
     #[inline]
     pub(super) fn for_value<T>(input: &'a mut Input<'de>) -> Self {
-        let Limits { depth, nested_bytes, .. } = input.limits;
+        let &Limits { depth, nested_bytes, .. } = input.limits;
         Self {
             input,
             depth_left: depth,

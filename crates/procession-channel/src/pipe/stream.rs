@@ -131,7 +131,7 @@ impl<M: Memory> FrameWriter<M> {
     }
 
     /// Writes a frame that has room beside the tail there, too.
-    #[inline]
+    #[inline(always)]
     fn put_words<const N: usize>(&mut self, kind: Kind, frame: [u64; N]) {
         self.producer.write_words(frame);
         if N <= LATEST_WORDS_MAX && matches!(kind, Kind::Last(_)) {
