@@ -83,7 +83,8 @@ impl PoolBuilder {
         self
     }
 
-    /// The name of the workers, which `ps` shows with a number behind it (the kernel keeps 15 bytes of it in all).
+    /// The name of the workers, which `ps` shows with a number behind it (the kernel keeps 15 bytes of it in all). NUL bytes are left
+    /// out.
     ///
     /// ```
     /// let pool = procession_pool::Pool::builder().workers(1).name("decoder").build()?;
@@ -92,7 +93,7 @@ impl PoolBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.config.name = name.into();
+        self.config.name = name.into().replace('\0', "");
         self
     }
 

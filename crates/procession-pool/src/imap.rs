@@ -516,7 +516,7 @@ impl<I: Iterator, R: Message> Iterator for Imap<'_, I, R> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         let (low, high) = self.input.as_ref().map_or((0, Some(0)), Iterator::size_hint);
-        let outstanding = self.outstanding();
+        let outstanding = self.outstanding() + usize::from(self.end.is_some());
         let high = high.and_then(|high| high.checked_add(outstanding));
         (low.saturating_add(outstanding), high)
     }

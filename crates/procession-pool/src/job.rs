@@ -43,7 +43,8 @@ impl<'p> Job<'p> {
     }
 
     /// How long an item may take. One that takes longer is stopped by killing its worker, and is a
-    /// [`TaskError::TimedOut`] or tried again. The time does not count before the item begins. Never stops an item early.
+    /// [`TaskError::TimedOut`] or tried again. The time does not count before the item begins, which is looked for at intervals: an
+    /// item is never stopped early, and up to 10 ms late.
     ///
     /// It is the time of the wall, not of a processor: it passes while the machine is busy with others, and while this program is
     /// stopped (Ctrl-Z, SIGSTOP). It does not pass while the machine is suspended.

@@ -1,14 +1,14 @@
 //! Submitted tasks: results that will be there later, alone ([`Task`]) and many at once ([`wait()`], [`as_completed`]).
 
+mod callback;
 mod group;
 
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use procession_channel::Message;
@@ -55,6 +55,8 @@ pub struct Task<R> {
     items: usize,
     arrived: Vec<Delivery>,
     arrived_items: usize,
+    /// One of its items has failed for good.
+    has_failed: bool,
     assemble: Assemble<R>,
     cancels_on_drop: bool,
     /// The result was given out.
@@ -110,6 +112,7 @@ impl<R> Task<R> {
             items,
             arrived: Vec::new(),
             arrived_items: 0,
+            has_failed: false,
             assemble,
             cancels_on_drop: false,
             is_taken: false,
@@ -129,10 +132,9 @@ impl<R> Task<R> {
 
     /// Whether it is done, and whether it has failed.
     fn standing(&self, state: &State) -> (bool, bool) {
-        let failed = self.arrived.iter().any(Delivery::is_failure);
-        let (call, fetched) = (self.canceller.call, self.arrived_items);
-        let is_done = self.is_complete() || state.has_outcome(call, fetched, self.items);
-        (is_done, failed || state.has_failure(call))
+        let call = self.canceller.call;
+        let is_done = self.is_complete() || state.has_outcome(call);
+        (is_done, self.has_failed || state.has_failure(call))
     }
 
     /// Waits for the result.
@@ -225,6 +227,7 @@ impl<R> Task<R> {
 
     fn take_in(&mut self, mut deliveries: Vec<Delivery>) {
         self.arrived_items += deliveries.iter().map(Delivery::count).sum::<usize>();
+        self.has_failed |= deliveries.iter().any(Delivery::is_failure);
         if self.arrived.is_empty() {
             self.arrived = deliveries;
         } else {
@@ -234,7 +237,7 @@ impl<R> Task<R> {
 
     /// Whether the result is known: all items are there, or one of them has failed.
     fn is_complete(&self) -> bool {
-        self.arrived_items >= self.items || self.arrived.iter().any(Delivery::is_failure)
+        self.arrived_items >= self.items || self.has_failed
     }
 
     fn finish(&mut self) -> Result<R, TaskError> {
@@ -246,7 +249,8 @@ impl<R> Task<R> {
         (self.assemble)(arrived, self.core().config.trust())
     }
 
-    /// Whether the task is done, failed or cancelled, so that [`get`](Self::get) would not block.
+    /// Whether the task is done, failed or cancelled, so that [`get`](Self::get) would not block. It is also where it never can be: in
+    /// a process that was forked from that of its pool.
     ///
     /// ```
     /// let pool = procession_pool::Pool::with_workers(1)?;
@@ -260,10 +264,11 @@ impl<R> Task<R> {
     /// ```
     pub fn is_done(&self) -> bool {
         let core = self.core();
+        if !core.is_ours() {
+            return true;
+        }
         core.poll();
-        let call = self.canceller.call;
-        self.is_complete()
-            || core.with(|state| state.has_outcome(call, self.arrived_items, self.items))
+        self.is_complete() || core.with(|state| state.has_outcome(self.canceller.call))
     }
 
     /// Whether a worker is on it right now.
@@ -280,8 +285,12 @@ impl<R> Task<R> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_running(&self) -> bool {
-        self.core().poll();
-        self.core().with(|state| state.is_running(self.canceller.call))
+        let core = self.core();
+        if !core.is_ours() {
+            return false;
+        }
+        core.poll();
+        core.with(|state| state.is_running(self.canceller.call))
     }
 
     /// Cancels the task. See [`Canceller::cancel`].
@@ -331,64 +340,18 @@ impl<R> Task<R> {
     }
 }
 
-impl<R: 'static> Task<R> {
-    /// Calls `callback` with the result once the task is done.
-    ///
-    /// It is called on whichever thread drives the pool then, or at once if the task is done already, so it should be short. A
-    /// panic in it is caught and goes no further than the panic hook.
-    ///
-    /// ```
-    /// let pool = procession_pool::Pool::with_workers(1)?;
-    /// let (sender, receiver) = std::sync::mpsc::channel();
-    /// pool.submit(|n: u64| n + 1, 1)?.on_done(move |result| sender.send(result).unwrap());
-    /// assert_eq!(receiver.recv()??, 2);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn on_done(self, callback: impl FnOnce(Result<R, TaskError>) + Send + 'static) {
-        let callback: Callback<R> = Box::new(callback);
-        let waiting = Arc::new(OnDone { pending: Mutex::new(Some((self, callback))) });
-        waiting.wake();
-    }
-}
-
-type Callback<R> = Box<dyn FnOnce(Result<R, TaskError>) + Send>;
-
-/// A task that is waited for by a callback: each wake-up polls it once.
-struct OnDone<R> {
-    pending: Mutex<Option<(Task<R>, Callback<R>)>>,
-}
-
-impl<R: 'static> Wake for OnDone<R> {
-    fn wake(self: Arc<Self>) {
-        let waker = Waker::from(Arc::clone(&self));
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((mut task, callback)) = pending.take() else { return };
-        match Pin::new(&mut task).poll(&mut Context::from_waker(&waker)) {
-            Poll::Pending => *pending = Some((task, callback)),
-            Poll::Ready(result) => {
-                drop(pending);
-                // The panic hook has told of it; the pool has nobody to pass it on to.
-                let _ = catch_unwind(AssertUnwindSafe(|| callback(result)));
-            }
-        }
-    }
-}
-
-impl<R> Future for Task<R> {
-    type Output = Result<R, TaskError>;
-
-    /// A result is given out once: polled again, it is [`TaskError::Taken`].
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+impl<R> Task<R> {
+    /// The result, if what has been received is all of it; otherwise `waker` is told when there is more.
+    fn poll_received(&mut self, waker: &Waker) -> Poll<Result<R, TaskError>> {
         let (core, call) = (Arc::clone(self.core()), self.canceller.call);
         if let Some(error) = core.disowned() {
             return Poll::Ready(Err(TaskError::Broken(Arc::new(error))));
         }
-        core.poll();
         while !self.is_complete() {
             let fetched = core.with(|state| {
                 let fetched = state.fetch(call);
                 if fetched.is_none() {
-                    state.await_call(call, Consumer::Waker(context.waker().clone()));
+                    state.await_call(call, Consumer::Waker(waker.clone()));
                 }
                 fetched
             });
@@ -399,6 +362,18 @@ impl<R> Future for Task<R> {
             self.take_in(deliveries);
         }
         Poll::Ready(self.finish())
+    }
+}
+
+impl<R> Future for Task<R> {
+    type Output = Result<R, TaskError>;
+
+    /// A result is given out once: polled again, it is [`TaskError::Taken`].
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.core().is_ours() {
+            self.core().poll();
+        }
+        self.poll_received(context.waker())
     }
 }
 

@@ -27,16 +27,10 @@ const LOOKS_BEFORE_REST: u32 = 50;
 impl Core {
     /// Makes sure that somebody sees to tasks whose owners do not wait.
     pub(crate) fn ensure_background(self: &Arc<Self>) -> Result<(), PoolError> {
-        let mut state = self.lock();
-        if state.background_rests {
-            state.background_rests = false;
-            self.duty.notify_all();
-        }
-        if state.has_background {
+        let before = std::mem::replace(&mut self.lock().has_background, true);
+        if before {
             return Ok(());
         }
-        state.has_background = true;
-        drop(state);
         let core = Arc::clone(self);
         let name = format!("{}-pool", self.config.name);
         let started = thread::Builder::new().name(name).spawn(move || core.stand_by());
@@ -51,10 +45,11 @@ impl Core {
         Ok(self.lock_attended()?.open_call(options, None, true))
     }
 
-    /// The state, with somebody there who sees to what is handed over although its owner does not wait.
+    /// The state, with a thread there that sees to what is handed over although its owner does not wait. If it rests, it is called when
+    /// the lock is given back and there is something for it.
     pub(crate) fn lock_attended(self: &Arc<Self>) -> Result<MutexGuard<'_, State>, PoolError> {
         let state = self.lock();
-        if state.has_background && !state.background_rests {
+        if state.has_background {
             return Ok(state);
         }
         drop(state);

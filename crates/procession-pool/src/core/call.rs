@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::thread::Thread;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use procession_process::link::SharedValue;
 use crate::insights::About;
 
 use super::chunk::{CallId, Chunk, Delivery};
+use super::state::Notice;
 
 /// All calls. Each item looks its call up several times, which a hash that withstands chosen keys would make dear; these keys
 /// are our own numbers, drawn one after the other.
@@ -62,6 +63,11 @@ pub(crate) struct Call {
     /// What all items share, encoded: sent once to each worker that gets any of them.
     pub(crate) context: Option<Arc<SharedValue>>,
     pub(crate) deliveries: Vec<Delivery>,
+    /// An item has failed for good.
+    pub(crate) has_failed: bool,
+    /// Threads that wait for several tasks, this one among them, and fetch nothing: any number of them, next to the consumer. One
+    /// that is gone does not count.
+    pub(crate) onlookers: Vec<Weak<Waker>>,
     /// Items that were handed to the pool and have no outcome yet.
     pub(crate) unfinished: usize,
     pub(crate) pace: Pace,
@@ -75,6 +81,20 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// From now on `waker` is told, too, when the next outcomes arrive, as long as somebody keeps it.
+    pub(crate) fn tell_too(&mut self, waker: &Arc<Waker>) {
+        self.onlookers.retain(|onlooker| onlooker.strong_count() > 0);
+        self.onlookers.push(Arc::downgrade(waker));
+    }
+
+    /// Those who are told that outcomes have arrived, this once.
+    #[cold]
+    pub(crate) fn take_onlookers(&mut self) -> impl Iterator<Item = Notice> + use<> {
+        let onlookers = std::mem::take(&mut self.onlookers).into_iter();
+        let there = onlookers.filter_map(|onlooker| onlooker.upgrade());
+        there.map(|waker| Notice::Waker(Waker::clone(&waker)))
+    }
+
     /// Whether a worker must be in the family of this process for this chunk of the call.
     pub(crate) fn needs_kin(&self, chunk: &Chunk) -> bool {
         let context = self.context.as_ref();

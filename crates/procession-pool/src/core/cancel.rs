@@ -1,7 +1,10 @@
 //! Cancelling tasks, and asking after them.
 
+use std::sync::Arc;
+use std::task::Waker;
+
 use super::call::Consumer;
-use super::chunk::{CallId, Chunk, Delivery};
+use super::chunk::{CallId, Chunk};
 use super::lane::Sentence;
 use super::state::State;
 use crate::error::TaskError;
@@ -31,10 +34,14 @@ impl State {
     /// From now on no item of the call is begun.
     pub(crate) fn call_off(&mut self, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        if !std::mem::replace(&mut call.called_off, true) && call.unfinished > 0 {
+        let unfinished = call.unfinished;
+        if !std::mem::replace(&mut call.called_off, true) && unfinished > 0 {
             self.called_off.push(id);
         }
-        let waiting = self.queue.remove_call(id);
+        if unfinished == 0 {
+            return;
+        }
+        let waiting = self.queue.remove_call(id, unfinished);
         self.drop_chunks(waiting);
         self.take_back_called_off();
     }
@@ -65,17 +72,22 @@ impl State {
         self.set_consumer(id, consumer);
     }
 
-    /// Whether the outcome of a call of `items` items is known, of which `fetched` have been fetched.
-    pub(crate) fn has_outcome(&self, id: CallId, fetched: usize, items: usize) -> bool {
-        let Some(call) = self.calls.get(&id) else { return true };
-        let arrived: usize = call.deliveries.iter().map(Delivery::count).sum();
-        fetched + arrived >= items || self.has_failure(id)
+    /// Registers somebody who is told as well, as long as he keeps the waker.
+    pub(crate) fn watch_call(&mut self, id: CallId, waker: &Arc<Waker>) {
+        self.is_awaited = true;
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.tell_too(waker);
+        }
     }
 
-    /// Whether an item of a call has failed for good, and nobody has fetched that yet.
+    /// Whether the outcome of a call is known, all of whose items have been submitted.
+    pub(crate) fn has_outcome(&self, id: CallId) -> bool {
+        self.calls.get(&id).is_none_or(|call| call.unfinished == 0 || call.has_failed)
+    }
+
+    /// Whether an item of a call has failed for good.
     pub(crate) fn has_failure(&self, id: CallId) -> bool {
-        let call = self.calls.get(&id);
-        call.is_some_and(|call| call.deliveries.iter().any(Delivery::is_failure))
+        self.calls.get(&id).is_some_and(|call| call.has_failed)
     }
 
     /// Whether a worker is on an item of this call.

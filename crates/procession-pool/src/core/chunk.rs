@@ -171,6 +171,11 @@ impl Delivery {
         }
     }
 
+    /// The items that have them.
+    pub(crate) fn items(&self) -> Range<usize> {
+        self.first()..self.first() + self.count()
+    }
+
     /// How many bytes its values have.
     pub(crate) fn len(&self) -> usize {
         match self {

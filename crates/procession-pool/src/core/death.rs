@@ -2,6 +2,11 @@
 //!
 //! The reaper thread only writes the death down and rings the pool's own bell. Whoever drives the pool then takes every
 //! result that the worker committed, gives the one item that it was on its reason, and puts the rest back into the queue.
+//!
+//! A deadline counts from when its item was first seen to have begun, and not from when it was given to the worker: that may still be
+//! asleep, or in the middle of a long argument. So it is looked at soon, and until it has, whether it has; which makes a deadline up to
+//! one such interval late, and never early. Rejected: to have the worker write down when it begins. That would be a look at its clock
+//! for each item, and nothing to rely on.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +14,7 @@ use procession_process::Exit;
 
 use super::chunk::Chunk;
 use super::errand;
-use super::lane::{Lane, Sentence};
+use super::lane::{Lane, Seen, Sentence};
 use super::state::{State, Unseen};
 use crate::error::{Attempts, PoolError, TaskError};
 
@@ -22,6 +27,15 @@ const BEREAVEMENTS_MAX: u32 = 3;
 
 /// How long a worker may take to get ready.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// In what part of its timeout it is looked at whether an item has begun, with these bounds.
+const LOOKS_IN_TIMEOUT: u32 = 16;
+const LOOK_MIN: Duration = Duration::from_millis(1);
+const LOOK_MAX: Duration = Duration::from_millis(10);
+
+/// How long a worker may have an item with a timeout, an argument that comes in many parts included, and not begin it. It is most
+/// probably stopped, and the item is given to another.
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A worker's death, as the reaper wrote it down.
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +142,7 @@ impl State {
             if alarm <= Instant::now() {
                 match self.timeout_of(lane) {
                     _ if lane.leaving.is_some() => self.condemn(index, Sentence::Lingering),
+                    Some(_) if self.is_spared(index) => {}
                     Some(after) => self.stop(index, Sentence::TimedOut(after)),
                     None => self.condemn(index, Sentence::NeverReady),
                 }
@@ -135,7 +150,15 @@ impl State {
         }
     }
 
-    /// When the worker will be over its time, if nothing happens.
+    /// Whether the time of the item counts only from now on: it had not been seen to have begun.
+    fn is_spared(&mut self, index: usize) -> bool {
+        let Some(lane) = self.lane(index).filter(|lane| !lane.seen.has_begun) else { return false };
+        let has_begun = lane.begun() > 0;
+        lane.seen = Seen { at: Instant::now(), has_begun };
+        has_begun || lane.item_since.elapsed() < BEGIN_TIMEOUT
+    }
+
+    /// When the worker will be over its time, if nothing happens, or has to be looked at.
     pub(crate) fn alarm_of(&self, lane: &Lane) -> Option<Instant> {
         if lane.sentence.is_some() || self.is_inline {
             return None;
@@ -146,7 +169,9 @@ impl State {
         if !lane.ready {
             return Some(lane.hired + START_TIMEOUT);
         }
-        lane.item_since.checked_add(self.timeout_of(lane)?)
+        let timeout = self.timeout_of(lane)?;
+        let look = (timeout / LOOKS_IN_TIMEOUT).clamp(LOOK_MIN, LOOK_MAX);
+        lane.seen.at.checked_add(if lane.seen.has_begun { timeout } else { look })
     }
 
     /// The timeout of the item that the worker is on.

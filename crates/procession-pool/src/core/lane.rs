@@ -41,6 +41,19 @@ pub(crate) enum Sentence {
     Lingering,
 }
 
+/// What was last seen of the item that a worker is on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) at: Instant,
+    pub(crate) has_begun: bool,
+}
+
+impl Seen {
+    fn not_begun(at: Instant) -> Self {
+        Self { at, has_begun: false }
+    }
+}
+
 /// Why a worker was not given something.
 #[derive(Debug)]
 pub(crate) enum Ungiven {
@@ -98,6 +111,8 @@ pub(crate) struct Lane {
     pub(crate) done: u64,
     /// Since when its current item can have been running at most.
     pub(crate) item_since: Instant,
+    /// When it was last seen whether that has begun, and whether it had.
+    pub(crate) seen: Seen,
     /// The call of the chunks that it has finished since `chunk_since`, and how many items they had.
     pub(crate) finished: Option<(CallId, usize)>,
     /// Before which result it last said how long it took: the end of the chunk's frame, and how many results of it had come.
@@ -163,6 +178,7 @@ impl Lane {
             is_kin: child.is_inline(),
             done: 0,
             item_since: now,
+            seen: Seen::not_begun(now),
             finished: None,
             told_time_at: None,
             chunk_since: now,
@@ -254,7 +270,7 @@ impl Lane {
     pub(crate) fn made_progress(&mut self, now: Instant) {
         self.forget_alarms();
         self.is_slow = self.is_slow && !self.link.can_be_revoked();
-        self.item_since = now;
+        (self.item_since, self.seen) = (now, Seen::not_begun(now));
     }
 
     /// Bytes of all frames that it was given.
@@ -347,9 +363,9 @@ impl Lane {
         }
         self.send(&chunk.frame)?;
         if self.in_flight.is_empty() {
-            // Behind the send, so that a worker who looks need not wait for the clock. A deadline is never early for it.
+            // Behind the send, so that a worker who looks need not wait for the clock.
             let now = Instant::now();
-            (self.item_since, self.chunk_since) = (now, now);
+            (self.item_since, self.chunk_since, self.seen) = (now, now, Seen::not_begun(now));
         }
         self.items += chunk.left();
         if !errand::is_one(chunk.call) {

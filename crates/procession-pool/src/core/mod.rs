@@ -190,6 +190,11 @@ impl Core {
         state.ring_workers();
         let aftermath = state.take_aftermath();
         let unseen = std::mem::take(&mut state.unseen);
+        if state.background_rests && state.unattended > 0 {
+            // However long ago it was that the call was begun.
+            state.background_rests = false;
+            self.duty.notify_all();
+        }
         let is_driven = state.driver != Driver::Nobody;
         if is_driven && unseen > Unseen::Nothing {
             self.bell.fetch_add(1, Ordering::SeqCst);

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::chunk::{CallId, Chunk};
 
+/// How many levels are kept although nothing is in them: as many as a program has as a rule, that does not make one for each task.
+const EMPTY_LEVELS_MAX: usize = 8;
+
 /// Chunks that wait for a worker.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -31,7 +34,11 @@ impl Queue {
     }
 
     pub(crate) fn pop(&mut self) -> Option<Chunk> {
-        let chunk = self.levels.values_mut().find_map(VecDeque::pop_front)?;
+        let (&priority, level) = self.levels.iter_mut().find(|(_, level)| !level.is_empty())?;
+        let chunk = level.pop_front()?;
+        if level.is_empty() && self.levels.len() > EMPTY_LEVELS_MAX {
+            self.levels.remove(&priority);
+        }
         self.len -= 1;
         Some(chunk)
     }
@@ -41,15 +48,23 @@ impl Queue {
         self.len
     }
 
-    /// Takes all chunks of a call out.
-    pub(crate) fn remove_call(&mut self, call: CallId) -> Vec<Chunk> {
+    /// Takes all chunks of a call out, which have `items` items at most. Who has many tasks cancels one after the other: where one
+    /// chunk is all that there is, the others are not touched.
+    pub(crate) fn remove_call(&mut self, call: CallId, items: usize) -> Vec<Chunk> {
         let mut removed = Vec::new();
         for level in self.levels.values_mut() {
-            let (out, kept) = level.drain(..).partition(|chunk| chunk.call == call);
-            *level = kept;
-            let out: VecDeque<Chunk> = out;
+            let Some(at) = level.iter().position(|chunk| chunk.call == call) else { continue };
+            if level[at].left() == items {
+                removed.extend(level.remove(at));
+                break;
+            }
+            let behind = level.split_off(at);
+            let (out, kept): (Vec<_>, Vec<_>) =
+                behind.into_iter().partition(|chunk| chunk.call == call);
+            level.extend(kept);
             removed.extend(out);
         }
+        self.levels.retain(|_, level| !level.is_empty());
         self.len -= removed.len();
         removed
     }
@@ -57,9 +72,24 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use procession_process::link::Frame;
+    use std::sync::Arc;
+
+    use procession_process::Plain;
+    use procession_process::answer::One;
+    use procession_process::function::Function;
+    use procession_process::link::{Frame, ItemTooLarge};
 
     use super::*;
+
+    fn one_item() -> Frame {
+        let mut frame = Frame::call(Function::unary::<One<Plain>, u8, u8>(|n| n).unwrap(), 0);
+        let pushed = frame.push_plain(|bytes| {
+            bytes.push(7);
+            Ok::<_, ItemTooLarge>(())
+        });
+        pushed.unwrap();
+        frame.sealed()
+    }
 
     fn chunk(call: CallId, first: usize) -> Chunk {
         Chunk::new(call, first, Frame::resume())
@@ -89,7 +119,34 @@ mod tests {
         for (call, first) in [(1, 0), (2, 0), (1, 1), (2, 1)] {
             queue.push(0, chunk(call, first));
         }
-        assert_eq!(queue.remove_call(1).len(), 2);
+        assert_eq!(queue.remove_call(1, 2).len(), 2);
         assert_eq!(order(&mut queue), [(2, 0), (2, 1)]);
+    }
+
+    #[test]
+    fn a_call_of_one_chunk_or_of_several_priorities_can_be_taken_out() {
+        let mut queue = Queue::default();
+        for (priority, call, first) in
+            [(0, 1, 0), (0, 2, 0), (0, 3, 0), (7, 4, 0), (-7, 4, 1), (-7, 5, 0), (0, 4, 2)]
+        {
+            queue.push(priority, Chunk { frame: Arc::new(one_item()), ..chunk(call, first) });
+        }
+        assert_eq!(queue.remove_call(2, 1).len(), 1);
+        assert_eq!(queue.remove_call(2, 1).len(), 0);
+        assert_eq!(queue.remove_call(4, 3).len(), 3);
+        assert_eq!(queue.len(), 3);
+        assert_eq!(order(&mut queue), [(1, 0), (3, 0), (5, 0)]);
+    }
+
+    #[test]
+    fn priorities_that_were_used_once_leave_nothing() {
+        let mut queue = Queue::default();
+        for priority in 0..1000 {
+            queue.push(priority, chunk(1, 0));
+            queue.push(-priority, chunk(2, 0));
+            assert_eq!(queue.pop().map(|chunk| chunk.call), Some(1));
+            assert_eq!(queue.pop().map(|chunk| chunk.call), Some(2));
+        }
+        assert!(queue.levels.len() <= EMPTY_LEVELS_MAX, "{}", queue.levels.len());
     }
 }

@@ -122,7 +122,7 @@ impl State {
             // The driver sleeps on this worker's bell, too, but has not asked it to ring.
             lane.link.announce(AT_REST, lane.halfway());
         }
-        let (id, item) = (chunk.call, chunk.next_item());
+        let (id, items) = (chunk.call, chunk.items_left());
         let given = lane.give(chunk, context.as_deref());
         let is_overlooked = driver == Driver::Asleep && lane.has_long_chunk();
         let must_look = timed || lane.has_outbox() || is_overlooked;
@@ -133,8 +133,12 @@ impl State {
             Ok(()) => {}
             Err(Ungiven::Corrupt(error)) => self.condemn(index, Sentence::Corrupt(error)),
             Err(Ungiven::Unsent(error)) => {
-                let reason = format!("its file descriptors cannot be sent: {error}").into();
-                self.fail(id, item, TaskError::Encode { item, reason });
+                // They may be those of the context, which each of the items needs.
+                let reason: Arc<str> =
+                    format!("its file descriptors cannot be sent: {error}").into();
+                for item in items {
+                    self.fail(id, item, TaskError::Encode { item, reason: Arc::clone(&reason) });
+                }
             }
         }
         is_given

@@ -37,8 +37,9 @@ impl Core {
         if self.workers == 0 {
             return Err(PoolError::NoWorkers);
         }
-        self.with(|state| state.lanes.resize_with(self.workers, || None));
         let (ordered, mut failure) = self.order_all();
+        // As many as there are, and not as were asked for: that may be more than there is memory for.
+        self.with(|state| state.lanes.resize_with(ordered.len(), || None));
         for (index, ordered) in ordered.into_iter().enumerate() {
             match self.welcome(ordered) {
                 Ok(lane) => self.with(|state| state.install(index, lane)),

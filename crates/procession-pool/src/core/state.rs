@@ -237,7 +237,15 @@ impl State {
             self.forget_if_over(id);
             return;
         }
-        call.deliveries.push(delivery);
+        let is_cancelled = call.called_off && !self.is_inline;
+        call.has_failed |= is_cancelled || delivery.is_failure();
+        if is_cancelled {
+            // It came after somebody was told that the task is cancelled, which it is to stay.
+            let cancelled = |item| Delivery::Failed { item, error: TaskError::Cancelled { item } };
+            call.deliveries.extend(delivery.items().map(cancelled));
+        } else {
+            call.deliveries.push(delivery);
+        }
         if self.driver_call.is_none_or(|waited_for| waited_for == id) {
             // It may be what the driver waits for, which registers nowhere because it looks by itself once it is awake.
             self.unseen = Unseen::Alarm;
@@ -246,6 +254,9 @@ impl State {
             Consumer::Nobody => {}
             Consumer::Thread(thread) => self.notices.push(Notice::Thread(thread)),
             Consumer::Waker(waker) => self.notices.push(Notice::Waker(waker)),
+        }
+        if !call.onlookers.is_empty() {
+            self.notices.extend(call.take_onlookers());
         }
     }
 

@@ -1,6 +1,7 @@
 //! Many tasks at once: waiting for some of them, and taking them as they are done.
 //!
-//! Each task that is not done has a waker that writes its number on a board. Whoever waits looks at the board and, where all
+//! Each task that is not done has a waker that writes its number on a board, besides the one of whoever fetches its result: any
+//! number of threads may wait for the same tasks. Whoever waits looks at his board and, where all
 //! tasks belong to one pool, drives that pool meanwhile, so that a result need not change threads; tasks of several pools are
 //! left to the pools' own threads.
 
@@ -16,7 +17,6 @@ use procession_shm::Deadline;
 
 use super::Task;
 use crate::core::Core;
-use crate::core::call::Consumer;
 use crate::error::TaskError;
 
 /// What [`wait`] waits for.
@@ -65,19 +65,20 @@ pub fn wait<R>(
 ) -> Vec<usize> {
     let deadline: Deadline = timeout.into().into();
     let (board, cores) = (Arc::new(Board::default()), cores(tasks));
+    let entries = board.entries_of(tasks.len());
     let mut standings: Vec<Standing> = vec![Standing::Pending; tasks.len()];
     let mut news: VecDeque<usize> = (0..tasks.len()).collect();
     loop {
         for index in news.drain(..) {
             if standings[index] == Standing::Pending {
-                standings[index] = board.look_at(&tasks[index], index);
+                standings[index] = look_at(&tasks[index], &entries[index]);
             }
         }
         if until.is_over(&standings) || deadline.is_over() {
             break;
         }
         board.sleep(&cores, &deadline);
-        news.append(&mut board.entries().news);
+        news.append(&mut board.written().news);
     }
     let done = standings.iter().enumerate();
     done.filter(|(_, standing)| **standing != Standing::Pending).map(|(index, _)| index).collect()
@@ -102,8 +103,10 @@ pub fn wait<R>(
 pub fn as_completed<R: 'static>(tasks: impl IntoIterator<Item = Task<R>>) -> AsCompleted<R> {
     let tasks: Vec<Task<R>> = tasks.into_iter().collect();
     let (board, cores) = (Arc::new(Board::default()), cores(&tasks));
-    board.entries().news.extend(0..tasks.len());
-    AsCompleted { left: tasks.len(), tasks: tasks.into_iter().map(Some).collect(), board, cores }
+    board.written().news.extend(0..tasks.len());
+    let entries = board.entries_of(tasks.len());
+    let (left, tasks) = (tasks.len(), tasks.into_iter().map(Some).collect());
+    AsCompleted { tasks, entries, left, board, cores }
 }
 
 /// Tasks as they are done. Made by [`as_completed`].
@@ -123,6 +126,7 @@ pub fn as_completed<R: 'static>(tasks: impl IntoIterator<Item = Task<R>>) -> AsC
 #[must_use = "results are taken by iterating"]
 pub struct AsCompleted<R> {
     tasks: Vec<Option<Task<R>>>,
+    entries: Vec<Arc<Waker>>,
     left: usize,
     board: Arc<Board>,
     cores: Vec<Arc<Core>>,
@@ -137,7 +141,8 @@ impl<R: 'static> Iterator for AsCompleted<R> {
                 self.board.sleep(&self.cores, &Deadline::NEVER);
                 continue;
             };
-            let is_done = |task: &mut Task<R>| self.board.look_at(task, index) != Standing::Pending;
+            let entry = &self.entries[index];
+            let is_done = |task: &mut Task<R>| look_at(task, entry) != Standing::Pending;
             if let Some(task) = self.tasks[index].take_if(is_done) {
                 self.left -= 1;
                 return Some((index, task.get()));
@@ -191,54 +196,56 @@ fn cores<R>(tasks: &[Task<R>]) -> Vec<Arc<Core>> {
     cores
 }
 
+/// How the task stands. If it is pending, its entry is written on the board when something arrives for it.
+fn look_at<R>(task: &Task<R>, entry: &Arc<Waker>) -> Standing {
+    if !task.core().is_ours() {
+        return Standing::Failed;
+    }
+    task.core().with(|state| match task.standing(state) {
+        (_, true) => Standing::Failed,
+        (true, _) => Standing::Done,
+        (false, false) => {
+            state.watch_call(task.canceller.call, entry);
+            Standing::Pending
+        }
+    })
+}
+
 /// Which tasks there is news of.
 #[derive(Debug, Default)]
 struct Board {
-    entries: Mutex<Entries>,
+    written: Mutex<Written>,
 }
 
 #[derive(Debug, Default)]
-struct Entries {
+struct Written {
     news: VecDeque<usize>,
     sleeper: Option<Thread>,
 }
 
 impl Board {
-    fn entries(&self) -> MutexGuard<'_, Entries> {
+    fn written(&self) -> MutexGuard<'_, Written> {
         // Nothing panics while it is locked.
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The entries of so many tasks. Who is told of the news of a task does not count any more once its entry is dropped.
+    fn entries_of(self: &Arc<Self>, tasks: usize) -> Vec<Arc<Waker>> {
+        let entry = |index| Waker::from(Arc::new(Entry { board: Arc::clone(self), index }));
+        (0..tasks).map(entry).map(Arc::new).collect()
     }
 
     fn next(&self) -> Option<usize> {
-        self.entries().news.pop_front()
+        self.written().news.pop_front()
     }
 
     fn has_news(&self) -> bool {
-        !self.entries().news.is_empty()
-    }
-
-    /// How the task stands. One that is pending writes itself on the board when something arrives for it.
-    fn look_at<R>(self: &Arc<Self>, task: &Task<R>, index: usize) -> Standing {
-        if !task.core().is_ours() {
-            return Standing::Failed;
-        }
-        let entry = Arc::new(Entry { board: Arc::clone(self), index });
-        task.core().with(|state| {
-            let (is_done, has_failed) = task.standing(state);
-            match (is_done, has_failed) {
-                (_, true) => Standing::Failed,
-                (true, _) => Standing::Done,
-                (false, false) => {
-                    state.await_call(task.canceller.call, Consumer::Waker(Waker::from(entry)));
-                    Standing::Pending
-                }
-            }
-        })
+        !self.written().news.is_empty()
     }
 
     /// Waits for news, or for no good reason at all.
     fn sleep(&self, cores: &[Arc<Core>], deadline: &Deadline) {
-        self.entries().sleeper = Some(thread::current());
+        self.written().sleeper = Some(thread::current());
         if let [core] = cores {
             core.wait_until(None, deadline, |_| self.has_news().then_some(()));
             return;
@@ -261,9 +268,9 @@ struct Entry {
 
 impl Wake for Entry {
     fn wake(self: Arc<Self>) {
-        let mut entries = self.board.entries();
-        entries.news.push_back(self.index);
-        if let Some(sleeper) = &entries.sleeper {
+        let mut written = self.board.written();
+        written.news.push_back(self.index);
+        if let Some(sleeper) = &written.sleeper {
             sleeper.unpark();
         }
     }

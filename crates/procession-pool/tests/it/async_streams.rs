@@ -43,6 +43,19 @@ fn input_is_pulled_only_as_results_are_taken() {
     });
 }
 
+/// The pool's own thread rests meanwhile.
+#[test]
+fn a_stream_that_is_polled_late_or_after_a_pause_is_seen_to() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let mut stream = pool.job().window(1).imap(|n: u64| n * n, 0..4_u64).stream();
+        for n in 0..4 {
+            std::thread::sleep(Duration::from_millis(300));
+            assert_eq!(next(&mut stream).unwrap().unwrap(), n * n);
+        }
+    });
+}
+
 #[test]
 fn workers_are_seen_to_while_nobody_polls() {
     guarded(|| {

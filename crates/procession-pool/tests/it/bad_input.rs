@@ -18,6 +18,15 @@ fn a_pool_without_workers_is_refused() {
     assert!(matches!(Pool::builder().workers(0).build(), Err(PoolError::NoWorkers)));
 }
 
+#[test]
+fn a_name_may_hold_anything() {
+    guarded(|| {
+        let pool = Pool::builder().workers(1).name("no\0end ").build().unwrap();
+        assert_sound(&pool);
+        assert_eq!(pool.submit(|n: u32| n, 7).unwrap().get().unwrap(), 7);
+    });
+}
+
 /// Cannot be encoded if odd.
 #[derive(Debug, Clone, Copy, Deserialize)]
 struct EvenOnly(u32);
@@ -88,6 +97,7 @@ fn a_context_that_cannot_be_encoded_is_one_error() {
         assert!(matches!(error, TaskError::Encode { .. }), "{error:?}");
         assert!(error.to_string().contains("1 is odd"), "{error}");
         let mut stream = pool.imap_with(&EvenOnly(1), work, 0..10);
+        assert_eq!(stream.size_hint(), (1, Some(1)));
         assert!(matches!(stream.next(), Some(Err(TaskError::Encode { .. }))));
         assert!(stream.next().is_none());
         assert_eq!(pool.map_with(&EvenOnly(2), work, 0..3).unwrap(), [2, 3, 4]);

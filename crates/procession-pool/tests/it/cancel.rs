@@ -1,7 +1,7 @@
 //! Tasks that are cancelled: before, while and after they run.
 
 use std::thread::{self, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use procession_pool::{Pool, TaskError};
 
@@ -79,6 +79,60 @@ fn a_task_that_is_done_cannot_be_cancelled() {
         assert!(!task.cancel());
         assert_eq!(task.get().unwrap(), 2);
         assert_eq!(pool.worker_pids(), pids);
+    });
+}
+
+/// Also if it is done while its worker is about to be killed: who was told that it is stopped gets no result, and none of its effects
+/// count as done.
+#[test]
+fn what_was_cancelled_is_never_done() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let busy = |us: u64| {
+            let started = Instant::now();
+            while started.elapsed() < Duration::from_micros(us) {}
+            us
+        };
+        for round in 0..2000 {
+            let task = pool.submit(busy, 100 + round % 50).unwrap();
+            busy(round % 200);
+            let is_cancelled = task.cancel();
+            let result = task.get();
+            let is_as_said = match &result {
+                Err(TaskError::Cancelled { item: 0, .. }) => is_cancelled,
+                other => !is_cancelled && other.is_ok(),
+            };
+            assert!(is_as_said, "cancelled: {is_cancelled}, {result:?}");
+        }
+    });
+}
+
+/// Others keep their places.
+#[test]
+fn any_of_many_tasks_that_wait_can_be_cancelled() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let ledger = Ledger::new();
+        let running = pool.submit(hang, ledger.path()).unwrap();
+        eventually("it runs", || !ledger.entries().is_empty());
+        let submit = |number: u32| {
+            let items = [0, 1].map(|half| (ledger.path(), 2 * number + half));
+            pool.job().priority(i32::from(number.is_multiple_of(5))).map_async(note, items).unwrap()
+        };
+        let (off, kept): (Vec<_>, Vec<_>) =
+            (0..300).map(submit).enumerate().partition(|(index, _)| index % 3 == 1);
+        assert!(off.iter().rev().all(|(_, task)| task.cancel()));
+        assert!(off.iter().all(|(_, task)| task.is_done() && !task.cancel()));
+        assert!(running.cancel());
+        for (index, task) in kept {
+            let number = u32::try_from(index).unwrap();
+            assert_eq!(task.get().unwrap(), [2 * number, 2 * number + 1]);
+        }
+        pool.join();
+        let (urgent, others): (Vec<u32>, Vec<u32>) =
+            ledger.entries().into_iter().skip(1).partition(|number| (number / 2).is_multiple_of(5));
+        assert_eq!(urgent.len() + others.len(), 400);
+        assert!(urgent.is_sorted() && others.is_sorted());
     });
 }
 

@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::mem::ManuallyDrop;
+use std::sync::Mutex;
 
 use procession_channel::Fd;
-use procession_pool::{Pool, PoolError, TaskError};
+use procession_pool::task::{Until, wait};
+use procession_pool::{Pool, PoolError, Task, TaskError};
 use procession_process::Failure;
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 
@@ -23,6 +25,16 @@ pub(crate) const ROLES: &[Role] = &[
             let _kept = ManuallyDrop::new(pool);
         });
     }),
+    ("fork and ask for a task", || {
+        fork_and(|pool| {
+            let task = TASK.lock().unwrap().take().unwrap();
+            assert!(task.is_done() && !task.is_running() && !task.cancel());
+            assert_eq!(wait(std::slice::from_ref(&task), Until::All, None), [0]);
+            let error = task.get().unwrap_err();
+            assert!(error.to_string().contains("which forked this one"), "{error}");
+            let _kept = ManuallyDrop::new(pool);
+        });
+    }),
     ("fork and make a pool", || {
         fork_and(|pool| {
             let _kept = ManuallyDrop::new(pool);
@@ -36,11 +48,15 @@ pub(crate) const ROLES: &[Role] = &[
     }),
 ];
 
+/// A task from before the fork.
+static TASK: Mutex<Option<Task<u64>>> = Mutex::new(None);
+
 /// The child does something with its copy of the pool; the pool of this process must be as good as ever.
 fn fork_and(act: fn(Pool)) {
     let pool = Pool::with_workers(2).unwrap();
     assert_sound(&pool);
     let pids = pool.worker_pids();
+    *TASK.lock().unwrap() = Some(pool.submit(|n: u64| n, 7).unwrap());
     // SAFETY: the child is a copy with one thread. No other thread holds a lock that it needs: the pool is idle.
     let child = unsafe { libc::fork() };
     let Some(child) = Pid::from_raw(child) else {
@@ -58,6 +74,7 @@ fn fork_and(act: fn(Pool)) {
     let status: Option<WaitStatus> = status.map(|(_, status)| status);
     assert_sound(&pool);
     pool.apply(open_null, ()).expect("the way for handles is open, too");
+    assert_eq!(TASK.lock().unwrap().take().unwrap().get().unwrap(), 7);
     assert_eq!(pool.worker_pids(), pids, "the workers are those from before the fork");
     assert_eq!(status.and_then(WaitStatus::exit_status), Some(7), "{status:?}");
 }
@@ -94,6 +111,11 @@ fn a_forked_child_that_terminates_its_copy_harms_nobody() {
 #[test]
 fn a_forked_child_that_uses_its_copy_is_told() {
     passes("fork and map");
+}
+
+#[test]
+fn a_forked_child_that_asks_for_a_task_is_told() {
+    passes("fork and ask for a task");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, sleep};
+use std::thread::{self, ThreadId, sleep};
 use std::time::Duration;
 
 use backstage::executor::block_on;
@@ -285,6 +285,114 @@ fn a_result_is_given_out_once() {
         let again = task.try_get();
         assert!(matches!(again, Err(TaskError::Taken)), "{again:?}");
         assert!(matches!(task.get(), Err(TaskError::Taken)));
+    });
+}
+
+/// An error of one item is the result, whatever the others are about.
+#[test]
+fn an_error_is_given_out_once() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let work = |n: u64| {
+            assert!(n > 0, "the first one panics, on purpose");
+            sleep(Duration::from_secs(600));
+        };
+        let mut task = pool.map_async(work, 0..3).unwrap();
+        let error = loop {
+            match task.try_get() {
+                Ok(None) => thread::yield_now(),
+                Ok(Some(_)) => panic!("it should have failed"),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, TaskError::Panicked { item: 0, .. }), "{error:?}");
+        assert!(task.is_done());
+        let again = task.try_get();
+        assert!(matches!(again, Err(TaskError::Taken)), "{again:?}");
+        assert!(matches!(block_on(&mut task), Err(TaskError::Taken)));
+        assert!(task.cancel(), "the others still run");
+        assert_sound(&pool);
+    });
+}
+
+/// The pool's own thread rests when there has been nothing to do for a while, also if that is because the argument of the next task
+/// takes long to be made.
+#[test]
+fn a_task_whose_items_were_long_in_the_making_is_seen_to() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let late = |n: u64| {
+            sleep(Duration::from_millis(300));
+            n
+        };
+        assert_eq!(
+            block_on(pool.map_async(|n: u64| n + 1, (0..3).map(late)).unwrap()).unwrap(),
+            [1, 2, 3]
+        );
+        let (sender, called) = mpsc::channel();
+        let task = pool.map_async(|n: u64| n + 1, (0..3).map(late)).unwrap();
+        task.on_done(move |result| sender.send(result.unwrap()).unwrap());
+        assert_eq!(called.recv().unwrap(), [1, 2, 3]);
+        let ledger = Ledger::new();
+        let items = (0..3).map(|n| (ledger.path(), late(n)));
+        let note =
+            |(ledger, number): (String, u64)| record(&ledger, u32::try_from(number).unwrap());
+        drop(pool.map_async(note, items).unwrap());
+        eventually("all are done", || ledger.entries().len() == 3);
+    });
+}
+
+/// Where on the stack of this thread it is called.
+fn place_on_stack() -> usize {
+    let here = 0_u8;
+    std::ptr::from_ref(std::hint::black_box(&here)).addr()
+}
+
+/// Results come faster than callbacks are done with them. Calls a callback for each of 600 tasks, and returns how far apart on the
+/// stack two of them were called by one thread, in bytes.
+fn stack_of_callbacks(pool: &'static Pool, callback: fn(&'static Pool)) -> usize {
+    let (sender, places) = mpsc::channel();
+    for n in 0..600_u64 {
+        let sender = sender.clone();
+        pool.submit(|n: u64| n, n).unwrap().on_done(move |_| {
+            let place = place_on_stack();
+            callback(pool);
+            sender.send((thread::current().id(), place)).unwrap();
+        });
+    }
+    drop(sender);
+    let places: Vec<_> = places.iter().collect();
+    assert_eq!(places.len(), 600);
+    let me = thread::current().id();
+    let others: Vec<_> = places.iter().filter(|(thread, _)| *thread != me).collect();
+    let apart = |(one, here): &(ThreadId, usize)| {
+        let same = others.iter().filter(move |(other, _)| other == one);
+        same.map(|(_, there)| here.abs_diff(*there)).max().unwrap_or_default()
+    };
+    others.iter().map(|place| apart(place)).max().unwrap_or_default()
+}
+
+/// As many as have results would otherwise be on one stack, which ends somewhere.
+#[test]
+fn callbacks_are_called_one_after_the_other() {
+    guarded(|| {
+        static POOL: OnceLock<Pool> = OnceLock::new();
+        let pool = POOL.get_or_init(|| Pool::with_workers(2).unwrap());
+        let stack = stack_of_callbacks(pool, |_| sleep(Duration::from_millis(1)));
+        assert!(stack < 32 << 10, "{stack} bytes");
+        pool.terminate();
+    });
+}
+
+#[test]
+fn callbacks_that_wait_for_the_pool_do_not_fill_the_stack() {
+    guarded(|| {
+        static POOL: OnceLock<Pool> = OnceLock::new();
+        let pool = POOL.get_or_init(|| Pool::with_workers(2).unwrap());
+        let stack =
+            stack_of_callbacks(pool, |pool| assert_eq!(pool.apply(|n: u64| n, 1).unwrap(), 1));
+        assert!(stack < 128 << 10, "{stack} bytes");
+        pool.terminate();
     });
 }
 

@@ -47,6 +47,27 @@ fn all_of_many_are_waited_for() {
     });
 }
 
+/// None of them takes the place of another.
+#[test]
+fn any_number_of_threads_may_wait_for_the_same_tasks() {
+    guarded(|| {
+        let pools = [Pool::with_workers(2).unwrap(), Pool::with_workers(1).unwrap()];
+        for pools in [&pools[..1], &pools[..]] {
+            let tasks: Vec<_> =
+                pools.iter().flat_map(|pool| tasks(pool, nap, [30, 60, 5])).collect();
+            let all: Vec<_> = (0..tasks.len()).collect();
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| assert_eq!(wait(&tasks, Until::All, None), all));
+                    scope.spawn(|| assert!(!wait(&tasks, Until::FirstCompleted, None).is_empty()));
+                }
+                // Who has given up by then does not count.
+                assert!(wait(&tasks, Until::All, Duration::ZERO).len() <= tasks.len());
+            });
+        }
+    });
+}
+
 #[test]
 fn the_first_that_is_done_ends_the_wait() {
     guarded(|| {

@@ -1,8 +1,10 @@
 //! Handles in arguments, contexts and results: pipe ends, files, shared memory with and without locks.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::{IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use procession_channel::{Fd, pipe};
@@ -10,7 +12,8 @@ use procession_pool::{Pool, SubmitError, TaskError};
 use procession_shm::{Shared, SharedBuf, SharedSlice};
 use procession_sync::Mutex;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 use super::guard::{eventually, guarded};
 use super::idle::kill;
@@ -21,8 +24,11 @@ use super::resources::{assert_back_to, holdings};
 use super::scribbler::{Random, seed};
 use super::trap::{How, assert_sound};
 
-pub(crate) const ROLES: &[Role] =
-    &[("stream handles", stream_handles), ("lose handles", lose_handles)];
+pub(crate) const ROLES: &[Role] = &[
+    ("stream handles", stream_handles),
+    ("lose handles", lose_handles),
+    ("send too many", send_too_many),
+];
 
 fn sum(slice: SharedSlice<u64>) -> u64 {
     slice.iter().sum()
@@ -418,4 +424,52 @@ fn a_worker_that_has_closed_all_descriptors_works_on_and_says_why_handles_cannot
         assert_eq!(pool.worker_pids(), [worker.unwrap()]);
         assert_sound(&pool);
     });
+}
+
+/// The kernel lets nobody but root have more descriptors on their way than `RLIMIT_NOFILE`.
+fn send_too_many() {
+    if rustix::process::geteuid().is_root() {
+        // SAFETY: changes nothing but who this process is.
+        assert_eq!(unsafe { libc::setuid(65534) }, 0);
+    }
+    let pool = Pool::with_workers(1).unwrap();
+    assert_sound(&pool);
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(300), maximum }).unwrap();
+    let (hoard, _unread) = UnixDatagram::pair().unwrap();
+    while hoard_descriptors(&hoard) {}
+
+    let file = Fd::new(File::open("/dev/null").unwrap());
+    let work = |_: &Fd<File>, n: u32| n;
+    let outcomes: Vec<_> = pool.job().chunk(10).imap_with(&file, work, 0..25).collect();
+    for (number, outcome) in outcomes.iter().enumerate() {
+        let error = outcome.as_ref().unwrap_err();
+        assert_eq!(error.item(), Some(number));
+        assert!(error.to_string().contains("its file descriptors cannot be sent"), "{error}");
+    }
+    assert_eq!(outcomes.len(), 25);
+    drop((hoard, _unread));
+    assert_eq!(pool.map_with(&file, work, 0..25).unwrap().len(), 25);
+    pool.join();
+}
+
+/// Sends as many descriptors as go into one packet; false when there may be no more.
+fn hoard_descriptors(socket: &UnixDatagram) -> bool {
+    let many = [socket.as_fd(); 100];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(100))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(SendAncillaryMessage::ScmRights(&many)));
+    match sendmsg(socket, &[IoSlice::new(&[0])], &mut control, SendFlags::DONTWAIT) {
+        Ok(_) => true,
+        Err(errno) => {
+            assert_eq!(errno, Errno::TOOMANYREFS);
+            false
+        }
+    }
+}
+
+/// A context goes with the first items that need it. None of them is forgotten if it cannot go.
+#[test]
+fn a_context_whose_handles_cannot_be_sent_is_an_error_of_each_item() {
+    guarded(|| drop(play("send too many").succeed()));
 }

@@ -20,6 +20,7 @@ use super::trap::{assert_sound, limit_memory};
 
 pub(crate) const ROLES: &[Role] = &[
     ("few descriptors", few_descriptors),
+    ("more workers than there can be", more_workers_than_there_can_be),
     ("few descriptors later", few_descriptors_later),
     ("few descriptors and an abort", few_descriptors_and_an_abort),
     ("few processes", few_processes),
@@ -146,6 +147,23 @@ fn few_descriptors_later() {
     drop(hoard);
     limit_descriptors(limit);
     assert_sound(&pool);
+}
+
+/// Not before some were started is it known how many there can be, and nothing else is made of the number.
+fn more_workers_than_there_can_be() {
+    let usual = getrlimit(Resource::Nofile).current.unwrap();
+    for workers in [1 << 40, usize::MAX] {
+        limit_descriptors(holdings().0 as u64 + 30);
+        let error = Pool::with_workers(workers).unwrap_err();
+        assert!(error.to_string().contains("ulimit -n"), "{error}");
+        limit_descriptors(usual);
+        eventually("no child is left", || children().is_empty());
+    }
+}
+
+#[test]
+fn more_workers_than_there_can_be_are_an_error() {
+    guarded(|| drop(play("more workers than there can be").succeed()));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use procession_pool::{Pool, TaskError};
 use procession_process::Exit;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::guard::{eventually, guarded};
 use super::ledger::{Ledger, record};
@@ -86,6 +87,24 @@ fn an_item_within_its_time_is_never_stopped() {
         let tasks: Vec<_> = (0..8).map(|n| job.submit(almost, n).unwrap()).collect();
         let results: Vec<_> = tasks.into_iter().map(|task| task.get().unwrap()).collect();
         assert_eq!(results, expected);
+    });
+}
+
+/// The time that a worker takes to come to an item is not the item's.
+#[test]
+fn the_time_before_an_item_begins_does_not_count() {
+    guarded(|| {
+        let pool = Pool::with_workers(1).unwrap();
+        let nap = |ms: u64| sleep(Duration::from_millis(ms));
+        let pid = Pid::from_raw(pool.apply(|()| std::process::id().cast_signed(), ()).unwrap());
+        for stopped_for in [280, 1000] {
+            kill_process(pid.unwrap(), Signal::STOP).unwrap();
+            let task = pool.job().timeout(TIMEOUT).submit(nap, 150).unwrap();
+            sleep(Duration::from_millis(stopped_for));
+            kill_process(pid.unwrap(), Signal::CONT).unwrap();
+            task.get().unwrap();
+        }
+        assert_eq!(pool.insights().total.starts, 1);
     });
 }
 
