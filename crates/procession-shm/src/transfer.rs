@@ -85,6 +85,12 @@ pub enum TransferError {
         /// The type of the handle.
         handle: &'static str,
     },
+    /// It was closed here, or has found that nobody has the other side any more: there is nothing left to send.
+    #[error("this {handle} is closed, and there is nothing left to send: make another pipe")]
+    Closed {
+        /// The type of the handle.
+        handle: &'static str,
+    },
     /// It gives power over this process to the one that sent it, which is not trusted.
     #[error(
         "a {handle} from a process that is not trusted: build the channel or pool with `.trusting()` if its processes trust each other"

@@ -57,8 +57,7 @@ impl<X: HasLine> End<X> {
         write: impl FnOnce(&X) -> Result<P, TransferError>,
     ) -> Result<P, TransferError> {
         self.place.leave(handle, |end| {
-            let reason = "it is closed";
-            let end = end.as_ref().ok_or(TransferError::Malformed { handle, reason })?;
+            let end = end.as_ref().ok_or(TransferError::Closed { handle })?;
             if !end.line().is_here() {
                 return Err(TransferError::Moved { handle });
             }

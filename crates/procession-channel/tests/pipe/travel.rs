@@ -99,6 +99,17 @@ fn an_end_that_was_sent_is_not_here() {
 }
 
 #[test]
+fn an_end_that_is_closed_is_not_sent_and_says_so() {
+    let (sender, _receiver) = pipe::simplex::<Sender<u8>>().unwrap();
+    let (inner, gone) = pipe::simplex::<u8>().unwrap();
+    drop(gone);
+    assert!(matches!(inner.send(1).unwrap_err().kind, SendErrorKind::Closed));
+    let refused = sender.send(inner).unwrap_err();
+    assert!(matches!(refused.kind, SendErrorKind::Encode(_)), "{refused}");
+    assert!(refused.to_string().contains("this Sender is closed"), "{refused}");
+}
+
+#[test]
 fn an_end_that_could_not_be_sent_is_here() {
     let (full, _held) = small::<(Vec<u8>, Sender<u8>)>();
     let (inner, receiver) = pipe::simplex::<u8>().unwrap();
