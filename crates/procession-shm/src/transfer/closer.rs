@@ -163,7 +163,9 @@ impl Default for Closer {
 
 impl fmt::Debug for Closer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closer").field("open", &self.0.lock().open).finish_non_exhaustive()
+        // Another thread may have held the lock when this process was forked.
+        let open = self.0.state.try_lock().ok().map(|state| state.open);
+        f.debug_struct("Closer").field("open", &open).finish_non_exhaustive()
     }
 }
 
