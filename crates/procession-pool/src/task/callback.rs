@@ -55,15 +55,25 @@ struct OnDone<R> {
 
 impl<R: 'static> Wake for OnDone<R> {
     fn wake(self: Arc<Self>) {
-        if NESTED.get() >= NESTED_MAX {
-            PUT_OFF.with_borrow_mut(|put_off| put_off.push_back(self));
-            return;
-        }
-        self.look();
-        while let Some(next) = PUT_OFF.with_borrow_mut(VecDeque::pop_front) {
+        let look: Arc<dyn Look> = self;
+        let now = if NESTED.get() < NESTED_MAX { Some(look) } else { put_off(look) };
+        let Some(now) = now else { return };
+        now.look();
+        while let Some(next) = next_put_off() {
             next.look();
         }
     }
+}
+
+/// Leaves it to a callback that this thread is in. At the end of a thread there may be no place for it any more, and it comes back.
+fn put_off(look: Arc<dyn Look>) -> Option<Arc<dyn Look>> {
+    let mut look = Some(look);
+    let _gone = PUT_OFF.try_with(|put_off| put_off.borrow_mut().extend(look.take()));
+    look
+}
+
+fn next_put_off() -> Option<Arc<dyn Look>> {
+    PUT_OFF.try_with(|put_off| put_off.borrow_mut().pop_front()).ok().flatten()
 }
 
 /// A task of any type that is waited for by a callback.

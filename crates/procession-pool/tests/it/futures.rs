@@ -1,5 +1,6 @@
 //! Tasks as futures and with callbacks.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::mpsc;
@@ -186,6 +187,40 @@ fn a_callback_of_a_task_that_dies_is_called() {
         let kill = |()| How::Kill.happen().unwrap();
         pool.submit(kill, ()).unwrap().on_done(move |result| sender.send(result).unwrap());
         assert!(matches!(results.recv().unwrap(), Err(TaskError::Died { .. })));
+    });
+}
+
+/// At the end of a thread, after all that belonged to it is gone.
+#[test]
+fn a_callback_comes_also_where_the_thread_is_at_its_end() {
+    struct Last(Arc<Pool>, mpsc::Sender<u64>);
+
+    impl Last {
+        fn submit(&self, n: u64) {
+            let sender = self.1.clone();
+            let task = self.0.submit(|n: u64| n, n).unwrap();
+            task.on_done(move |result| sender.send(result.unwrap()).unwrap());
+        }
+    }
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.submit(2);
+        }
+    }
+
+    thread_local! {
+        static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    }
+
+    guarded(|| {
+        let (pool, (sender, results)) = (Arc::new(Pool::with_workers(1).unwrap()), mpsc::channel());
+        let last = Last(Arc::clone(&pool), sender);
+        thread::spawn(move || LAST.with_borrow_mut(|place| place.insert(last).submit(1)));
+        let mut all: Vec<_> = results.iter().collect();
+        all.sort_unstable();
+        assert_eq!(all, [1, 2]);
+        assert_sound(&pool);
     });
 }
 
