@@ -24,9 +24,6 @@ use procession_shm::limit;
 
 static LEDGER: PerProcess<Mutex<Ledger>> = PerProcess::new();
 
-/// The limit divided by this is for one process.
-const SHARE: u64 = 4;
-
 /// An account of so many messages asks what was delivered meanwhile. A channel has fewer under way, so that half of them were, at
 /// least; without it, an account would grow for as long as the limit, which may be a thousand million, is far.
 const ENTRIES_MAX: usize = 128;
@@ -119,7 +116,7 @@ impl Account {
             None => held.open(Box::new(is_delivered)),
         };
         self.place = Some((ledger, key));
-        let is_within = held.charge(count, limit());
+        let is_within = held.charge(count, limit::descriptor_share());
         Ok(is_within.then(|| Charge { ledger, key, count }))
     }
 }
@@ -161,11 +158,6 @@ impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Account").field("is_open", &self.place.is_some()).finish()
     }
-}
-
-/// How many descriptors this process may have under way.
-fn limit() -> usize {
-    usize::try_from(limit::descriptors() / SHARE).unwrap_or(usize::MAX)
 }
 
 fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {

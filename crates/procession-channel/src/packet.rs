@@ -96,7 +96,7 @@ pub(crate) fn peek(socket: BorrowedFd<'_>, closer: Option<&Closer>) -> Result<Pa
     let descriptors = control.drain().filter_map(rights).flatten().collect();
     Ok(Packet {
         tag: (received.bytes == TAG_LEN).then_some(u64::from_le_bytes(tag)),
-        descriptors: strangers(descriptors, closer),
+        descriptors: Strangers::new(descriptors, closer),
         is_cut: received.flags.contains(ReturnFlags::CTRUNC),
     })
 }
@@ -110,7 +110,7 @@ pub(crate) fn unpack(front: Packet, count: usize) -> Result<Option<Strangers>, E
     if count <= PACKET_MAX || descriptors.len() != count.div_ceil(PACKET_MAX) {
         return Ok((descriptors.len() == count).then_some(descriptors));
     }
-    let mut all = strangers(Vec::new(), descriptors.closer());
+    let mut all = Strangers::new(Vec::new(), descriptors.closer());
     for bundle in &*descriptors {
         let wanted = PACKET_MAX.min(count - all.len());
         let Some(some) = look_into(bundle, tag, wanted, descriptors.closer())? else {
@@ -119,13 +119,6 @@ pub(crate) fn unpack(front: Packet, count: usize) -> Result<Option<Strangers>, E
         some.into_known().into_iter().for_each(|descriptor| all.push(descriptor));
     }
     Ok(Some(all))
-}
-
-fn strangers(descriptors: Vec<OwnedFd>, closer: Option<&Closer>) -> Strangers {
-    match closer {
-        Some(closer) => Strangers::new(descriptors, closer),
-        None => descriptors.into(),
-    }
 }
 
 /// The descriptors in a socket that should be a [`bundle`].

@@ -47,6 +47,12 @@ pub fn descriptors() -> u64 {
     of(Resource::Nofile).map_or(USUAL, |limit| limit.current.unwrap_or(u64::MAX))
 }
 
+/// How many of those descriptors one may use up who is not the only one: a quarter. So much a process has under way to others at most,
+/// and so much of what one other has sent it has open.
+pub fn descriptor_share() -> usize {
+    usize::try_from(descriptors() / 4).unwrap_or(usize::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

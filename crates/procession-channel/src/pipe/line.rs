@@ -100,8 +100,8 @@ pub(super) struct Line {
     side: Side,
     /// Whether the other side keeps the rules of the ring, by the word of who made the pipe.
     is_trusting: bool,
-    /// Closes what the other side has sent and nobody wants.
-    closer: Closer,
+    /// Closes what the other side has sent and nobody wants, if it is not trusted.
+    closer: Option<Closer>,
     /// The process that it belongs to. A fork of it has the socket, but not the ring.
     generation: u64,
     /// Its place with the lookout, from its first sleep on.
@@ -139,7 +139,7 @@ impl Line {
             socket,
             side,
             is_trusting,
-            closer: transfer::closer(),
+            closer: (!is_trusting).then(transfer::closer),
             generation,
             posted: OnceCell::new(),
             idle_wakes: Cell::new(0),
@@ -159,7 +159,7 @@ impl Line {
 
     /// Who closes what the other side has sent, if that is not trusted.
     pub(super) fn closer(&self) -> Option<&Closer> {
-        (!self.is_trusting).then_some(&self.closer)
+        self.closer.as_ref()
     }
 
     #[inline]
@@ -453,8 +453,8 @@ impl Drop for Line {
         self.close();
         // Its post has the socket, too.
         drop(self.posted.take());
-        if let Some(socket) = self.socket.take().filter(|_| !self.is_trusting) {
-            transfer::hang_up(socket, &self.closer);
+        if let (Some(socket), Some(closer)) = (self.socket.take(), &self.closer) {
+            transfer::hang_up(socket, closer);
         }
     }
 }

@@ -81,7 +81,7 @@ impl LinePlace {
             transfer::require_trust(handle)?;
         }
         let closer = transfer::closer();
-        let mut arrived = Strangers::new(Vec::new(), &closer);
+        let mut arrived = Strangers::new(Vec::new(), Some(&closer));
         arrived.push(transfer::take_descriptor(self.memory)?);
         arrived.push(transfer::take_descriptor(self.socket)?);
         let capacity = usize::try_from(self.capacity).unwrap_or(usize::MAX);

@@ -334,8 +334,7 @@ impl State {
 /// How many descriptors of results from one worker may wait to be taken: a worker cannot use up those of this process, and an
 /// honest one can always have some results under way.
 fn descriptors_max(workers: usize) -> usize {
-    let limit = usize::try_from(procession_shm::limit::descriptors()).unwrap_or(usize::MAX);
-    (limit / 4 / workers.max(1)).max(2 * DESCRIPTORS_MAX)
+    (procession_shm::limit::descriptor_share() / workers.max(1)).max(2 * DESCRIPTORS_MAX)
 }
 
 /// What a worker says went wrong with an item, or nothing if it makes no sense.

@@ -1,9 +1,8 @@
 //! Many tasks at once: waiting for some of them, and taking them as they are done.
 //!
 //! Each task that is not done has a waker that writes its number on a board, besides the one of whoever fetches its result: any
-//! number of threads may wait for the same tasks. Whoever waits looks at his board and, where all
-//! tasks belong to one pool, drives that pool meanwhile, so that a result need not change threads; tasks of several pools are
-//! left to the pools' own threads.
+//! number of threads may wait for the same tasks. Whoever waits looks at his board and, where all tasks belong to one pool, drives
+//! that pool meanwhile, so that a result need not change threads; tasks of several pools are left to the pools' own threads.
 
 use std::collections::VecDeque;
 use std::fmt;

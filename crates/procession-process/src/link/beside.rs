@@ -173,9 +173,11 @@ impl Beside {
 
     /// The same from a worker, to its parent.
     pub(crate) fn receive_strangers(&mut self) -> Result<Strangers, NoHandles> {
-        let closer = self.closer.clone().unwrap_or_default();
-        closer.need_room(0).map_err(NoHandles::NoRoom)?;
-        self.receive().map(|descriptors| Strangers::new(descriptors, &closer))
+        self.closer
+            .as_ref()
+            .map_or(Ok(()), |closer| closer.need_room(0))
+            .map_err(NoHandles::NoRoom)?;
+        self.receive().map(|descriptors| Strangers::new(descriptors, self.closer.as_ref()))
     }
 
     /// The same, but the packet stays where it is until it is [passed](Self::pass).
@@ -202,8 +204,7 @@ impl Beside {
             }
             Some(number) if number == self.received => Ok(packet.descriptors),
             _ => {
-                let closer = self.closer.clone().unwrap_or_default();
-                drop(Strangers::new(packet.descriptors, &closer));
+                drop(Strangers::new(packet.descriptors, self.closer.as_ref()));
                 Err(NoHandles::Missing)
             }
         }

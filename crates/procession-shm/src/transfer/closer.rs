@@ -22,9 +22,6 @@ use std::time::Duration;
 
 use crate::{fork, limit, quiet};
 
-/// The limit of descriptors divided by this is for one process: as much as an honest one has under way at most.
-const SHARE: u64 = 4;
-
 /// So few are always taken, without a look at the limit.
 const FEW: usize = 16;
 
@@ -195,7 +192,8 @@ impl Shop {
         if held.open.saturating_add(count) <= FEW {
             return Ok(());
         }
-        let max = usize::try_from(limit::descriptors() / SHARE).unwrap_or(usize::MAX).max(FEW);
+        // As much as an honest process has under way at most.
+        let max = limit::descriptor_share().max(FEW);
         if count > max {
             return Err(NoRoom::TooMany { count, max });
         }
@@ -248,7 +246,7 @@ mod tests {
 
     #[test]
     fn there_is_room_again_when_something_is_closed() {
-        let max = usize::try_from(limit::descriptors() / SHARE).unwrap();
+        let max = limit::descriptor_share();
         let closer = Closer::new();
         let keeps: Vec<_> = (0..=max).map(|_| slow(&closer)).collect();
         assert_eq!(closer.need_room(0), Err(NoRoom::HeldUp { open: max + 1 }));

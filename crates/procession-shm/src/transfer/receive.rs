@@ -106,7 +106,7 @@ pub fn receive_scope<R>(
     let value = enter(&RECEIVING, &scope, decode);
     let Receiving { descriptors, closer, trust, failure } = scope.into_inner();
     if !descriptors.is_empty() && trust != Trust::Trusting {
-        close_the_rest(descriptors, closer);
+        close_the_rest(descriptors, closer.as_ref());
     }
     Received { value, failure: failure.map(|failure| *failure) }
 }
@@ -119,10 +119,10 @@ impl Arrived {
 
 /// Closes what no handle has kept.
 #[cold]
-fn close_the_rest(descriptors: Vec<Arrived>, closer: Option<Closer>) {
+fn close_the_rest(descriptors: Vec<Arrived>, closer: Option<&Closer>) {
     let strangers = descriptors.into_iter().filter(|arrived| !arrived.is_memory);
     let left = strangers.filter_map(|arrived| Arc::into_inner(arrived.fd?)).collect();
-    drop(Strangers::new(left, &closer.unwrap_or_default()));
+    drop(Strangers::new(left, closer));
 }
 
 /// Who closes what the sender of the message that is being decoded has sent and nobody wants. Outside of a [`receive_scope`] it is for

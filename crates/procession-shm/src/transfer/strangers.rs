@@ -25,7 +25,7 @@ use super::Closer;
 /// use procession_shm::transfer::{Closer, Strangers};
 ///
 /// let closer = Closer::new();
-/// let arrived = Strangers::new(vec![std::fs::File::open("/dev/null")?.into()], &closer);
+/// let arrived = Strangers::new(vec![std::fs::File::open("/dev/null")?.into()], Some(&closer));
 /// assert_eq!(arrived.len(), 1);
 /// drop(arrived); // whatever it is, this returns at once
 /// # Ok::<(), std::io::Error>(())
@@ -38,15 +38,15 @@ pub struct Strangers {
 }
 
 impl Strangers {
-    /// Those that have arrived.
+    /// Those that have arrived, and who closes what their sender has sent; `None` if they come from nobody in particular.
     ///
     /// ```
     /// use procession_shm::transfer::{Closer, Strangers};
     ///
-    /// assert!(Strangers::new(Vec::new(), &Closer::new()).is_empty());
+    /// assert!(Strangers::new(Vec::new(), Some(&Closer::new())).is_empty());
     /// ```
-    pub fn new(descriptors: Vec<OwnedFd>, closer: &Closer) -> Self {
-        Self { descriptors, closer: Some(closer.clone()) }
+    pub fn new(descriptors: Vec<OwnedFd>, closer: Option<&Closer>) -> Self {
+        Self { descriptors, closer: closer.cloned() }
     }
 
     /// Another one that has arrived.
@@ -87,7 +87,7 @@ impl Strangers {
 /// Those of nobody in particular.
 impl From<Vec<OwnedFd>> for Strangers {
     fn from(descriptors: Vec<OwnedFd>) -> Self {
-        Self { descriptors, closer: None }
+        Self::new(descriptors, None)
     }
 }
 
