@@ -72,7 +72,7 @@ pub use shared::Shared;
 pub use shared_buf::{FreezeError, FreezeErrorKind, SharedBuf, UnsplitError, UnsplitErrorKind};
 pub use shared_slice::SharedSlice;
 pub use spin::Spin;
-pub use wait::{KeptWord, Wake, Watch, wait, wait_and_tell, wake_all, wake_one};
+pub use wait::{KeptWord, Wake, Watch, tell, wait, wait_and_tell, wake_all, wake_one};
 
 /// The size of a memory page in bytes; every mapping starts at a multiple of it.
 ///

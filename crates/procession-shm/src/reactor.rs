@@ -26,6 +26,8 @@
 //!
 //! * **E1** [`Registration::enter`] changes the list under its lock and then moves *control*; the thread reads *control* before
 //!   it takes the lock. So what it misses in the list has moved *control*, and it does not fall asleep.
+//! * **E2** Who tells of a word has changed it before and then moves *control*; the thread reads *control* before it looks at the
+//!   word. So what it misses in the word has moved *control*, as in E1.
 //!
 //! # Crash points
 //!
@@ -68,6 +70,13 @@ use process as own;
 /// How often futures look though nobody wakes them.
 const CHECKUP: Duration = Duration::from_secs(10);
 
+/// Has the futures of this process looked at, if there are any that wait.
+pub(crate) fn look_again() {
+    if let Some(reactor) = own::reactor() {
+        reactor.look_again();
+    }
+}
+
 struct Reactor {
     control: AtomicU32,
     list: Mutex<List>,
@@ -88,8 +97,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn has_news(&self) -> bool {
-        self.watches.iter().any(has_changed) || self.checkup.is_over()
+    fn has_news(&self, now: Deadline) -> bool {
+        self.watches.iter().any(has_changed) || self.checkup.min(now) == self.checkup
     }
 }
 
@@ -243,15 +252,21 @@ impl Reactor {
         list.next += 1;
         list.entries.insert(key, entry);
         drop(list);
-        self.control.fetch_add(1, Ordering::AcqRel); // E1
-        wake_all(&self.control, true);
+        self.look_again();
         Ok(key)
+    }
+
+    /// Has the thread look at the whole list before it sleeps, or sleeps on.
+    fn look_again(&self) {
+        self.control.fetch_add(1, Ordering::AcqRel); // E1, E2
+        wake_all(&self.control, true);
     }
 
     /// What the thread does again and again for as long as the process lives.
     fn turn(&self) {
-        let seen = self.control.load(Ordering::Acquire); // E1
-        if call(self.take_out(Entry::has_news)) == 0 {
+        let seen = self.control.load(Ordering::Acquire); // E1, E2
+        let now = Deadline::after(Duration::ZERO);
+        if call(self.take_out(|entry| entry.has_news(now))) == 0 {
             self.sleep(seen);
         }
     }
@@ -269,7 +284,8 @@ impl Reactor {
         let mut owned: Vec<(u64, Watch<'static>)> = Vec::new();
         for (&key, entry) in &self.list().entries {
             until = until.min(entry.checkup);
-            owned.extend(entry.watches.iter().map(|watch| (key, watch.clone())));
+            let slept_on = entry.watches.iter().filter(|watch| !watch.is_told());
+            owned.extend(slept_on.map(|watch| (key, watch.clone())));
         }
         let mut words = vec![Watch::private(&self.control, seen)];
         words.extend(owned.iter().map(|(_, watch)| watch.clone()));

@@ -400,7 +400,7 @@ impl Line {
     /// Announces a sleeper that waits with others for `look`, and says on which words.
     pub(super) fn watch(&self, watches: &mut Vec<Watch<'_>>) {
         if let Some(posted) = self.posted() {
-            watches.push(Watch::private_kept(posted.gone_word(), 0));
+            watches.push(Watch::told(posted.gone_word(), 0));
         }
         self.watched_at.set(Some(self.peer_position()));
         self.pace.announce(self.bells().0);

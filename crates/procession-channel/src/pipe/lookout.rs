@@ -23,7 +23,7 @@
 //!   closed does not leave an epoll by itself if a message or a forked process has a copy.
 //! * **L2** The word *gone* lies in memory of this process alone. It is set after the kernel said so, and never cleared.
 //! * **L3** Nobody but the end and its post keeps the socket open, so that the other side hears of the end's end at once. The
-//!   reactor may go on sleeping on *gone* for seconds after the future that had waited for it was dropped.
+//!   reactor may keep *gone* for seconds after the future that had waited for it was dropped.
 //!
 //! # Ordering
 //!
@@ -77,7 +77,7 @@ struct List {
 /// What the lookout knows of an end.
 #[derive(Debug)]
 struct Post {
-    /// By itself, because a word that somebody sleeps on is kept by him, and must not keep the socket (L3).
+    /// By itself, because a word that somebody watches is kept by him, and must not keep the socket (L3).
     gone: Arc<AtomicU32>,
     ring: Ring,
     side: Side,
@@ -187,7 +187,7 @@ impl Post {
             Side::Writer => self.ring.writer_bell(),
         };
         tell(&self.gone, bell);
-        procession_shm::wake_all(&self.gone, true);
+        procession_shm::tell(&self.gone);
     }
 }
 
@@ -266,11 +266,11 @@ mod tests {
         assert!(post.upgrade().is_none(), "it was dropped");
     }
 
-    /// The reactor may sleep on it long after the future is gone.
+    /// The reactor may keep it long after the future is gone.
     #[test]
-    fn who_still_sleeps_for_an_end_that_has_travelled_does_not_hold_it_open() {
+    fn who_still_watches_an_end_that_has_travelled_does_not_hold_it_open() {
         let (sender, receiver) = pipe::simplex::<u8>().expect("a pipe");
-        let slept_on = receiver
+        let kept = receiver
             .end
             .with(|end| end.as_ref().expect("open").line.posted().expect("a lookout").gone_word());
         let (carrier, carried) = pipe::simplex().expect("a pipe");
@@ -283,7 +283,7 @@ mod tests {
             });
             is_told.expect("here")
         });
-        drop(slept_on);
+        drop(kept);
     }
 
     /// An end that asked its socket every 50 ms would wake up 16 times.

@@ -46,6 +46,30 @@ fn hundreds_of_futures_are_awaited_at_once() {
     sending.join().unwrap();
 }
 
+/// One sleeper takes 127 words: an end must not need two of them.
+#[test]
+fn a_hundred_futures_have_one_sleeper() {
+    let mut pipes: Vec<_> = (0..100).map(|_| pipe::simplex::<u8>().unwrap()).collect();
+    let mut futures: Vec<_> = pipes.iter_mut().map(|(_, end)| end.recv_async()).collect();
+    assert!(futures.iter_mut().all(|future| poll_once(future, Waker::noop()).is_none()));
+    // The tests beside this one have sleepers now and then, this one would all the time, until all are called for their check-up.
+    let mut in_a_row = 0;
+    let mut looks = (0..600).map(|_| {
+        thread::sleep(Duration::from_millis(5));
+        in_a_row = if has_further_sleepers() { 0 } else { in_a_row + 1 };
+        in_a_row
+    });
+    assert!(looks.any(|in_a_row| in_a_row == 20));
+}
+
+/// Whether a thread was started because the words of a wait are too many for one.
+fn has_further_sleepers() -> bool {
+    let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm"));
+    let mut names =
+        std::fs::read_dir("/proc/self/task").unwrap().flatten().filter_map(|it| name(it).ok());
+    names.any(|name| name.trim() == "procession-wait")
+}
+
 /// It is never dropped.
 fn leak<T>(value: T) {
     let _leaked = std::mem::ManuallyDrop::new(value);

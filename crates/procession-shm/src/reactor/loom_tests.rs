@@ -16,7 +16,7 @@ use crate::family::{self, Member};
 use crate::ready::Waitable;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::stage::{play, play_every_death, survivor, victim};
-use crate::{Deadline, KeptWord, Watch, wait, wake_all, wake_one};
+use crate::{Deadline, KeptWord, Watch, tell, wait, wake_all, wake_one};
 
 /// Items, each of which is for one.
 struct Items {
@@ -99,6 +99,23 @@ impl Waitable for Held {
 
     fn watch<'a>(&'a self, watches: &mut Vec<Watch<'a>>) {
         watches.push(epoch());
+    }
+
+    fn unwatch(&self) {}
+}
+
+/// Ready when it is told.
+struct Told {
+    word: Arc<AtomicU32>,
+}
+
+impl Waitable for Told {
+    fn is_ready(&self) -> bool {
+        self.word.load(Ordering::Acquire) != 0
+    }
+
+    fn watch<'a>(&'a self, watches: &mut Vec<Watch<'a>>) {
+        watches.push(Watch::told(KeptWord::new(Arc::clone(&self.word), |word| &**word), 0));
     }
 
     fn unwatch(&self) {}
@@ -193,6 +210,26 @@ fn news_find_the_future_wherever_it_is() {
         block_on(until_ready(&*items)).unwrap();
         assert!(items.take());
         putter.join().unwrap();
+        end.tell();
+        reactor.join().unwrap();
+    });
+}
+
+#[test]
+fn what_is_told_finds_the_future_wherever_it_is() {
+    play(|| {
+        let word = Arc::new(AtomicU32::new(0));
+        let end = End::new();
+        let reactor = end.drive(1, None);
+        let teller = thread::spawn({
+            let word = Arc::clone(&word);
+            move || {
+                word.store(1, Ordering::Release);
+                tell(&word);
+            }
+        });
+        block_on(until_ready(&Told { word })).unwrap();
+        teller.join().unwrap();
         end.tell();
         reactor.join().unwrap();
     });
