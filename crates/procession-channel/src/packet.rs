@@ -8,20 +8,18 @@
 //! packet. Rejected: one socket with all the packets, of which only the first can be looked at; a socket in a socket in a socket,
 //! which the kernel allows four times.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use procession_shm::transfer::{Closer, Strangers};
+use procession_shm::transfer::{self, Closer, PACKET_DESCRIPTORS_MAX, Strangers};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg,
-    sendmsg, socketpair, sockopt,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+    SocketType, recv, sendmsg, socketpair, sockopt,
 };
 
-/// The kernel's limit of descriptors in one packet (SCM_MAX_FD).
-const PACKET_MAX: usize = 253;
+const PACKET_MAX: usize = PACKET_DESCRIPTORS_MAX;
 
 /// So many descriptors go with one message at most.
 pub(crate) const DESCRIPTORS_MAX: usize = PACKET_MAX * PACKET_MAX;
@@ -87,17 +85,13 @@ fn send_one(socket: BorrowedFd<'_>, tag: u64, descriptors: &[BorrowedFd<'_>]) ->
 /// sender has sent, if that is not trusted.
 pub(crate) fn peek(socket: BorrowedFd<'_>, closer: Option<&Closer>) -> Result<Packet, Errno> {
     let mut tag = [0; TAG_LEN];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PACKET_MAX))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    let received = rustix::io::retry_on_intr(|| {
-        recvmsg(socket, &mut [IoSliceMut::new(&mut tag)], &mut control, flags)
-    })?;
-    let descriptors = control.drain().filter_map(rights).flatten().collect();
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    let transfer::Packet { len, descriptors, is_cut } =
+        transfer::receive_packet(socket, &mut tag, flags)?;
     Ok(Packet {
-        tag: (received.bytes == TAG_LEN).then_some(u64::from_le_bytes(tag)),
+        tag: (len == TAG_LEN).then_some(u64::from_le_bytes(tag)),
         descriptors: Strangers::new(descriptors, closer),
-        is_cut: received.flags.contains(ReturnFlags::CTRUNC),
+        is_cut,
     })
 }
 
@@ -118,6 +112,7 @@ pub(crate) fn unpack(front: Packet, count: usize) -> Result<Option<Strangers>, E
         };
         some.into_known().into_iter().for_each(|descriptor| all.push(descriptor));
     }
+    all.keep(descriptors);
     Ok(Some(all))
 }
 
@@ -148,11 +143,4 @@ pub(crate) fn discard(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     // Received without room for them, its descriptors are closed by the kernel.
     let mut tag = [0; TAG_LEN];
     rustix::io::retry_on_intr(|| recv(socket, &mut tag[..], RecvFlags::DONTWAIT)).map(drop)
-}
-
-fn rights(message: RecvAncillaryMessage<'_>) -> Option<impl Iterator<Item = OwnedFd> + use<'_>> {
-    match message {
-        RecvAncillaryMessage::ScmRights(rights) => Some(rights),
-        _ => None,
-    }
 }

@@ -25,6 +25,7 @@
 //! itself: the inner one hides the outer one until it ends, also by a panic.
 
 mod closer;
+mod packet;
 mod receive;
 mod send;
 mod sole;
@@ -38,6 +39,7 @@ use std::thread::LocalKey;
 use crate::segment::SegmentError;
 
 pub use closer::{Closer, NoRoom};
+pub use packet::{PACKET_DESCRIPTORS_MAX, Packet, receive_packet};
 pub use receive::{
     Received, Trust, closer, descriptor, receive_scope, require_trust, take_copy, take_descriptor,
     trust,

@@ -2,7 +2,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -45,6 +45,26 @@ pub fn receive(socket: impl AsFd) -> (Vec<u8>, Vec<OwnedFd>) {
         _ => None,
     });
     (bytes[..len].to_vec(), fds.flatten().collect())
+}
+
+/// Has the kernel add a descriptor of its sender's process to each packet that comes out of this socket. False if it cannot do that, as
+/// before Linux 6.5.
+#[expect(unsafe_code, reason = "the libraries do not know of this option")]
+pub fn ask_for_processes(socket: impl AsFd) -> bool {
+    const SO_PASSPIDFD: libc::c_int = 76;
+    let is_wanted: libc::c_int = 1;
+    let (level, socket) = (libc::SOL_SOCKET, socket.as_fd().as_raw_fd());
+    // SAFETY: the kernel reads as many bytes as a `c_int` has from where one is.
+    let set =
+        unsafe { libc::setsockopt(socket, level, SO_PASSPIDFD, (&raw const is_wanted).cast(), 4) };
+    set == 0
+}
+
+/// How many descriptors of processes this process has.
+pub fn open_processes() -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let links = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    links.filter(|link| link.to_string_lossy().contains("pidfd")).count()
 }
 
 #[cfg(test)]

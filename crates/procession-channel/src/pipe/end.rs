@@ -35,11 +35,8 @@ impl<X: HasLine> End<X> {
     #[inline]
     pub(super) fn with<R>(&self, work: impl FnOnce(&mut Option<X>) -> R) -> Result<R, Moved> {
         self.place.with(|end| {
-            if let Some(end) = end {
-                end.line().set_leaving(false);
-                if !end.line().is_here() {
-                    return Err(Moved);
-                }
+            if end.as_ref().is_some_and(|end| !end.line().is_here()) {
+                return Err(Moved);
             }
             Ok(work(end))
         })?
@@ -54,23 +51,19 @@ impl<X: HasLine> End<X> {
     pub(super) fn leave<P>(
         &self,
         handle: &'static str,
-        write: impl FnOnce(&X) -> Result<P, TransferError>,
+        write: impl FnOnce(&mut X) -> Result<P, TransferError>,
     ) -> Result<P, TransferError> {
-        self.place.leave(handle, |end| {
-            let end = end.as_ref().ok_or(TransferError::Closed { handle })?;
+        let write = |end: &mut Option<X>| {
+            let end = end.as_mut().ok_or(TransferError::Closed { handle })?;
             if !end.line().is_here() {
                 return Err(TransferError::Moved { handle });
             }
-            let written = write(end)?;
-            end.line().set_leaving(true);
-            Ok(written)
+            write(end)
+        };
+        self.place.leave(handle, write, |end| {
+            if let Some(end) = end {
+                end.line().set_leaving();
+            }
         })
-    }
-}
-
-/// An end that was in a message which failed is here again, and is closed by being dropped.
-impl<X: HasLine> Drop for End<X> {
-    fn drop(&mut self) {
-        let _moved = self.with(|_| ());
     }
 }

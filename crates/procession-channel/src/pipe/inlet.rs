@@ -7,7 +7,9 @@
 //! takes along the parts that were read, and the message that is complete and was not given out yet.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
+use procession_shm::Deadline;
 use procession_shm::transfer::Strangers;
 
 use super::frame::Last;
@@ -16,6 +18,10 @@ use super::packet;
 use super::stream::{FrameReader, Look, Place, Short};
 use super::{RecvError, Violation};
 use crate::ring::Ring;
+
+/// How long one that does not wait waits for descriptors of earlier messages to be closed: not at all would be an error each time that
+/// a thread was not at once where it is needed.
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// The receiving end, without its type.
 #[derive(Debug)]
@@ -93,7 +99,7 @@ impl Inlet {
                 self.line.ring_peer();
                 Ok(Some(Arrival::Short(len)))
             }
-            Some(_) => self.receive(Patience::None).map(|found| found.map(Arrival::Long)),
+            Some(_) => self.take_whole(patience).map(|found| found.map(Arrival::Long)),
         }
     }
 
@@ -137,10 +143,14 @@ impl Inlet {
     /// The next message; `None` when the time is over.
     #[inline]
     pub(super) fn receive(&mut self, patience: Patience) -> Result<Option<Delivery>, RecvError> {
-        match self.await_message(patience)? {
-            Some(last) => self.take(last).map(Some),
-            None => Ok(None),
-        }
+        self.await_message(patience)?;
+        self.take_whole(patience)
+    }
+
+    /// The message that is complete, if one is.
+    #[inline]
+    fn take_whole(&mut self, patience: Patience) -> Result<Option<Delivery>, RecvError> {
+        self.frames.gathered().whole.map(|last| self.take(last, patience)).transpose()
     }
 
     /// Waits for the next message and takes it: what came of it in `place`, or all of it in the delivery. Bytes for which there is
@@ -168,18 +178,16 @@ impl Inlet {
         if last.is_bytes && len > room {
             return Err(RecvError::BufferTooShort { len, room });
         }
-        self.take(last).map(Some)
+        self.take(last, patience).map(Some)
     }
 
     /// Takes the message that is complete. Without the descriptors that belong to it, it stays.
     #[inline]
-    fn take(&mut self, last: Last) -> Result<Delivery, RecvError> {
+    fn take(&mut self, last: Last, patience: Patience) -> Result<Delivery, RecvError> {
         let count = usize::from(last.descriptors);
         let mut descriptors = Strangers::default();
         if count > 0 {
-            let sequence = self.frames.gathered().sequence;
-            descriptors =
-                packet::peek(self.line.socket().as_fd(), sequence, count, self.line.closer())?;
+            descriptors = self.peek_packet(count, patience)?;
         }
         if count > 0 && procession_shm::seeded!("packet-taken-before-commit") {
             packet::discard(self.line.socket().as_fd())?;
@@ -190,6 +198,16 @@ impl Inlet {
             packet::discard(self.line.socket().as_fd())?;
         }
         Ok(Delivery { body, is_bytes: last.is_bytes, descriptors })
+    }
+
+    #[cold]
+    fn peek_packet(&self, count: usize, patience: Patience) -> Result<Strangers, RecvError> {
+        let until = match patience {
+            Patience::None => Deadline::after(MOMENT),
+            Patience::Until(deadline) => deadline,
+        };
+        let sequence = self.frames.gathered().sequence;
+        packet::peek(self.line.socket().as_fd(), sequence, count, self.line.closer(), &until)
     }
 
     #[inline]

@@ -111,7 +111,7 @@ pub(super) struct Line {
     pace: Pace,
     /// While it waits with others: how far the other side was.
     watched_at: Cell<Option<u64>>,
-    /// Whether it is in a message, and so is not closed when it is dropped here.
+    /// Whether it was sent, and so is not closed when it is dropped here.
     is_leaving: Cell<bool>,
 }
 
@@ -177,8 +177,8 @@ impl Line {
         fork::is_current(self.generation)
     }
 
-    pub(super) fn set_leaving(&self, is_leaving: bool) {
-        self.is_leaving.set(is_leaving);
+    pub(super) fn set_leaving(&self) {
+        self.is_leaving.set(true);
     }
 
     /// The process that writes, by its own account.

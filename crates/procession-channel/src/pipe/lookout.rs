@@ -23,7 +23,8 @@
 //!   closed does not leave an epoll by itself if a message or a forked process has a copy.
 //! * **L2** The word *gone* lies in memory of this process alone. It is set after the kernel said so, and never cleared.
 //! * **L3** Nobody but the end and its post keeps the socket open, so that the other side hears of the end's end at once. The
-//!   reactor may keep *gone* for seconds after the future that had waited for it was dropped.
+//!   reactor may keep *gone* for seconds after the future that had waited for it was dropped; and whoever closes the last
+//!   copy of a socket waits for what its peer has left in it, for which the thread of all ends has no time.
 //!
 //! # Ordering
 //!
@@ -77,11 +78,17 @@ struct List {
 /// What the lookout knows of an end.
 #[derive(Debug)]
 struct Post {
+    sleeper: Sleeper,
+    socket: Arc<OwnedFd>,
+}
+
+/// Who is to be told.
+#[derive(Debug, Clone)]
+struct Sleeper {
     /// By itself, because a word that somebody watches is kept by him, and must not keep the socket (L3).
     gone: Arc<AtomicU32>,
     ring: Ring,
     side: Side,
-    socket: Arc<OwnedFd>,
 }
 
 /// An end's place on the list; it leaves it when dropped.
@@ -97,8 +104,8 @@ impl Posted {
     pub(super) fn new(ring: &Ring, side: Side, socket: &Arc<OwnedFd>) -> io::Result<Self> {
         let lookout = LOOKOUT.get_or_try_init(Lookout::new)?;
         lookout.start()?;
-        let (ring, socket) = (ring.clone(), Arc::clone(socket));
-        let post = Arc::new(Post { gone: Arc::new(AtomicU32::new(0)), ring, side, socket });
+        let sleeper = Sleeper { gone: Arc::new(AtomicU32::new(0)), ring: ring.clone(), side };
+        let post = Arc::new(Post { sleeper, socket: Arc::clone(socket) });
         let key = lookout.list().add(&post);
         let this = Self { key, post, lookout };
         // Hang-ups are told without being asked for. One that has been already is told at once.
@@ -110,12 +117,12 @@ impl Posted {
     /// Whether the other side is gone.
     #[inline]
     pub(super) fn is_gone(&self) -> bool {
-        self.post.gone.load(Ordering::Acquire) != 0
+        self.post.sleeper.gone.load(Ordering::Acquire) != 0
     }
 
     /// The word that is 0 until the other side is gone.
     pub(super) fn gone_word(&self) -> KeptWord {
-        KeptWord::new(Arc::clone(&self.post.gone), |gone| gone)
+        KeptWord::new(Arc::clone(&self.post.sleeper.gone), |gone| gone)
     }
 }
 
@@ -161,14 +168,20 @@ impl Lookout {
                 Err(_) => return,
             }
             for event in &events {
-                let post = self.list().posts.get(&event.data.u64()).cloned();
-                if let Some(post) = post {
-                    post.tell();
-                    // From here on it would only say so again.
-                    let _off = epoll::delete(&self.epoll, &post.socket);
+                if let Some(sleeper) = self.take_off(event.data.u64()) {
+                    sleeper.tell();
                 }
             }
         }
+    }
+
+    /// Takes the socket off the epoll, where it would only say the same again, and finds who is to be told. Nothing of the socket is
+    /// left with the caller (L3): who is told drops it at once.
+    fn take_off(&self, key: u64) -> Option<Sleeper> {
+        let list = self.list();
+        let post = list.posts.get(&key)?;
+        let _off = epoll::delete(&self.epoll, &post.socket);
+        Some(post.sleeper.clone())
     }
 }
 
@@ -180,7 +193,7 @@ impl List {
     }
 }
 
-impl Post {
+impl Sleeper {
     fn tell(&self) {
         let bell = match self.side {
             Side::Reader => self.ring.reader_bell(),
@@ -205,7 +218,7 @@ mod tests {
 
     use super::*;
     use crate::bell::AT_REST;
-    use crate::pipe::{self, Receiver, Sender};
+    use crate::pipe::{self, Receiver, SendErrorKind, Sender};
 
     fn eventually(what: &str, is_so: impl Fn() -> bool) {
         let start = Instant::now();
@@ -227,7 +240,7 @@ mod tests {
     fn kill(sender: Sender<u8>) {
         let moved = sender.end.with(|end| {
             let outlet = end.take().expect("open");
-            outlet.line.set_leaving(true);
+            outlet.line.set_leaving();
         });
         moved.expect("here");
     }
@@ -236,11 +249,11 @@ mod tests {
     fn the_end_of_a_peer_that_says_nothing_is_told_and_rings() {
         let (sender, receiver) = pipe::simplex::<u8>().expect("a pipe");
         let post = post_of(&receiver).upgrade().expect("on the list");
-        post.ring.reader_bell().announce(AT_REST);
-        assert_eq!(post.gone.load(Ordering::Acquire), 0);
+        post.sleeper.ring.reader_bell().announce(AT_REST);
+        assert_eq!(post.sleeper.gone.load(Ordering::Acquire), 0);
         kill(sender);
-        eventually("told", || post.gone.load(Ordering::Acquire) == 1);
-        eventually("rung", || post.ring.reader_bell().is_rung(AT_REST));
+        eventually("told", || post.sleeper.gone.load(Ordering::Acquire) == 1);
+        eventually("rung", || post.sleeper.ring.reader_bell().is_rung(AT_REST));
         assert!(matches!(receiver.recv(), Err(pipe::RecvError::Closed)));
     }
 
@@ -249,7 +262,28 @@ mod tests {
         let (sender, receiver) = pipe::simplex::<u8>().expect("a pipe");
         kill(sender);
         let post = post_of(&receiver).upgrade().expect("on the list");
-        eventually("told", || post.gone.load(Ordering::Acquire) == 1);
+        eventually("told", || post.sleeper.gone.load(Ordering::Acquire) == 1);
+    }
+
+    /// The peer's end is told of, and is dropped before the thread has gone on.
+    #[test]
+    fn who_tells_of_an_end_does_not_hold_it_open() {
+        let (sender, receiver) = pipe::simplex::<u8>().expect("a pipe");
+        let socket = receiver.end.with(|end| {
+            let line = &end.as_ref().expect("open").line;
+            Arc::downgrade(line.socket())
+        });
+        let posted = receiver.end.with(|end| {
+            let posted = end.as_ref().expect("open").line.posted().expect("a lookout");
+            (posted.key, posted.lookout)
+        });
+        let (key, lookout) = posted.expect("here");
+        let told = lookout.take_off(key).expect("on the list");
+        drop(receiver);
+        assert!(socket.expect("here").upgrade().is_none());
+        told.tell();
+        assert!(matches!(sender.send(1).map_err(|error| error.kind), Err(SendErrorKind::Closed)));
+        assert!(lookout.take_off(key).is_none(), "it is off the list");
     }
 
     #[test]

@@ -14,6 +14,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use procession_shm::Deadline;
 use procession_shm::transfer::{Closer, NoRoom, Strangers};
 use rustix::io::Errno;
 
@@ -40,16 +41,18 @@ pub(super) fn send(
 /// The `count` descriptors of message `sequence`, which stay in the socket as well until [`discard`].
 ///
 /// What lies in front of them and is of earlier messages was not dropped in its time, and is now. There are only so many, unless
-/// the sender makes them up. `closer` is for what a sender has sent that is not trusted.
+/// the sender makes them up. `closer` is for what a sender has sent that is not trusted; for what it is still busy with is waited until
+/// then.
 pub(super) fn peek(
     socket: BorrowedFd<'_>,
     sequence: u64,
     count: usize,
     closer: Option<&Closer>,
+    until: &Deadline,
 ) -> Result<Strangers, RecvError> {
     for _ in 0..=UNDELIVERED_MAX {
         if let Some(closer) = closer {
-            closer.need_room(count).map_err(no_room)?;
+            closer.need_room(count, until).map_err(no_room)?;
         }
         let front = packet::peek(socket, closer).and_then(Packet::whole).map_err(refused)?;
         if front.tag == Some(sequence) {

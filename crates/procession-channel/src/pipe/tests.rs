@@ -3,15 +3,18 @@
 use std::fs::File;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::Waker;
 use std::thread;
 use std::time::Duration;
 
+use backstage::executor::poll_once;
 use backstage::lingering::{comes_to_its_end, lingering_socket};
+use backstage::packets::{ask_for_processes, open_processes};
 
 use procession_shm::sync::atomic::Ordering;
 use procession_shm::sync::one_sided::Fences;
-use procession_shm::transfer::{Trust, receive_scope};
-use procession_shm::{Segment, page_size};
+use procession_shm::transfer::{Closer, PACKET_DESCRIPTORS_MAX, Trust, receive_scope, send_scope};
+use procession_shm::{Deadline, Segment, page_size};
 use proptest::prelude::*;
 use rustix::net::{SendFlags, send};
 use rustix::process::Resource;
@@ -23,8 +26,13 @@ use super::pace::STREAM_LEN_MIN;
 use super::stream::{FrameReader, FrameWriter, Gathered};
 use super::*;
 use crate::codec::{self, DecodeError, Limits, SHORT_BYTES_MAX};
+use crate::queue::Queue;
 use crate::ring::{Consumer, Memory, Producer};
 use crate::{Fd, Message};
+
+#[path = "../../tests/limit/mod.rs"]
+mod limit;
+use limit::can_have_under_way;
 
 const CAPACITY: usize = 4096;
 const SOON: Duration = Duration::from_millis(20);
@@ -474,6 +482,70 @@ fn nobody_waits_for_packets_that_belong_to_no_message_to_be_closed() {
     }
 }
 
+/// Sockets in which a message has more descriptors than a packet carries, put together by its sender: what lies in the second one, and
+/// behind that.
+fn bundles(second: &OwnedFd, behind: Option<OwnedFd>) -> [OwnedFd; 2] {
+    let send = |to: &OwnedFd, tag, fds: &[BorrowedFd<'_>]| {
+        crate::packet::send(to.as_fd(), tag, fds).unwrap();
+    };
+    let ((one, from_one), (two, from_two)) = (sockets().unwrap(), sockets().unwrap());
+    send(&one, 0, &[second.as_fd(); PACKET_DESCRIPTORS_MAX]);
+    send(&two, 0, &[second.as_fd()]);
+    if let Some(behind) = behind {
+        send(&two, 1, &[behind.as_fd()]);
+    }
+    [from_one, from_two]
+}
+
+/// Their last copy is closed by who closes them with what is left in them.
+#[test]
+fn nobody_waits_for_what_is_left_where_descriptors_came_to_be_closed() {
+    const COUNT: usize = PACKET_DESCRIPTORS_MAX + 1;
+    const TEST: &str = "nobody_waits_for_what_is_left_where_descriptors_came_to_be_closed";
+    if !can_have_under_way(TEST, COUNT as u64) {
+        return;
+    }
+    let (socket, _unread) = lingering_socket();
+    comes_to_its_end(move || {
+        let (ours, theirs) = sockets().unwrap();
+        let [one, two] = bundles(&File::open("/dev/null").unwrap().into(), Some(socket));
+        crate::packet::send(theirs.as_fd(), 0, &[one.as_fd(), two.as_fd()]).unwrap();
+        drop((one, two));
+        let closer = Closer::new();
+        let peeked = packet::peek(ours.as_fd(), 0, COUNT, Some(&closer), &Deadline::NEVER);
+        // If the thread that closes is not done by then, the test is easier and not wrong.
+        thread::sleep(SOON);
+        packet::discard(ours.as_fd()).unwrap();
+        assert_eq!(peeked.unwrap().into_known().len(), COUNT);
+    });
+}
+
+#[test]
+fn sockets_that_have_descriptors_added_to_packets_cost_none() {
+    const TEST: &str = "sockets_that_have_descriptors_added_to_packets_cost_none";
+    const COUNT: usize = PACKET_DESCRIPTORS_MAX + 1;
+    if !can_have_under_way(TEST, COUNT as u64) {
+        return;
+    }
+    // Of an end that was somebody else's before.
+    let (sender, receiver) = small();
+    let socket = receiver.end.with(|end| end.as_ref().unwrap().line.socket().try_clone());
+    if !ask_for_processes(socket.unwrap().unwrap()) {
+        return skips::skipped(TEST, "this kernel adds no descriptors of processes");
+    }
+    for _ in 0..3 {
+        sender.send(Fd::new(File::open("/dev/null").unwrap())).unwrap();
+        receiver.recv().unwrap();
+    }
+    // In which a message has more of them than a packet carries.
+    let (ours, theirs) = sockets().unwrap();
+    let [one, two] = bundles(&File::open("/dev/null").unwrap().into(), None);
+    assert!(ask_for_processes(&one) && ask_for_processes(&two));
+    crate::packet::send(theirs.as_fd(), 0, &[one.as_fd(), two.as_fd()]).unwrap();
+    let peeked = packet::peek(ours.as_fd(), 0, COUNT, None, &Deadline::NEVER).unwrap();
+    assert_eq!((peeked.into_known().len(), open_processes()), (COUNT, 0));
+}
+
 #[test]
 fn nobody_waits_for_what_is_no_end_to_be_closed() {
     for memory in [false, true] {
@@ -486,6 +558,27 @@ fn nobody_waits_for_what_is_no_end_to_be_closed() {
             forged::<Sender<u8>>(&bytes, fds).unwrap_err();
         });
     }
+}
+
+/// A forked process may have its socket, and delay a hang-up.
+#[test]
+fn an_end_that_goes_with_a_message_that_is_not_sent_is_closed() {
+    let is_closed = |receiver: &Receiver<u8>| {
+        receiver.end.with(|end| end.as_ref().unwrap().line.is_peer_closed()).unwrap()
+    };
+    let (queue, (mut full, _unread)) = (Queue::bounded(1).unwrap(), small());
+    queue.put(None).unwrap();
+    while full.try_send(None).is_ok() {}
+    let [(one, of_one), (two, of_two), (three, of_three)] = [small(), small(), small()];
+    let mut put = queue.put_async(Some(one));
+    assert!(poll_once(&mut put, Waker::noop()).is_none());
+    drop(put);
+    let mut send = full.send_async(Some(two));
+    assert!(poll_once(&mut send, Waker::noop()).is_none());
+    drop(send);
+    let ((), outgoing) = send_scope(|| postcard::to_stdvec(&three).map(drop)).unwrap();
+    drop((three, outgoing));
+    assert_eq!([is_closed(&of_one), is_closed(&of_two), is_closed(&of_three)], [true; 3]);
 }
 
 fn position() -> impl Strategy<Value = u64> {
@@ -623,7 +716,7 @@ fn bundles_of_the_wrong_kind_are_a_violation() {
             packet::send(end.as_ref().unwrap().line.socket().as_fd(), n, &[one, other])
         });
         sent.unwrap().unwrap();
-        let peeked = packet::peek(socket(&receiver).as_fd(), n, 300, None);
+        let peeked = packet::peek(socket(&receiver).as_fd(), n, 300, None, &Deadline::NEVER);
         assert!(matches!(peeked, Err(RecvError::Corrupt(Violation::Descriptors(_)))), "{peeked:?}");
         packet::discard(socket(&receiver).as_fd()).unwrap();
     }

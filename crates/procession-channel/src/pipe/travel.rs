@@ -137,12 +137,10 @@ struct SenderPlace {
 }
 
 impl SenderPlace {
-    fn of(outlet: &Outlet) -> Result<Self, TransferError> {
+    fn of(outlet: &mut Outlet) -> Result<Self, TransferError> {
+        // One that somebody has begun to send, and leaked: nobody can go on with it.
+        outlet.give_up();
         let (frames, producer) = (&outlet.frames, outlet.frames.producer());
-        if frames.is_open() {
-            let reason = "a message that it was sending was leaked half way";
-            return Err(TransferError::Malformed { handle: SENDER, reason });
-        }
         Ok(Self {
             line: LinePlace::attach(SENDER, &outlet.line, frames.sequence(), outlet.len_max)?,
             written: producer.position(),
@@ -176,7 +174,7 @@ struct ReceiverPlace {
 }
 
 impl ReceiverPlace {
-    fn of(inlet: &Inlet) -> Result<Self, TransferError> {
+    fn of(inlet: &mut Inlet) -> Result<Self, TransferError> {
         let (frames, gathered) = (&inlet.frames, inlet.frames.gathered());
         let (sequence, len_max) = (gathered.sequence, frames.len_max());
         Ok(Self {

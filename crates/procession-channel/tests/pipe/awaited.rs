@@ -135,6 +135,21 @@ fn a_future_that_is_leaked_does_no_harm() {
     assert!(matches!(sender.send(2).unwrap_err().kind, SendErrorKind::Closed));
 }
 
+/// Nobody can go on with it: at the next message it is taken back, and so it is when the end goes away.
+#[test]
+fn an_end_with_a_leaked_send_travels() {
+    let (mut sender, receiver) = pipe::builder().capacity(4096).simplex::<Vec<u8>>().unwrap();
+    let mut send = sender.send_async(vec![1; 50_000]);
+    assert!(poll_once(&mut send, Waker::noop()).is_none());
+    leak(send);
+    let (carrier, carried) = pipe::simplex::<Sender<Vec<u8>>>().unwrap();
+    carrier.send(sender).unwrap();
+    let sending = thread::spawn(move || carried.recv().unwrap().send(vec![2; 3]).unwrap());
+    assert_eq!(receiver.recv().unwrap(), [2; 3]);
+    assert!(matches!(receiver.recv(), Err(RecvError::Closed)));
+    sending.join().unwrap();
+}
+
 #[test]
 fn a_death_is_awaited() {
     const TEST: &str = "awaited::a_death_is_awaited";

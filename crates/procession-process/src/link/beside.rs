@@ -16,16 +16,16 @@
 //! that have no other owner with it: [`Salvage`] has them. One that is killed after it has moved the gate and before it has
 //! taken the packet leaves it, too, but nobody asks for it: the item was begun.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use procession_shm::Deadline;
 use procession_shm::transfer::{self, Closer, NoRoom, Strangers};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
-    sendmsg, socketpair,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+    SocketType, sendmsg, socketpair,
 };
 
 /// The most descriptors that can go beside one item or result (SCM_MAX_FD of the kernel).
@@ -77,23 +77,15 @@ struct Packet {
 /// Never blocks.
 fn receive_from(socket: BorrowedFd<'_>, flags: RecvFlags) -> Result<Packet, Errno> {
     let mut number = [0; size_of::<u64>()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = flags | RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    let received = rustix::io::retry_on_intr(|| {
-        recvmsg(socket, &mut [IoSliceMut::new(&mut number)], &mut control, flags)
-    })?;
-    let descriptors = control.drain().filter_map(rights).flatten().collect();
-    let is_whole = received.bytes == number.len();
-    if received.bytes == 0 {
+    let flags = flags | RecvFlags::DONTWAIT;
+    let transfer::Packet { len, descriptors, is_cut } =
+        transfer::receive_packet(socket, &mut number, flags)?;
+    let is_whole = len == number.len();
+    if len == 0 {
         // The other side's end is closed: nothing will ever come.
         return Err(Errno::PIPE);
     }
-    Ok(Packet {
-        number: is_whole.then(|| u64::from_le_bytes(number)),
-        descriptors,
-        is_cut: received.flags.contains(ReturnFlags::CTRUNC),
-    })
+    Ok(Packet { number: is_whole.then(|| u64::from_le_bytes(number)), descriptors, is_cut })
 }
 
 /// Why the descriptors of a packet could not be had.
@@ -175,7 +167,7 @@ impl Beside {
     pub(crate) fn receive_strangers(&mut self) -> Result<Strangers, NoHandles> {
         self.closer
             .as_ref()
-            .map_or(Ok(()), |closer| closer.need_room(0))
+            .map_or(Ok(()), |closer| closer.need_room(0, &Deadline::NEVER))
             .map_err(NoHandles::NoRoom)?;
         self.receive().map(|descriptors| Strangers::new(descriptors, self.closer.as_ref()))
     }
@@ -225,16 +217,10 @@ impl Drop for Beside {
     }
 }
 
-fn rights(message: RecvAncillaryMessage<'_>) -> Option<impl Iterator<Item = OwnedFd> + use<'_>> {
-    match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use backstage::lingering::{comes_to_its_end, lingering_socket};
+    use backstage::packets::{ask_for_processes, open_processes};
 
     use rustix::process::Resource;
 
@@ -284,6 +270,21 @@ mod tests {
         assert_eq!(salvage.take(2).unwrap().len(), 2);
         assert!(salvage.take(2).is_none());
         assert!(salvage.take(3).is_none(), "it was passed on the way to one that is not there");
+    }
+
+    /// The end from which is salvaged was the worker's, and what a worker asks of it stays asked.
+    #[test]
+    fn a_worker_that_asks_for_more_beside_each_packet_costs_its_parent_no_descriptor() {
+        let (mut ours, end) = Beside::pair().unwrap();
+        if !ask_for_processes(&end) {
+            let test =
+                "a_worker_that_asks_for_more_beside_each_packet_costs_its_parent_no_descriptor";
+            return skips::skipped(test, "this kernel adds no descriptors of processes");
+        }
+        let (reader, _writer) = std::io::pipe().unwrap();
+        (0..4).for_each(|_| ours.send(&[reader.as_fd()], SendFlags::DONTWAIT).unwrap());
+        assert_eq!(Salvage::of(&end).unwrap().take(3).unwrap().len(), 1);
+        assert_eq!(open_processes(), 0);
     }
 
     /// A worker that means ill chooses how long it takes.

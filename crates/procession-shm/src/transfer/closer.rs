@@ -20,12 +20,13 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::{fork, limit, quiet};
+use crate::{Deadline, fork, limit, quiet};
 
 /// So few are always taken, without a look at the limit.
 const FEW: usize = 16;
 
-/// How long nothing is closed before it is said that it takes its time. The thread may have to wait for a processor, too.
+/// How long somebody waits for room, however often something is closed meanwhile: who sends it chooses how long that takes. The thread
+/// may have to wait for a processor, too.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Closes what one process has sent, where that holds nobody up.
@@ -37,7 +38,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// let (sender, receiver) = std::sync::mpsc::channel::<()>();
 /// closer.close(sender);
 /// assert!(receiver.recv().is_err());                    // it is gone, sooner or later
-/// assert!(closer.need_room(1).is_ok());
+/// assert!(closer.need_room(1, &procession_shm::Deadline::NEVER).is_ok());
 /// ```
 #[derive(Clone)]
 pub struct Closer(Arc<Shop>);
@@ -57,16 +58,17 @@ struct State {
     /// How often something was closed.
     closed: u64,
     is_at_work: bool,
-    /// Whether somebody has waited in vain since the last time.
+    /// Whether somebody has waited for all of [`PATIENCE`] since the last time.
     is_stuck: bool,
 }
 
 /// Why nothing more is taken from a process.
 ///
 /// ```
+/// use procession_shm::Deadline;
 /// use procession_shm::transfer::{Closer, NoRoom};
 ///
-/// let refused = Closer::new().need_room(usize::MAX).unwrap_err();
+/// let refused = Closer::new().need_room(usize::MAX, &Deadline::NEVER).unwrap_err();
 /// assert!(refused.to_string().contains("RLIMIT_NOFILE"));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -96,7 +98,10 @@ impl Closer {
     /// For a process from which nothing has come yet.
     ///
     /// ```
-    /// assert!(procession_shm::transfer::Closer::new().need_room(0).is_ok());
+    /// use procession_shm::Deadline;
+    /// use procession_shm::transfer::Closer;
+    ///
+    /// assert!(Closer::new().need_room(0, &Deadline::NEVER).is_ok());
     /// ```
     pub fn new() -> Self {
         Self(Arc::new(Shop {
@@ -129,21 +134,23 @@ impl Closer {
         }
     }
 
-    /// To be called before `count` descriptors more are taken from the process. Waits a moment if they are too many together with
-    /// those that are not closed yet.
+    /// To be called before `count` descriptors more are taken from the process. If they are too many together with those that are not
+    /// closed yet, it waits for these until then, but never longer than a quarter of a second.
     ///
     /// # Errors
     ///
     /// [`NoRoom`].
     ///
     /// ```
+    /// use procession_shm::Deadline;
     /// use procession_shm::transfer::{Closer, NoRoom};
     ///
-    /// assert_eq!(Closer::new().need_room(16), Ok(()));
-    /// assert!(matches!(Closer::new().need_room(usize::MAX), Err(NoRoom::TooMany { .. })));
+    /// assert_eq!(Closer::new().need_room(16, &Deadline::NEVER), Ok(()));
+    /// let refused = Closer::new().need_room(usize::MAX, &Deadline::NEVER);
+    /// assert!(matches!(refused, Err(NoRoom::TooMany { .. })));
     /// ```
-    pub fn need_room(&self, count: usize) -> Result<(), NoRoom> {
-        if self.is_here() { self.0.need_room(count) } else { Ok(()) }
+    pub fn need_room(&self, count: usize, until: &Deadline) -> Result<(), NoRoom> {
+        if self.is_here() { self.0.need_room(count, until) } else { Ok(()) }
     }
 
     /// Whether this is the process that counts, or if it cannot be told.
@@ -187,7 +194,7 @@ impl Shop {
         next
     }
 
-    fn need_room(&self, count: usize) -> Result<(), NoRoom> {
+    fn need_room(&self, count: usize, until: &Deadline) -> Result<(), NoRoom> {
         let mut held = self.lock();
         if held.open.saturating_add(count) <= FEW {
             return Ok(());
@@ -197,13 +204,14 @@ impl Shop {
         if count > max {
             return Err(NoRoom::TooMany { count, max });
         }
-        while held.open > max - count && !held.is_stuck {
-            let before = held.closed;
-            let is_as_before = |state: &mut State| state.closed == before;
-            let waited = self.closed.wait_timeout_while(held, PATIENCE, is_as_before);
-            let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-            held = woken;
-            held.is_stuck = timeout.timed_out();
+        let before = held.closed;
+        let patience = Deadline::after(PATIENCE);
+        let until = until.min(patience);
+        while held.open > max - count && !held.is_stuck && !until.is_over() {
+            let left = until.remaining().unwrap_or(PATIENCE);
+            let waited = self.closed.wait_timeout(held, left);
+            held = waited.unwrap_or_else(PoisonError::into_inner).0;
+            held.is_stuck |= held.closed == before && patience.is_over();
         }
         if held.open <= max - count { Ok(()) } else { Err(NoRoom::HeldUp { open: held.open }) }
     }
@@ -249,9 +257,31 @@ mod tests {
         let max = limit::descriptor_share();
         let closer = Closer::new();
         let keeps: Vec<_> = (0..=max).map(|_| slow(&closer)).collect();
-        assert_eq!(closer.need_room(0), Err(NoRoom::HeldUp { open: max + 1 }));
-        let waiter = std::thread::spawn(move || while closer.need_room(max).is_err() {});
+        let held_up = Err(NoRoom::HeldUp { open: max + 1 });
+        assert_eq!(closer.need_room(0, &Deadline::after(Duration::ZERO)), held_up);
+        assert_eq!(closer.need_room(0, &Deadline::NEVER), held_up);
+        let waiter =
+            std::thread::spawn(move || while closer.need_room(max, &Deadline::NEVER).is_err() {});
         drop(keeps);
         waiter.join().unwrap();
+    }
+
+    /// Each time that something is closed is not another beginning: who sends it would choose how long a receiver waits.
+    #[test]
+    fn who_has_things_closed_one_by_one_holds_nobody_up_for_long() {
+        const STEP: Duration = Duration::from_millis(50);
+        let max = limit::descriptor_share();
+        let closer = Closer::new();
+        let keeps: Vec<_> = (0..=max).map(|_| slow(&closer)).collect();
+        let dripping = std::thread::spawn(move || {
+            // Many times as long as anybody waits.
+            for keep in keeps.into_iter().take(40) {
+                std::thread::sleep(STEP);
+                drop(keep);
+            }
+        });
+        let refused = closer.need_room(30, &Deadline::NEVER);
+        assert!(matches!(refused, Err(NoRoom::HeldUp { .. })), "{refused:?}");
+        dripping.join().unwrap();
     }
 }

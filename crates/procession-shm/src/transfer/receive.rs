@@ -129,11 +129,13 @@ fn close_the_rest(descriptors: Vec<Arrived>, closer: Option<&Closer>) {
 /// somebody from whom nothing has come.
 ///
 /// ```
+/// use procession_shm::Deadline;
 /// use procession_shm::transfer::{Closer, Strangers, Trust, closer, receive_scope};
 ///
 /// let stranger = Trust::Untrusting { copy_bytes_max: 0 };
 /// let of_the_message = receive_scope(Strangers::default(), stranger, closer).value;
-/// assert!(of_the_message.need_room(1).is_ok() && closer().need_room(1).is_ok());
+/// assert!(of_the_message.need_room(1, &Deadline::NEVER).is_ok());
+/// assert!(closer().need_room(1, &Deadline::NEVER).is_ok());
 /// ```
 pub fn closer() -> Closer {
     let of_the_message =

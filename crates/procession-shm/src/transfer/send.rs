@@ -170,8 +170,8 @@ impl fmt::Debug for Outgoing {
 /// use procession_shm::transfer::{Moved, Sole, TransferError, Unsent, send_scope};
 ///
 /// let sole = Sole::new(7);
-/// send_scope(|| sole.leave("key", |_| Ok(()))).unwrap().1.commit();
-/// let twice = send_scope(|| sole.leave("key", |_| Ok(())));
+/// send_scope(|| sole.leave("key", |_| Ok(()), |_| ())).unwrap().1.commit();
+/// let twice = send_scope(|| sole.leave("key", |_| Ok(()), |_| ()));
 /// assert!(matches!(twice, Err(Unsent { failure: Some(TransferError::Moved { .. }), .. })));
 /// assert_eq!(sole.with(|_| ()), Err(Moved));
 /// ```

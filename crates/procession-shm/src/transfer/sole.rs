@@ -89,7 +89,8 @@ impl<R: Send + 'static> Sole<R> {
         done.ok_or(Moved)
     }
 
-    /// Puts the thing into the message that is being encoded. `write` attaches its descriptors.
+    /// Puts the thing into the message that is being encoded. `write` attaches its descriptors. If it is sent, `depart` has the thing
+    /// for a last time before it is dropped here, on the thread that sends.
     ///
     /// # Errors
     ///
@@ -104,7 +105,7 @@ impl<R: Send + 'static> Sole<R> {
     /// use procession_shm::transfer::{Moved, Sole, send_scope};
     ///
     /// let sole = Sole::new(7);
-    /// let (number, outgoing) = send_scope(|| sole.leave("key", |n| Ok(*n))).unwrap();
+    /// let (number, outgoing) = send_scope(|| sole.leave("key", |n| Ok(*n), |_| ())).unwrap();
     /// outgoing.commit();                                    // it is gone with the message
     /// assert_eq!(number, 7);
     /// assert_eq!(sole.with(|n| *n), Err(Moved));
@@ -113,14 +114,16 @@ impl<R: Send + 'static> Sole<R> {
         &self,
         handle: &'static str,
         write: impl FnOnce(&mut R) -> Result<T, TransferError>,
+        depart: fn(&mut R),
     ) -> Result<T, TransferError> {
-        send::record(self.try_leave(handle, write))
+        send::record(self.try_leave(handle, write, depart))
     }
 
     fn try_leave<T>(
         &self,
         handle: &'static str,
         write: impl FnOnce(&mut R) -> Result<T, TransferError>,
+        depart: fn(&mut R),
     ) -> Result<T, TransferError> {
         if !send::is_open() {
             return Err(TransferError::NotSending { handle });
@@ -128,8 +131,8 @@ impl<R: Send + 'static> Sole<R> {
         let written = self.with(write).map_err(|Moved| TransferError::Moved { handle })??;
         // Before the message knows of it, so that nobody takes it for lost if it does not get there.
         self.place.state.store(LEAVING, Ordering::Release); // S3
-        let place: Box<dyn Leaving> = Box::new(Arc::clone(&self.place));
-        send::push_leaving(handle, place)
+        let departure = Departure { place: Arc::clone(&self.place), depart };
+        send::push_leaving(handle, Box::new(departure))
             .inspect_err(|_| self.place.state.store(HERE, Ordering::Release))?;
         Ok(written)
     }
@@ -159,21 +162,30 @@ impl Drop for Busy<'_> {
     }
 }
 
-impl<R: Send + 'static> Leaving for Arc<Place<R>> {
+/// The thing in a message that may still fail.
+struct Departure<R> {
+    place: Arc<Place<R>>,
+    depart: fn(&mut R),
+}
+
+impl<R: Send + 'static> Leaving for Departure<R> {
     fn commit(&self) {
-        if self.state.load(Ordering::Acquire) != LEAVING {
+        let state = &self.place.state;
+        if state.load(Ordering::Acquire) != LEAVING {
             return; // S3
         }
         // SAFETY: by S2 the state `LEAVING` gives the thing to the message, which is this.
-        let left = unsafe { &mut *self.thing.get() }.take();
-        self.state.store(GONE, Ordering::Release);
+        let mut left = unsafe { &mut *self.place.thing.get() }.take();
+        state.store(GONE, Ordering::Release);
         // After it is gone for its handle: dropping it may be more than a store.
+        left.iter_mut().for_each(self.depart);
         drop(left);
     }
 
     fn undo(&self) {
-        if self.state.load(Ordering::Acquire) == LEAVING {
-            self.state.store(HERE, Ordering::Release); // S3
+        let state = &self.place.state;
+        if state.load(Ordering::Acquire) == LEAVING {
+            state.store(HERE, Ordering::Release); // S3
         }
     }
 }
@@ -190,7 +202,7 @@ mod tests {
     use super::*;
 
     fn leave(sole: &Sole<String>) -> Result<(), TransferError> {
-        sole.leave("String", |_| Ok(()))
+        sole.leave("String", |_| Ok(()), |thing| thing.push('?'))
     }
 
     #[test]

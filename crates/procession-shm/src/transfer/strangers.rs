@@ -33,6 +33,8 @@ use super::Closer;
 #[derive(Debug, Default)]
 pub struct Strangers {
     descriptors: Vec<OwnedFd>,
+    /// Sockets in which they have come.
+    wrappings: Vec<OwnedFd>,
     /// `None` if there are none, or if they come from nobody in particular.
     closer: Option<Closer>,
 }
@@ -46,7 +48,7 @@ impl Strangers {
     /// assert!(Strangers::new(Vec::new(), Some(&Closer::new())).is_empty());
     /// ```
     pub fn new(descriptors: Vec<OwnedFd>, closer: Option<&Closer>) -> Self {
-        Self { descriptors, closer: closer.cloned() }
+        Self { descriptors, wrappings: Vec::new(), closer: closer.cloned() }
     }
 
     /// Another one that has arrived.
@@ -61,6 +63,23 @@ impl Strangers {
     /// ```
     pub fn push(&mut self, descriptor: OwnedFd) {
         self.descriptors.push(descriptor);
+    }
+
+    /// Keeps the sockets in which they have come for as long as these are not known. Somebody may have put more into them, which would
+    /// be closed by who closes the last copy of such a socket; and another copy may lie in a packet that the caller drops meanwhile.
+    ///
+    /// ```
+    /// use procession_shm::transfer::Strangers;
+    ///
+    /// let (wrapping, other) = std::os::unix::net::UnixStream::pair()?;
+    /// let mut arrived = Strangers::default();
+    /// arrived.keep(vec![wrapping.into()].into());
+    /// drop(arrived);
+    /// assert_eq!(std::io::Read::read(&mut &other, &mut [0])?, 0); // it was closed, sooner or later
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn keep(&mut self, mut wrappings: Self) {
+        self.wrappings.append(&mut wrappings.descriptors);
     }
 
     /// They are what they should be, or somebody else's from now on.
@@ -102,9 +121,10 @@ impl Deref for Strangers {
 impl Drop for Strangers {
     #[inline]
     fn drop(&mut self) {
-        if !self.descriptors.is_empty() {
+        if !self.descriptors.is_empty() || !self.wrappings.is_empty() {
             let closer = self.closer.take().unwrap_or_default();
-            take(&mut self.descriptors).into_iter().for_each(|stranger| closer.close(stranger));
+            let all = take(&mut self.descriptors).into_iter().chain(take(&mut self.wrappings));
+            all.for_each(|stranger| closer.close(stranger));
         }
     }
 }
