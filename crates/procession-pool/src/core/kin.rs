@@ -70,7 +70,9 @@ impl State {
     }
 
     fn invite(&mut self, index: usize, id: u64, frame: Frame) {
-        let Some(lane) = self.lane(index).filter(|lane| lane.id == id) else { return };
+        // Another thread may have seen the same stranger, and was faster; the place that is too many is free again.
+        let is_stranger = |lane: &&mut Lane| lane.id == id && !lane.is_kin;
+        let Some(lane) = self.lane(index).filter(is_stranger) else { return };
         match lane.be_kin(frame) {
             Ok(()) => self.dispatch(),
             Err(Ungiven::Corrupt(error)) => self.condemn(index, Sentence::Corrupt(error)),

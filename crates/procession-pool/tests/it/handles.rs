@@ -172,6 +172,25 @@ fn a_lock_is_shared_with_workers_that_are_invited_for_it() {
 }
 
 #[test]
+fn workers_are_invited_once_however_many_threads_need_them_to_be() {
+    needs_pidfds!();
+    guarded(|| {
+        let counter = Shared::new(Mutex::new(0_u64)).unwrap();
+        let count = |counter: Shared<Mutex<u64>>| *counter.lock().unwrap() += 1;
+        for _ in 0..50 {
+            let pool = Pool::with_workers(2).unwrap();
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| pool.apply(count, &counter).unwrap());
+                }
+            });
+            assert_eq!(pool.insights().total.starts, 2, "no worker has left because of it");
+        }
+        assert_eq!(*counter.lock().unwrap(), 400);
+    });
+}
+
+#[test]
 fn the_death_of_a_worker_that_holds_a_lock_is_told_to_the_others() {
     needs_pidfds!();
     guarded(|| {
