@@ -183,7 +183,8 @@ impl<T: Message> Sender<T> {
     /// * [`Encode`](SendErrorKind::Encode): the value cannot be encoded; also a handle in it that is not here any more.
     /// * [`TooLarge`](SendErrorKind::TooLarge), [`TooManyDescriptors`](SendErrorKind::TooManyDescriptors): the message.
     /// * [`TooManyInFlight`](SendErrorKind::TooManyInFlight): too many descriptors are under way, of this process (a
-    ///   quarter of `RLIMIT_NOFILE`) or of its user.
+    ///   quarter of `RLIMIT_NOFILE`) or of its user. This is not waited for, because those who could make room may be the receivers of
+    ///   other pipes, and nobody wakes this one for it: try again later.
     /// * [`Moved`](SendErrorKind::Moved): this end was sent away.
     /// * [`Corrupt`](SendErrorKind::Corrupt): the other end broke the rules; the pipe is closed.
     /// * [`Io`](SendErrorKind::Io): another system call failed.

@@ -124,6 +124,29 @@ fn a_tail_or_head_that_cannot_be_is_corrupt() {
     assert!(matches!(sender.send_bytes(&[]), Err(SendErrorKind::Closed)));
 }
 
+/// Sealed memory keeps its length, and what lies in it can be taken out all the same.
+#[test]
+fn a_peer_that_punches_holes_costs_its_pipe() {
+    use rustix::fs::{FallocateFlags, fallocate};
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    let page = page_size() as u64;
+    for (from, len) in [(0, page), (page, CAPACITY as u64), (0, page + CAPACITY as u64)] {
+        let (sender, receiver) = small::<Vec<String>>();
+        (0..3).for_each(|_| sender.send(vec!["abc".to_owned(); 100]).unwrap());
+        drop(receiver.recv().unwrap());
+        let memory = receiver.end.with(|end| end.as_ref().unwrap().line.memory().try_clone());
+        fallocate(memory.unwrap().unwrap(), hole, from, len).unwrap();
+        // What it has seen already may be there still.
+        let received = (0..3).try_for_each(|_| receiver.recv_timeout(SOON).map(drop));
+        assert!(matches!(received, Err(RecvError::Corrupt(_))), "{from}, {len}: {received:?}");
+        // Its bytes are nothing that a sender looks at.
+        let sent = (0..100).try_for_each(|_| sender.send_timeout(vec![String::new(); 900], SOON));
+        let kind = sent.unwrap_err().kind;
+        let is_found = matches!(kind, SendErrorKind::Corrupt(_) | SendErrorKind::Closed);
+        assert!(is_found, "{from}, {len}: {kind}");
+    }
+}
+
 #[test]
 fn a_peer_that_wakes_for_nothing_is_found_out() {
     let (_sender, receiver) = small::<u8>();

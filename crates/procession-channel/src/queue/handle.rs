@@ -312,7 +312,7 @@ impl<T: Message> Queue<T> {
     /// * [`Encode`](super::SendErrorKind::Encode): the value cannot be encoded; also a handle in it that is not here any more.
     /// * [`TooLarge`](super::SendErrorKind::TooLarge), [`TooManyDescriptors`](super::SendErrorKind::TooManyDescriptors): the value.
     /// * [`TooManyInFlight`](super::SendErrorKind::TooManyInFlight): too many descriptors are under way, of this process (a
-    ///   quarter of `RLIMIT_NOFILE`) or of its user.
+    ///   quarter of `RLIMIT_NOFILE`) or of its user. This is not waited for: try again later.
     /// * [`NotAMember`](super::SendErrorKind::NotAMember), [`Corrupt`](super::SendErrorKind::Corrupt).
     /// * [`Io`](super::SendErrorKind::Io): no memory left for the value, or another system call failed.
     ///

@@ -6,6 +6,7 @@ mod awaited;
 mod budget;
 mod bytes;
 mod deaths;
+mod forks;
 mod handles;
 mod hostile;
 #[path = "../limit/mod.rs"]
@@ -15,5 +16,6 @@ mod processes;
 mod program;
 mod ready;
 mod stage;
+mod stopped;
 mod travel;
 mod trusting;

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use backstage::executor::block_on;
 use procession_channel::pipe::{
     self, Connection, PipeError, Receiver, RecvError, SendErrorKind, Sender,
 };
@@ -47,6 +48,44 @@ fn a_loop_ends_with_the_stream() {
     let rest: Vec<u32> = receiver.into_iter().map(Result::unwrap).collect();
     assert_eq!((&firsts[..], &rest[..]), (&[0, 1, 2][..], &[3, 4, 5, 6, 7, 8, 9][..]));
     producer.join().unwrap();
+}
+
+/// Where a message goes in parts instead of one frame, and where it has no place in the whole ring.
+#[test]
+fn messages_around_each_length_that_matters_are_whole() {
+    const RING: usize = 4096;
+    /// A frame has 16 bytes of its own, and 16 are kept for an abort.
+    const WHOLE: usize = RING - 32;
+    let message = |len: usize| vec![len.to_le_bytes()[0]; len];
+    let (mut sender, receiver) = pipe::builder().capacity(1).simplex::<Vec<u8>>().unwrap();
+    let (told, lens) = std::sync::mpsc::channel();
+    let receiving = thread::spawn(move || {
+        for (len, received) in lens.into_iter().zip(&receiver) {
+            assert!(received.unwrap() == message(len), "{len}");
+        }
+        receiver
+    });
+    for around in [RING / 4 - 16, WHOLE / 2, WHOLE, RING, RING + WHOLE / 2, 3 * (RING / 4 - 16)] {
+        for len in around - 9..=around + 9 {
+            told.send(len).unwrap();
+            sender.send(message(len)).unwrap();
+            told.send(len).unwrap();
+            block_on(sender.send_async(message(len))).unwrap();
+        }
+    }
+    drop(told);
+    let receiver = receiving.join().unwrap();
+    for len in WHOLE - 20..WHOLE + 20 {
+        let sent = sender.try_send(vec![1; len]);
+        if len <= WHOLE {
+            sent.unwrap();
+            assert!(matches!(sender.try_send(vec![2; 100]).unwrap_err().kind, SendErrorKind::Full));
+            assert_eq!(receiver.recv().unwrap().len(), len);
+        } else {
+            let kind = sent.unwrap_err().kind;
+            assert!(matches!(kind, SendErrorKind::TooLarge { limit: WHOLE, .. }), "{kind}");
+        }
+    }
 }
 
 /// Too many wake-ups for nothing are what a hostile peer does.

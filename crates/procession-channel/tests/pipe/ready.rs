@@ -1,10 +1,13 @@
 //! Waiting for several ends.
 
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
 use procession_channel::pipe::{self, Receiver, Sender};
-use procession_shm::{Waitable, wait_any};
+use procession_channel::queue::Queue;
+use procession_shm::{Shared, Waitable, wait_any};
+use procession_sync::Event;
 
 use crate::stage::{Other, play};
 
@@ -85,4 +88,50 @@ fn a_connection_is_ready_as_its_receiver_is() {
     assert!(ready.has(&there) && !ready.has(&here));
     there.close();
     assert!(wait_any(&[&here], None).unwrap().has(&here), "the end is something to receive");
+}
+
+/// Of all kinds together more than the kernel takes, and each of them twice.
+#[test]
+fn a_wait_for_many_of_all_kinds_tells_each_that_is_ready_wherever_it_is_named() {
+    const COUNT: usize = 40;
+    let pipes = (0..COUNT).map(|_| pipe::builder().capacity(1).simplex().unwrap());
+    let (senders, receivers): (Vec<Sender<u32>>, Vec<Receiver<u32>>) = pipes.unzip();
+    let queue = || Queue::<u32>::builder().capacity(1).items(1).build().unwrap();
+    let [empty, full] = [(); 2].map(|()| (0..COUNT).map(|_| queue()).collect::<Vec<_>>());
+    full.iter().for_each(|full| full.put(0).unwrap());
+    let rooms: Vec<_> = full.iter().map(Queue::putter).collect();
+    let events: Vec<_> = (0..COUNT).map(|_| Shared::new(Event::new()).unwrap()).collect();
+    let mut on: Vec<&dyn Waitable> = Vec::new();
+    on.extend(receivers.iter().map(|receiver| receiver as &dyn Waitable));
+    on.extend(empty.iter().map(|queue| queue as &dyn Waitable));
+    on.extend(rooms.iter().map(|putter| putter as &dyn Waitable));
+    on.extend(events.iter().map(|event| &**event as &dyn Waitable));
+    on.extend_from_within(..);
+    assert!(wait_any(&on, Duration::from_millis(1)).unwrap().is_empty());
+    let senders = Mutex::new(senders);
+    let make = |kind, number: usize| match kind {
+        0 => senders.lock().unwrap()[number].send(1).unwrap(),
+        1 => empty[number].put(1).unwrap(),
+        2 => assert_eq!(full[number].get().unwrap(), 0),
+        _ => events[number].set(),
+    };
+    let unmake = |kind, number: usize| match kind {
+        0 => assert_eq!(receivers[number].recv().unwrap(), 1),
+        1 => assert_eq!(empty[number].get().unwrap(), 1),
+        2 => full[number].put(0).unwrap(),
+        _ => events[number].clear(),
+    };
+    for (kind, number) in (0..4).flat_map(|kind| [0, COUNT / 2, COUNT - 1].map(|at| (kind, at))) {
+        let ready = thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(5));
+                make(kind, number);
+            });
+            wait_any(&on, None).unwrap().into_iter().collect::<Vec<_>>()
+        });
+        let first = kind * COUNT + number;
+        assert_eq!(ready, [first, on.len() / 2 + first]);
+        unmake(kind, number);
+    }
+    assert!(wait_any(&on, Duration::ZERO).unwrap().is_empty());
 }
