@@ -85,7 +85,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         usage: "chaos [seconds] [seed]",
-        about: "workers are killed and stopped by chance, from a seed that is printed",
+        about: "programs made up by chance, whose processes are killed and stopped, from a seed that is printed",
         run: rounds::chaos,
     },
     Verb {

@@ -27,6 +27,9 @@ const SECONDS: u64 = 60;
 /// A package, one of its test binaries, and which of the tests.
 type Part = (&'static str, &'static str, &'static str);
 
+/// Whole programs of several processes, killed and stopped at random.
+const PROGRAMS: &[Part] = &[("procession-chaos", "programs", "programs_made_up_by_chance")];
+
 /// Workers are killed and stopped, and descriptors, disk and processor run out, while all ways to use a pool are used.
 const CHAOS: &[Part] = &[
     ("procession-pool", "it", "chaos::"),
@@ -42,7 +45,7 @@ const HOSTILE: &[Part] =
 const PIPES: &[Part] = &[("procession-channel", "pipe", "deaths::")];
 
 pub(crate) fn chaos(args: &[String]) -> Verdict {
-    run(&[CHAOS], &parse("chaos", args)?)
+    run(&[PROGRAMS, CHAOS], &parse("chaos", args)?)
 }
 
 /// With lies before it, and at length.
@@ -63,7 +66,7 @@ pub(crate) fn hostile(args: &[String]) -> Verdict {
 pub(crate) fn soak(args: &[String]) -> Verdict {
     let mut plan = parse("soak", args)?;
     plan.duration = if args.is_empty() { Duration::from_secs(3600) } else { plan.duration * 3600 };
-    run(&[CHAOS, HOSTILE, PIPES], &plan)
+    run(&[PROGRAMS, CHAOS, HOSTILE, PIPES], &plan)
 }
 
 /// How long, and where to begin.
@@ -174,5 +177,8 @@ mod tests {
             let file = format!("crates/{package}/tests/{binary}/{module}.rs");
             assert!(root.join(&file).is_file(), "{file}");
         }
+        let (_, binary, test) = PROGRAMS[0];
+        let programs = fs::read_to_string(root.join(format!("tests/chaos/tests/{binary}.rs")));
+        assert!(programs.unwrap().contains(&format!("fn {test}")));
     }
 }
