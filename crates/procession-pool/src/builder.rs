@@ -257,8 +257,9 @@ impl PoolBuilder {
     /// collected by [`Pool::exit_values`].
     ///
     /// It runs when the pool is joined or dropped and when a worker is let go ([`max_tasks_per_worker`](Self::max_tasks_per_worker)
-    /// and the like); not in a worker that dies, is killed, or is killed by [`terminate`](Pool::terminate). A worker that takes
-    /// longer than a minute for it is killed.
+    /// and the like); not in a worker that dies or is killed, be it by [`terminate`](Pool::terminate) or because the pool broke down
+    /// while it was busy. A worker that takes longer than a minute for it is killed, or at the end of what
+    /// [`shutdown`](Pool::shutdown) was given.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -351,7 +352,7 @@ impl PoolBuilder {
     }
 
     /// How many workers may die within a time. One more is the end of the pool: [`PoolError::TooManyRestarts`], and every item that
-    /// is not done ends with [`TaskError::Broken`](crate::TaskError::Broken). Against items that kill one worker after the other
+    /// is not done ends with [`TaskError::Broken`](crate::TaskError::Broken), also those that run, whose workers are killed. Against items that kill one worker after the other
     /// without anybody noticing. By default there is no limit.
     ///
     /// Workers that the pool itself ends, for a timeout or a cancelled task, do not count.

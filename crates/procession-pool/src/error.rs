@@ -126,7 +126,7 @@ pub enum TaskError {
     Taken,
     /// The pool was closed before the item got in.
     Closed,
-    /// The pool cannot work any more.
+    /// The pool cannot work any more. If the item ran, its worker was killed.
     Broken(Arc<PoolError>),
 }
 

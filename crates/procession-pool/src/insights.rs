@@ -50,7 +50,8 @@ pub struct Insights {
 pub struct Share {
     /// The process, if there is one right now.
     pub pid: Option<u32>,
-    /// How many items have a result or an error.
+    /// How many items ended here: with a result, or with an error after which they were not tried again, the death of the worker
+    /// included. What a pool that is terminated, or breaks down, leaves undone did not end anywhere.
     pub tasks: u64,
     /// How many processes were started.
     pub starts: u64,
@@ -95,7 +96,7 @@ pub enum Cause {
     Exit(Exit),
     /// Killed because its item took longer than its timeout.
     TimedOut,
-    /// Killed because its item was cancelled, or the pool terminated.
+    /// Killed because its item was cancelled, or because the pool was terminated or broke down.
     Cancelled,
     /// Killed because it wrote what no worker writes.
     Corrupt,

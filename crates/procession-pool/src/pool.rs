@@ -1,13 +1,14 @@
 //! The pool's handle: its verbs without options, and its end.
 
 use std::any::{TypeId, type_name};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use procession_channel::{IntoArg, Message};
 use procession_process::Outcome;
 use procession_shm::Deadline;
+use procession_shm::fork::PerProcess;
 
 use crate::builder::PoolBuilder;
 use crate::core::Core;
@@ -60,7 +61,7 @@ use crate::task::{self, Task};
 /// # Forks and the end
 ///
 /// In a process that was forked from the one that made the pool, its verbs are [`PoolError::Forked`] and dropping it does
-/// nothing.
+/// nothing. [`global`](Self::global) is another one there.
 ///
 /// Dropping a pool waits for all that was submitted and then lets the workers go; while panicking, it kills them instead. When
 /// this process dies, however it dies, its workers die with it.
@@ -127,6 +128,8 @@ impl Pool {
 
     /// The pool that all libraries of this program share, with one worker per core, made at the first call.
     ///
+    /// It belongs to the process that made it: in one that was forked from that the first call makes another.
+    ///
     /// # Errors
     ///
     /// As [`new`](Self::new). A pool that could not be made is tried again at the next call.
@@ -139,13 +142,14 @@ impl Pool {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn global() -> Result<&'static Self, PoolError> {
-        static GLOBAL: OnceLock<Pool> = OnceLock::new();
+        static GLOBAL: PerProcess<Pool> = PerProcess::new();
         if let Some(pool) = GLOBAL.get() {
             return Ok(pool);
         }
         let pool = Self::new()?;
         // Whoever was slower drops a pool that nobody has used.
-        Ok(GLOBAL.get_or_init(|| pool))
+        let made = GLOBAL.get_or_try_init(|| Ok(pool));
+        made.map_err(|error| PoolError::Thread(Arc::new(error)))
     }
 
     pub(crate) fn start(core: Arc<Core>) -> Self {
@@ -615,7 +619,8 @@ impl Pool {
     }
 
     /// Closes the pool, blocks until all that was submitted is done, and lets the workers go. Results that nobody has taken can
-    /// still be taken afterwards. A task that hangs is waited for: see [`shutdown`](Self::shutdown).
+    /// still be taken afterwards. A task that hangs is waited for: see [`shutdown`](Self::shutdown). A worker that does not leave is
+    /// killed after 5 s, or 60 s with an exit hook.
     ///
     /// ```
     /// let pool = procession_pool::Pool::with_workers(1)?;
@@ -637,7 +642,7 @@ impl Pool {
     /// Blocks until the workers are gone, which their deaths tell. That takes a moment, but for a worker that cannot be killed:
     /// the kernel holds on to it (a system call on a device that does not answer), or it is the thread of
     /// [`StartMethod::Inline`](procession_process::StartMethod::Inline), which finishes the item that it is on. For such a one this
-    /// blocks up to 5 s, or 60 s with an exit hook ([`PoolBuilder::exit_hook`](crate::PoolBuilder::exit_hook)), and lets it be.
+    /// blocks up to 5 s, and lets it be.
     ///
     /// ```
     /// use procession_pool::{Pool, TaskError};
@@ -656,6 +661,9 @@ impl Pool {
 
     /// Closes the pool and blocks until all is done, but at most for `timeout`; what is not done then is cancelled, and its
     /// workers are killed. Says whether all was done.
+    ///
+    /// What [exit hooks](PoolBuilder::exit_hook) do belongs to it: of one that is cut off, [`exit_values`](Self::exit_values) has a
+    /// [`TaskError::Cancelled`]. Of workers that are killed this waits for the end, as [`terminate`](Self::terminate) says.
     ///
     /// ```
     /// use std::time::Duration;

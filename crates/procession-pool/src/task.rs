@@ -18,7 +18,6 @@ use procession_shm::transfer::Trust;
 
 pub use group::{AsCompleted, Until, as_completed, wait};
 
-use crate::core::call::Consumer;
 use crate::core::chunk::{CallId, Delivery};
 use crate::core::{Core, State};
 use crate::error::TaskError;
@@ -348,14 +347,7 @@ impl<R> Task<R> {
             return Poll::Ready(Err(TaskError::Broken(Arc::new(error))));
         }
         while !self.is_complete() {
-            let fetched = core.with(|state| {
-                let fetched = state.fetch(call);
-                if fetched.is_none() {
-                    state.await_call(call, Consumer::Waker(waker.clone()));
-                }
-                fetched
-            });
-            let Some(deliveries) = fetched else {
+            let Some(deliveries) = core.fetch_or_tell(call, waker) else {
                 core.rouse_background();
                 return Poll::Pending;
             };

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::Pid;
 
 use crate::ending::Ending;
 use crate::exit::Exit;
@@ -145,7 +144,7 @@ impl Child {
 
     /// What the process has used of the machine so far: as the kernel shows it while it lives, with times in steps of some
     /// milliseconds, and [`usage`](Self::usage) once its end has been noticed. `None` where neither is known: without `/proc`, of a
-    /// thread of this process, or between its end and the notice of it. Reads two files, and does not block otherwise.
+    /// thread of this process, or between its end and the notice of it. Reads three files, and does not block otherwise.
     ///
     /// ```
     /// use procession_process::Launcher;
@@ -159,13 +158,27 @@ impl Child {
     #[must_use]
     pub fn usage_so_far(&self) -> Option<Usage> {
         self.usage().or_else(|| {
-            if self.is_inline() {
-                return None;
-            }
-            let pid = Pid::from_raw(self.pid().cast_signed())?;
+            let number = self.record.grip.number_in_proc()?;
             // The number was its own as long as it had not been reaped.
-            usage::so_far(pid).filter(|_| self.is_alive())
+            usage::so_far(number).filter(|_| self.is_alive())
         })
+    }
+
+    /// How much memory the process has in use right now (resident), in bytes. `None` where `/proc` does not say, and of a thread of this
+    /// process. Reads two files, and does not block otherwise.
+    ///
+    /// ```
+    /// use procession_process::Launcher;
+    ///
+    /// let child = Launcher::new(|_| std::thread::sleep(std::time::Duration::MAX)).launch()?;
+    /// assert!(child.memory_bytes().is_some_and(|bytes| bytes > 0));
+    /// child.kill()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn memory_bytes(&self) -> Option<u64> {
+        let number = self.record.grip.number_in_proc()?;
+        usage::memory_bytes(number).filter(|_| self.is_alive())
     }
 
     /// Whether the process still runs. Does not block.

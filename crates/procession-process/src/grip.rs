@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use procession_shm::doctor::kernel_version;
+use procession_shm::proc;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::process::{
@@ -80,6 +81,15 @@ impl Grip {
         }
     }
 
+    /// The number by which `/proc` knows the process, as long as that is not reaped; `None` if it does not, or of a thread.
+    pub(crate) fn number_in_proc(&self) -> Option<Pid> {
+        match self {
+            Self::Pidfd(pidfd) | Self::Left(pidfd) => proc::number_of(pidfd.as_fd()),
+            Self::Number(number) => Some(number.pid).filter(|_| proc::counts_as_we_do()),
+            Self::Gone(_) | Self::Thread => None,
+        }
+    }
+
     /// Sends a signal; `SRCH` if the process has ended, `OPNOTSUPP` if it is none.
     pub(crate) fn signal(&self, number: i32) -> Result<(), Errno> {
         let signal = checked(number)?;
@@ -117,7 +127,9 @@ impl Grip {
 
 impl Number {
     fn of(pid: Pid) -> Self {
-        let started = Stat::of_process(pid).map(|stat| stat.started);
+        // In a `/proc` that counts otherwise the number is another's.
+        let shown = Some(pid).filter(|_| proc::counts_as_we_do());
+        let started = shown.and_then(Stat::of_process).map(|stat| stat.started);
         Self { pid, started, reaped: Mutex::new(false) }
     }
 
@@ -126,8 +138,8 @@ impl Number {
         self.reaped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks the kernel, which answers everybody. Where `/proc` is not there, or was not when the process was started, one that is
-    /// not reaped yet, or whose number is another's by now, has not ended.
+    /// Asks the kernel, which answers everybody. Where `/proc` is not there or counts otherwise, or did when the process was
+    /// started, one that is not reaped yet, or whose number is another's by now, has not ended.
     fn has_ended(&self) -> bool {
         match (self.started, Stat::of_process(self.pid)) {
             (Some(started), Some(stat)) => stat.started != started || stat.is_over(),

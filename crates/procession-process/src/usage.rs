@@ -56,6 +56,13 @@ pub(crate) fn so_far(pid: Pid) -> Option<Usage> {
     Some(Usage { user_cpu, system_cpu, peak_memory_bytes: peak_kib.saturating_mul(1024) })
 }
 
+/// How much memory the process of this number has in use, as `ps` says: the second number of statm, in pages.
+pub(crate) fn memory_bytes(pid: Pid) -> Option<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages.saturating_mul(procession_shm::page_size() as u64))
+}
+
 /// A process that is about to end has no memory any more, and no such line.
 fn peak_kib(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -45,6 +45,8 @@ pub mod huge;
 #[doc(hidden)]
 pub mod limit;
 mod mapping;
+#[doc(hidden)]
+pub mod proc;
 pub mod quiet;
 mod reactor;
 mod ready;

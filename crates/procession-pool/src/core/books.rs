@@ -40,6 +40,13 @@ impl State {
         }
     }
 
+    /// The worker of this place, of which all else is written down, has taken an item with it.
+    pub(super) fn write_down_victim(&mut self, index: usize) {
+        if let Some(share) = self.books.ended.get_mut(index) {
+            share.tasks += 1;
+        }
+    }
+
     /// What is known of each place, and who works there now.
     fn places(&self) -> (Vec<Share>, Vec<(usize, Arc<Child>)>) {
         let (now, mut living) = (Instant::now(), Vec::new());
@@ -93,7 +100,7 @@ impl Lane {
         let initializing = self.initializing.unwrap_or(on_it);
         Share {
             pid: None,
-            tasks: self.done - self.errands_done,
+            tasks: self.done - self.errands_done - self.retried,
             starts: 1,
             starting: ready.saturating_duration_since(self.hired),
             initializing,

@@ -65,7 +65,7 @@ impl State {
             self.leave_place(death.index, &lane);
         }
         self.write_down(death.index, &lane, death.exit);
-        self.settle_in_flight(&mut lane, death.exit);
+        self.settle_in_flight(death.index, &mut lane, death.exit);
         if !lane.ready && !self.retiring {
             self.count_failed_start(lane.child.pid(), death.exit);
         }
@@ -86,7 +86,7 @@ impl State {
     }
 
     /// The item it was on gets its reason; what it had not begun goes back.
-    fn settle_in_flight(&mut self, lane: &mut Lane, exit: Exit) {
+    fn settle_in_flight(&mut self, index: usize, lane: &mut Lane, exit: Exit) {
         // The word of a worker that has written nonsense is not taken for it: what it was on may have run.
         let has_begun = lane.begun() > 0 || !lane.is_credible();
         let mut chunks = std::mem::take(&mut lane.in_flight);
@@ -106,14 +106,18 @@ impl State {
         let rest = rest.map(|chunk| chunk.part(chunk.done + 1..chunk.frame.count()));
         self.requeue(rest.into_iter().chain(chunks).collect(), 1);
         if let Some(chunk) = victim {
-            self.blame(&chunk, reason(lane, &chunk, exit));
+            self.blame(index, &chunk, reason(lane, &chunk, exit));
         }
     }
 
-    /// The first unfinished item of `chunk` ended with `error`.
-    fn blame(&mut self, chunk: &Chunk, error: TaskError) {
+    /// The first unfinished item of `chunk` ended with `error`, and with the worker that was in this place.
+    fn blame(&mut self, index: usize, chunk: &Chunk, error: TaskError) {
         let retry = chunk.retry_of_next(error.clone());
-        self.retry_or_fail(chunk.call, chunk.next_item(), error, chunk.attempts.clone(), retry);
+        let (item, earlier) = (chunk.next_item(), chunk.attempts.clone());
+        let is_retried = self.retry_or_fail(chunk.call, item, error, earlier, retry);
+        if !is_retried && !errand::is_one(chunk.call) {
+            self.write_down_victim(index);
+        }
     }
 
     /// A worker died before it was ready. After some in a row there is no point in going on.

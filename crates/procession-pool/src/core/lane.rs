@@ -143,6 +143,8 @@ pub(crate) struct Lane {
     pub(crate) working: Duration,
     /// How many of the items that it has done were errands.
     pub(crate) errands_done: u64,
+    /// How many of them are tried again.
+    pub(crate) retried: u64,
 }
 
 impl Lane {
@@ -191,6 +193,7 @@ impl Lane {
             initializing: Some(Duration::ZERO),
             working: Duration::ZERO,
             errands_done: 0,
+            retried: 0,
             child: Arc::new(child),
         }
     }

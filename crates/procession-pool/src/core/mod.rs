@@ -26,6 +26,7 @@ use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use procession_process::Limits;
 use procession_process::StartMethod;
@@ -283,6 +284,19 @@ impl Core {
         let full = self.config.backlog.filter(|limit| state.unfinished + items > *limit);
         let full = full.map(|limit| SubmitError::Full { limit });
         state.refusal().or(full).map_or(Ok(()), Err)
+    }
+
+    /// What has arrived for a call; if nothing has, `waker` is told when something does. The waker is copied and dropped while the lock
+    /// is free: it is somebody else's, and may use the pool for that, or panic.
+    pub(crate) fn fetch_or_tell(&self, call: CallId, waker: &Waker) -> Option<Vec<Delivery>> {
+        let mut consumer = Consumer::Waker(waker.clone());
+        self.with(|state| {
+            let fetched = state.fetch(call);
+            if fetched.is_none() {
+                state.await_call(call, std::mem::take(&mut consumer));
+            }
+            fetched
+        })
     }
 
     /// Does something with the state.

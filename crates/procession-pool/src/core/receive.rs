@@ -254,12 +254,15 @@ impl State {
             // It runs, and is of no use.
             self.condemn(index, Sentence::Unfit);
         }
-        self.retry_or_fail(call, item, error, earlier, retry);
+        let is_retried = self.retry_or_fail(call, item, error, earlier, retry);
+        if let Some(lane) = self.lane(index) {
+            lane.retried += u64::from(is_retried);
+        }
         Ok(())
     }
 
     /// Tries an item again if its call asks for it, else gives up on it. One that would be tried again, had its call not been
-    /// called off, was cancelled: whoever did it may have come when its last try was lost already.
+    /// called off, was cancelled: whoever did it may have come when its last try was lost already. Says whether it is tried again.
     pub(crate) fn retry_or_fail(
         &mut self,
         id: u64,
@@ -267,14 +270,20 @@ impl State {
         error: TaskError,
         earlier: Vec<TaskError>,
         retry: Chunk,
-    ) {
-        let Some(call) = self.calls.get(&id) else { return self.errand_failed(id, error) };
+    ) -> bool {
+        let Some(call) = self.calls.get(&id) else {
+            self.errand_failed(id, error);
+            return false;
+        };
         let tries_left = earlier.len() < call.options.retries as usize && !retry.is_moved();
-        match tries_left && error.is_worth_a_retry() {
-            true if call.called_off => self.fail(id, item, TaskError::Cancelled { item }),
-            true => self.queue.push_front(call.options.priority, retry),
+        let may_retry = tries_left && error.is_worth_a_retry();
+        let is_retried = may_retry && !call.called_off;
+        match may_retry {
+            true if is_retried => self.queue.push_front(call.options.priority, retry),
+            true => self.fail(id, item, TaskError::Cancelled { item }),
             false => self.fail(id, item, error.with_attempts(earlier)),
         }
+        is_retried
     }
 
     fn finish_chunk(&mut self, index: usize) {

@@ -14,7 +14,7 @@ use super::state::{State, Unseen};
 use crate::error::PoolError;
 
 /// How long workers may take to leave by themselves before they are killed.
-const FAREWELL: Duration = Duration::from_secs(5);
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How long, if they have an exit hook to run.
 const FAREWELL_WITH_HOOK: Duration = Duration::from_secs(60);
@@ -75,7 +75,7 @@ impl State {
         let Some(max) = self.policy.max_memory_bytes else { return };
         let Some(lane) = self.lane(index) else { return };
         // A process that has just died has no memory to speak of.
-        lane.is_bloated |= resident_bytes(lane.child.pid()).is_some_and(|bytes| bytes > max);
+        lane.is_bloated |= lane.child.memory_bytes().is_some_and(|bytes| bytes > max);
     }
 
     /// What a worker gets of a chunk: no more items than it may still be given. The rest waits on.
@@ -147,11 +147,4 @@ impl State {
             self.break_down(PoolError::TooManyRestarts { starts: died, within, pid, exit });
         }
     }
-}
-
-/// How much memory a process has in use, as `ps` says: the second number of statm, in pages.
-fn resident_bytes(pid: u32) -> Option<u64> {
-    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * procession_shm::page_size() as u64)
 }

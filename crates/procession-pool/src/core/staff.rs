@@ -15,6 +15,7 @@ use super::errand::{self, broken_start};
 use super::hear;
 use super::kin;
 use super::lane::{Lane, Sentence};
+use super::retire::FAREWELL;
 use super::state::{State, Unseen};
 use crate::error::{PoolError, TaskError};
 use crate::worker;
@@ -148,7 +149,7 @@ impl Core {
             // Somebody may have begun to drive meanwhile, and sleeps on the words of the workers that there were.
             state.unseen = Unseen::Alarm;
             match hired {
-                Ok(lane) if state.retiring => drop(lane.child.kill()),
+                Ok(lane) if state.hires_nobody() => drop(lane.child.kill()),
                 Ok(lane) => state.install(index, lane),
                 Err(error) => state.refused(index, error),
             }
@@ -175,20 +176,18 @@ impl Core {
         self.close();
         let over = |state: &mut State| (state.unfinished == 0).then_some(());
         self.wait_until(None, &Deadline::NEVER, over);
-        self.dismiss();
+        self.dismiss(&Deadline::NEVER);
     }
 
-    /// As [`join`](Self::join), but what is not done by the deadline is cancelled. Says whether all was done.
+    /// As [`join`](Self::join), but what is not done by the deadline is cancelled, exit hooks included. Says whether all was done.
     pub(crate) fn shutdown(self: &Arc<Self>, deadline: &Deadline) -> bool {
         self.close();
         let over = |state: &mut State| (state.unfinished == 0).then_some(());
-        let done = self.wait_until(None, deadline, over).is_some();
-        if done {
-            self.dismiss();
-        } else {
-            self.terminate();
+        if self.wait_until(None, deadline, over).is_some() {
+            return self.dismiss(deadline) || self.config.policy.exit_hook.is_none();
         }
-        done
+        self.terminate();
+        false
     }
 
     /// Cancels everything and kills the workers. Does not wait for any task.
@@ -201,40 +200,47 @@ impl Core {
                 state.condemn(index, Sentence::Cancelled);
             }
         });
-        self.see_off();
+        self.see_off(&Deadline::after(FAREWELL));
     }
 
-    /// Lets workers that have nothing to do go, and kills those that do not.
-    fn dismiss(self: &Arc<Self>) {
+    /// Lets workers that have nothing to do go, and kills those that do not by the deadline, or within the time that is usual. Says
+    /// whether all went by themselves.
+    fn dismiss(self: &Arc<Self>, deadline: &Deadline) -> bool {
         self.with(|state| {
             state.retiring = true;
             for index in 0..state.lanes.len() {
                 state.send_home(index);
             }
         });
-        if !self.see_off() {
+        let gone = self.see_off(&deadline.min(Deadline::after(self.config.policy.farewell())));
+        if !gone {
             self.terminate();
         }
+        gone
     }
 
-    /// Waits until no worker is left, for a bounded time.
-    fn see_off(self: &Arc<Self>) -> bool {
+    /// Waits until no worker is left.
+    fn see_off(self: &Arc<Self>, deadline: &Deadline) -> bool {
         let gone = |state: &mut State| {
             let gone = state.lanes.iter().all(Option::is_none);
             gone.then_some(())
         };
-        let patience = Deadline::after(self.config.policy.farewell());
-        let gone = self.wait_until(None, &patience, gone).is_some();
+        let gone = self.wait_until(None, deadline, gone).is_some();
         self.duty.notify_all();
         gone
     }
 }
 
 impl State {
+    /// Whether there is no use for a worker any more.
+    pub(super) fn hires_nobody(&self) -> bool {
+        self.broken.is_some() || self.retiring
+    }
+
     /// A place to be filled now.
     fn next_vacancy(&mut self) -> Option<usize> {
+        let idle = self.hires_nobody();
         let staffing = &mut self.staffing;
-        let idle = self.broken.is_some() || self.retiring;
         let too_early = staffing.not_before.is_some_and(|instant| instant > Instant::now());
         if idle || too_early {
             return None;

@@ -18,7 +18,7 @@ use super::call::{Call, Calls, Consumer, Options};
 use super::chunk::{CallId, Chunk, Delivery};
 use super::death::Death;
 use super::errand;
-use super::lane::Lane;
+use super::lane::{Lane, Sentence};
 use super::queue::Queue;
 use super::retire::Policy;
 use super::spares::Spares;
@@ -314,21 +314,33 @@ impl State {
         let mut chunks: Vec<Chunk> = std::iter::from_fn(|| self.queue.pop()).collect();
         self.takers.are_stale();
         for lane in self.lanes.iter_mut().flatten() {
-            let in_flight = std::mem::take(&mut lane.in_flight);
-            chunks.extend(in_flight.into_iter().filter(|chunk| !errand::is_one(chunk.call)));
+            chunks.extend(std::mem::take(&mut lane.in_flight));
         }
         for chunk in chunks {
+            if errand::is_one(chunk.call) {
+                self.errand_failed(chunk.call, why(0));
+                continue;
+            }
             for item in chunk.items_left() {
                 self.fail(chunk.call, item, why(item));
             }
         }
     }
 
-    /// The pool cannot go on: everything that waits is told why.
+    /// The pool cannot go on: everything that waits is told why. Workers that have nothing to do are let go, all others killed: what
+    /// they do nobody waits for any more. What comes of that changes nothing of why it is so.
     pub(crate) fn break_down(&mut self, error: PoolError) {
+        if self.broken.is_some() {
+            return;
+        }
         let error = Arc::new(error);
         self.broken = Some(Arc::clone(&error));
+        let is_free = |lane: &Lane| lane.is_available() && lane.in_flight.is_empty();
+        let (free, busy): (Vec<usize>, Vec<usize>) = (0..self.lanes.len())
+            .partition(|&index| self.lanes[index].as_ref().is_some_and(is_free));
         self.fail_everything(|_| TaskError::Broken(Arc::clone(&error)));
+        free.into_iter().for_each(|index| self.send_home(index));
+        busy.into_iter().for_each(|index| self.condemn(index, Sentence::Cancelled));
         self.notices.extend(self.parked.drain(..).map(Notice::Thread));
     }
 
@@ -357,7 +369,7 @@ impl State {
     /// When something must be looked at although no worker has news.
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
         let timeouts = self.lanes.iter().flatten().filter_map(|lane| self.alarm_of(lane));
-        let hires = !self.retiring && self.broken.is_none() && !self.staffing.vacancies.is_empty();
+        let hires = !self.hires_nobody() && !self.staffing.vacancies.is_empty();
         let staffing = hires.then_some(self.staffing.not_before);
         timeouts
             .chain(staffing.flatten())

@@ -10,7 +10,6 @@ use futures_core::stream::FusedStream;
 use procession_channel::Message;
 
 use super::{Imap, Step};
-use crate::core::call::Consumer;
 use crate::error::TaskError;
 
 /// The results of a call, one by one, as a stream for any async runtime. Made by [`Imap::stream`].
@@ -78,14 +77,7 @@ impl<I: Iterator, R> ImapStream<'_, I, R> {
     fn poll_fetch(&mut self, context: &Context<'_>) -> Poll<()> {
         let (call, imap) = (self.imap.call, &mut self.imap);
         imap.core.poll();
-        let fetched = imap.core.with(|state| {
-            let fetched = state.fetch(call);
-            if fetched.is_none() {
-                state.await_call(call, Consumer::Waker(context.waker().clone()));
-            }
-            fetched
-        });
-        let Some(deliveries) = fetched else {
+        let Some(deliveries) = imap.core.fetch_or_tell(call, context.waker()) else {
             imap.core.rouse_background();
             return Poll::Pending;
         };

@@ -41,6 +41,21 @@ pub(crate) const ROLES: &[Role] = &[
             assert_sound(&Pool::with_workers(2).unwrap());
         });
     }),
+    ("fork and use the pool of all", || {
+        let parents = Pool::global().unwrap();
+        assert_sound(parents);
+        let pids = parents.worker_pids();
+        fork_and(|pool| {
+            let _kept = ManuallyDrop::new(pool);
+            let own = Pool::global().unwrap();
+            assert_sound(own);
+            assert!(std::ptr::eq(own, Pool::global().unwrap()), "it is made once");
+        });
+        assert!(std::ptr::eq(parents, Pool::global().unwrap()));
+        assert_sound(parents);
+        assert_eq!(parents.worker_pids(), pids);
+        parents.terminate();
+    }),
     ("fork and terminate", || {
         fork_and(|pool| {
             ManuallyDrop::new(pool).terminate();
@@ -116,6 +131,12 @@ fn a_forked_child_that_uses_its_copy_is_told() {
 #[test]
 fn a_forked_child_that_asks_for_a_task_is_told() {
     passes("fork and ask for a task");
+}
+
+/// As a library would, which does not know of the fork.
+#[test]
+fn a_forked_child_has_a_pool_of_all_of_its_own() {
+    passes("fork and use the pool of all");
 }
 
 #[test]

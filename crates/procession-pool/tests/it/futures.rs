@@ -493,3 +493,45 @@ fn a_waker_that_panics_harms_nobody() {
         assert_sound(&pool);
     });
 }
+
+/// A waker of which a copy is made by submitting to the pool, and every third time by panicking.
+mod curious {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::{RawWaker, RawWakerVTable, Waker};
+
+    use procession_pool::Pool;
+
+    pub(super) static POOL: OnceLock<Pool> = OnceLock::new();
+    static COPIES: AtomicU32 = AtomicU32::new(0);
+    static TABLE: RawWakerVTable = RawWakerVTable::new(copy, |_| (), |_| (), |_| ());
+
+    fn copy(_: *const ()) -> RawWaker {
+        drop(POOL.get().unwrap().submit(|n: u64| n, 1).unwrap());
+        let copies = COPIES.fetch_add(1, Ordering::Relaxed) + 1;
+        assert!(!copies.is_multiple_of(3), "no copy, on purpose");
+        RawWaker::new(std::ptr::null(), &TABLE)
+    }
+
+    pub(super) fn waker() -> Waker {
+        // SAFETY: the functions of the table use no pointer.
+        unsafe { Waker::new(std::ptr::null(), &TABLE) }
+    }
+}
+
+#[test]
+fn a_waker_may_use_the_pool_and_panic_while_it_is_copied() {
+    guarded(|| {
+        let pool = curious::POOL.get_or_init(|| Pool::with_workers(1).unwrap());
+        let mut task = pool.submit(sleep, Duration::MAX).unwrap();
+        let curious = curious::waker();
+        for _ in 0..7 {
+            let poll = || Pin::new(&mut task).poll(&mut Context::from_waker(&curious));
+            let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll));
+            assert!(polled.is_err() || polled.is_ok_and(|polled| polled.is_pending()));
+        }
+        task.cancel();
+        assert!(matches!(task.get(), Err(TaskError::Cancelled { .. })));
+        assert_sound(pool);
+    });
+}

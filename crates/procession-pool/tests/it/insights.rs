@@ -131,6 +131,23 @@ fn what_a_worker_says_of_its_time_is_not_believed_blindly() {
     });
 }
 
+/// However often an item is tried, and however it ends: it is one.
+#[test]
+fn an_item_is_one_task_however_often_it_is_tried() {
+    guarded(|| {
+        let pool = Pool::with_workers(2).unwrap();
+        let fail = |how: How| how.happen().unwrap();
+        for how in [How::Panic, How::Kill] {
+            let error = pool.job().retries(3).apply(fail, how).unwrap_err();
+            assert_eq!(error.attempts().len(), 3);
+        }
+        pool.job().timeout(Duration::from_millis(20)).apply(nap, 3_600_000).unwrap_err();
+        pool.map(nap, [0, 0, 0]).unwrap();
+        let insights = pool.insights();
+        assert_eq!(insights.total.tasks, 6, "{insights}");
+    });
+}
+
 #[test]
 fn deaths_are_counted_by_cause() {
     guarded(|| {

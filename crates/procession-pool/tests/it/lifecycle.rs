@@ -176,6 +176,32 @@ fn shutdown_says_whether_all_was_done() {
     });
 }
 
+/// Exit hooks are a part of the end, and a minute is too long for who has said how long it may take.
+#[test]
+fn a_shutdown_bounds_exit_hooks_as_well() {
+    guarded(|| {
+        let ledger = Ledger::new();
+        let pool = Pool::builder().workers(2).exit_hook(|| sleep(FOR_EVER)).build().unwrap();
+        drop(pool.submit(|ledger: String| record(&ledger, 1), ledger.path()).unwrap());
+        eventually("they are ready", || pool.worker_pids().len() == 2);
+        let pids = pool.worker_pids();
+        let (over, ended) = std::sync::mpsc::channel();
+        let all = thread::spawn(move || {
+            let all = pool.shutdown(Duration::from_millis(300));
+            over.send(()).unwrap();
+            assert!(pids.iter().all(|&pid| !runs(pid)));
+            let values = pool.exit_values::<()>();
+            assert!(values.iter().all(Result::is_err), "{values:?}");
+            assert_eq!(values.len(), 2);
+            all
+        });
+        // Less than the minute that is an exit hook's otherwise, and far more than any machine takes.
+        assert!(ended.recv_timeout(Duration::from_secs(40)).is_ok(), "it waits for the hooks");
+        assert!(!all.join().unwrap(), "the hooks were cut off");
+        assert_eq!(ledger.count(1), 1, "the task was done");
+    });
+}
+
 #[test]
 fn a_pool_ends_while_workers_are_being_replaced() {
     guarded(|| {

@@ -8,12 +8,14 @@ mod program;
 
 mod async_streams;
 mod bad_input;
+mod breakdown;
 mod cancel;
 mod cgroup;
 mod chaos;
 mod chunks;
 mod contexts;
 mod crashes;
+mod foreign_proc;
 mod forks;
 mod futures;
 mod group;

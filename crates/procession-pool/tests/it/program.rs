@@ -8,12 +8,13 @@ use std::sync::mpsc;
 
 use super::guard::{eventually, patience};
 
-const VARIABLE: &str = "PROCESSION_POOL_TEST_ROLE";
+pub(crate) const VARIABLE: &str = "PROCESSION_POOL_TEST_ROLE";
 
 pub(crate) type Role = (&'static str, fn());
 
 const ROLES: &[&[Role]] = &[
     super::chaos::ROLES,
+    super::foreign_proc::ROLES,
     super::forks::ROLES,
     super::handles::ROLES,
     super::hostile::ROLES,

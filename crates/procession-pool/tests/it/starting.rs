@@ -303,7 +303,7 @@ fn items_are_taken_back_also_where_fences_are_not_to_be_had_any_more() {
 }
 
 fn workers_that_abort() {
-    let pool = match Pool::with_workers(2) {
+    let pool = match Pool::with_workers(8) {
         Ok(pool) => pool,
         Err(error) => return say(&format!("error at once: {error}")),
     };
@@ -315,7 +315,10 @@ fn workers_that_abort() {
     if let Ok(task) = task {
         assert!(matches!(task.get(), Err(TaskError::Broken(_))));
     }
-    assert!(matches!(pool.submit(add, 1), Err(SubmitError::Broken(_))));
+    eventually("the others are gone", || children().is_empty() && pool.worker_pids().is_empty());
+    let refused = pool.submit(add, 1).unwrap_err();
+    let SubmitError::Broken(later) = refused else { panic!("{refused:?}") };
+    assert_eq!(later.to_string(), error.to_string(), "what broke it is what broke it first");
     assert!(matches!(pool.imap(add, 0..3).next(), Some(Err(TaskError::Broken(_)))));
 }
 

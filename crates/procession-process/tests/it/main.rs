@@ -13,6 +13,7 @@ mod constructors;
 mod descriptors;
 mod ending;
 mod environment;
+mod foreign_proc;
 mod fork;
 mod futures;
 mod handles;

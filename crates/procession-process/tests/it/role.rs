@@ -27,6 +27,7 @@ const ROLES: &[&[Role]] = &[
     super::descriptors::ROLES,
     super::ending::ROLES,
     super::environment::ROLES,
+    super::foreign_proc::ROLES,
     super::fork::ROLES,
     super::handles::ROLES,
     super::hostile::ROLES,

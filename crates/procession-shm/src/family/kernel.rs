@@ -1,6 +1,6 @@
 //! What only the kernel knows about a process: whether it lives, and who it is.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -9,6 +9,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::time::Timespec;
 
 use super::table::Holder;
+use crate::proc;
 
 /// `f_type` of the file system in which pidfds live since Linux 6.9. There every process has an inode of its own, which is
 /// never given to another one; before, all pidfds share one inode that says nothing.
@@ -62,14 +63,8 @@ fn ready_before(
 
 /// Who stands behind a pidfd, as far as this kernel and this `/proc` say.
 pub(super) fn holder_behind(pidfd: BorrowedFd<'_>) -> Holder {
-    let fdinfo = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()));
-    let pid = fdinfo.ok().as_deref().and_then(pid_in_fdinfo).unwrap_or(0);
+    let pid = proc::number_of(pidfd).map_or(0, |pid| pid.as_raw_pid().cast_unsigned());
     Holder { pid, inode: inode_of(pidfd) }
-}
-
-/// The line is `Pid:` and the pid, which is 0 for a process of a foreign pid namespace and -1 for one that was reaped.
-fn pid_in_fdinfo(fdinfo: &str) -> Option<u32> {
-    fdinfo.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()
 }
 
 fn inode_of(pidfd: BorrowedFd<'_>) -> u64 {
@@ -86,17 +81,10 @@ pub(super) fn inode_of_socket(socket: BorrowedFd<'_>) -> u64 {
 /// The inode of this process' pid namespace, or 0 where `/proc` does not say, or is that of another namespace: the numbers in it
 /// are then not those by which this process can ask.
 pub(super) fn pid_namespace() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    if numbers_in_status(&status) != Some(1) {
+    if !proc::counts_as_we_do() {
         return 0;
     }
     std::fs::metadata("/proc/self/ns/pid").map_or(0, |ns| ns.ino())
-}
-
-/// How many pids a process has, from the namespace of this `/proc` down to its own.
-fn numbers_in_status(status: &str) -> Option<usize> {
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    Some(numbers.split_ascii_whitespace().count())
 }
 
 /// Whether the kernel proves that the process is gone. The pid must count in this process' pid namespace.
@@ -148,19 +136,5 @@ mod tests {
         let me = holder_behind(own_pidfd().unwrap().as_fd());
         let another = Holder { pid: me.pid, inode: me.inode.wrapping_add(1) };
         assert_eq!(is_proven_gone(another), me.inode != 0);
-    }
-
-    #[test]
-    fn fdinfo_of_a_process_that_cannot_be_seen_has_no_pid() {
-        assert_eq!(pid_in_fdinfo("pos:\t0\nPid:\t42\nNSpid:\t42\n"), Some(42));
-        assert_eq!(pid_in_fdinfo("Pid:\t-1\n"), None);
-        assert_eq!(pid_in_fdinfo("pos:\t0\n"), None);
-    }
-
-    #[test]
-    fn a_proc_of_another_namespace_has_several_numbers_for_this_process() {
-        assert_eq!(numbers_in_status("Name:\tx\nNSpid:\t42\nNSpgid:\t42\n"), Some(1));
-        assert_eq!(numbers_in_status("NSpid:\t4242\t2\n"), Some(2));
-        assert_eq!(numbers_in_status("Name:\tx\n"), None);
     }
 }
