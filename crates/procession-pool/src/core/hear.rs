@@ -1,6 +1,5 @@
 //! What workers say beside their results: heard here, told again when the lock is free.
 
-use std::io;
 use std::os::fd::OwnedFd;
 
 use procession_shm::SegmentError;
@@ -14,15 +13,14 @@ use crate::trace::Ear;
 
 /// Makes an ear, and puts the worker's end of it behind the other descriptors of the worker.
 pub(super) fn with_ear(mut fds: Vec<OwnedFd>) -> Result<(Ear, Vec<OwnedFd>), PoolError> {
-    let (ear, end) = Ear::pair().map_err(|error| no_socket(&error))?;
+    let (ear, end) = Ear::pair().map_err(no_socket)?;
     fds.push(end);
     Ok((ear, fds))
 }
 
-fn no_socket(error: &io::Error) -> SegmentError {
-    let none_left = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
-    match error.raw_os_error() {
-        Some(code) if none_left.contains(&code) => SegmentError::OutOfDescriptors,
+fn no_socket(error: Errno) -> SegmentError {
+    match error {
+        Errno::MFILE | Errno::NFILE => SegmentError::OutOfDescriptors,
         _ => SegmentError::System { operation: "socketpair", reason: error.to_string() },
     }
 }

@@ -1,14 +1,13 @@
 //! The worker's side: a subscriber that sends what it is told.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use procession_channel::codec::encode;
 use procession_process::link::{Aside, current_call};
+use rustix::net::SendFlags;
 use tracing::span::{Attributes, Id, Record as NewValues};
 use tracing::subscriber::{DefaultGuard, Interest};
 use tracing::{Event, Metadata, Subscriber};
@@ -23,7 +22,7 @@ const SILENCE: Duration = Duration::from_millis(200);
 /// Sends what this thread tells into a socket, as long as the guard is there.
 pub(crate) fn forward(socket: OwnedFd, aside: Aside) -> DefaultGuard {
     let inner = Inner {
-        socket: File::from(socket),
+        socket,
         spans: HashMap::new(),
         entered: Vec::new(),
         last: 0,
@@ -42,7 +41,7 @@ struct Forwarder {
 
 #[derive(Debug)]
 struct Inner {
-    socket: File,
+    socket: OwnedFd,
     spans: HashMap<u64, Open>,
     /// The spans that this thread is in, the innermost last.
     entered: Vec<u64>,
@@ -87,7 +86,8 @@ impl Forwarder {
         if !is_short || inner.silent_until.is_some_and(|end| Instant::now() < end) {
             return false;
         }
-        let is_sent = inner.socket.write(&packet).is_ok();
+        let send = || rustix::net::send(&inner.socket, &packet, SendFlags::NOSIGNAL);
+        let is_sent = rustix::io::retry_on_intr(send).is_ok();
         if is_sent {
             self.aside.note();
         }

@@ -9,6 +9,8 @@
 //! Rejected: the ring of results. A subscriber is called in the middle of an item, when that ring is in use; and what would
 //! be kept until the end of the item is lost when it crashes, which is when it is wanted most. A packet is in the kernel as soon
 //! as it is sent, and outlives its sender.
+//! Rejected: a socket of datagrams. Each may name another receiver, and so reach whoever has a socket on this machine, whatever the
+//! worker's sandbox forbids.
 //!
 //! # What bounds it
 //!
@@ -16,6 +18,7 @@
 //!   was.
 //! * The socket bounds what lies between them. The parent reads so many packets at a time, and takes a worker that
 //!   sends many times more than an honest one would for one that writes nonsense.
+//! * A worker that sends descriptors is taken for one that writes nonsense, and they are closed on a thread.
 //! * Open spans of a worker, call sites and the lengths of what is in them are bounded; what is beyond is dropped.
 
 mod forward;

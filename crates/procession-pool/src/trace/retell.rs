@@ -1,13 +1,15 @@
 //! The parent's side: hears what a worker sends, and tells it again.
 
 use std::collections::HashMap;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use procession_channel::codec::{Limits, decode};
+use procession_shm::transfer::{Closer, Packet, hang_up, receive_packet};
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 use tracing::dispatcher::{self, Dispatch};
 use tracing::field::{Field, display};
 use tracing::{Event, Metadata, Span};
@@ -47,9 +49,14 @@ impl Default for Origin {
 }
 
 /// The end of the socket at which the parent listens.
+///
+/// It is one of connected packets: over a datagram socket a worker could talk to anybody else as well, whatever its sandbox forbids.
 #[derive(Debug)]
 pub(crate) struct Ear {
-    socket: UnixDatagram,
+    /// `None` only while it is dropped.
+    socket: Option<OwnedFd>,
+    /// For descriptors, which no honest worker sends.
+    closer: Closer,
     /// How many packets the worker had said that it has sent when all had been heard.
     heard: u64,
     throttle: Throttle,
@@ -72,12 +79,13 @@ pub(crate) struct Babble;
 
 impl Ear {
     /// One end, and the descriptor of the worker's.
-    pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
-        let (ours, theirs) = UnixDatagram::pair()?;
-        ours.set_nonblocking(true)?;
-        theirs.set_write_timeout(Some(PATIENCE))?;
+    pub(crate) fn pair() -> Result<(Self, OwnedFd), Errno> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        set_socket_timeout(&theirs, Timeout::Send, Some(PATIENCE))?;
+        let (socket, closer) = (Some(ours), Closer::new());
         let (throttle, spans) = (Throttle::new(), Arc::default());
-        Ok((Self { socket: ours, heard: 0, throttle, spans }, theirs.into()))
+        Ok((Self { socket, closer, heard: 0, throttle, spans }, theirs))
     }
 
     /// Whether there may be something to hear: it has said that it has sent `said` packets.
@@ -95,7 +103,7 @@ impl Ear {
     ) -> Result<u32, Babble> {
         let mut packet = vec![0; PACKET_LEN_MAX + 1];
         for count in 0..PACKETS_AT_A_TIME {
-            let Ok(len) = self.socket.recv(&mut packet) else {
+            let Some(len) = self.receive(&mut packet)? else {
                 self.heard = said;
                 return Ok(count);
             };
@@ -109,6 +117,30 @@ impl Ear {
             }
         }
         Ok(PACKETS_AT_A_TIME)
+    }
+
+    /// The length of the next packet, if there is one. Never blocks.
+    fn receive(&self, packet: &mut [u8]) -> Result<Option<usize>, Babble> {
+        let Some(socket) = &self.socket else { return Ok(None) };
+        match receive_packet(socket.as_fd(), packet, RecvFlags::DONTWAIT) {
+            Ok(Packet { descriptors, .. }) if !descriptors.is_empty() => {
+                // To be closed they may take as long as their sender likes.
+                self.closer.close(descriptors);
+                Err(Babble)
+            }
+            // At the end of it there is nothing either.
+            Ok(Packet { len, .. }) => Ok(Some(len).filter(|len| *len > 0)),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// What is left in it may take its time to be closed.
+impl Drop for Ear {
+    fn drop(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            hang_up(socket, &self.closer);
+        }
     }
 }
 

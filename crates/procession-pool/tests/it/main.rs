@@ -15,6 +15,7 @@ mod chaos;
 mod chunks;
 mod contexts;
 mod crashes;
+mod ears;
 mod foreign_proc;
 mod forks;
 mod futures;
