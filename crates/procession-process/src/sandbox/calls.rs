@@ -231,14 +231,17 @@ fn signals_to_others(pid: u32) -> Result<Calls, Refusal> {
     Ok(calls)
 }
 
-/// Sockets, but for connected pairs. A pair of datagram sockets can be talked past: each message may name another receiver.
+/// Sockets, but for connected pairs. A pair of datagram sockets can be talked past: each message may name another receiver. And a
+/// socket of TCP that the process was given can forget its peer and take another.
 fn connections() -> Result<Calls, Refusal> {
     const TYPE: u64 = 0xf;
     let datagrams =
         [libc::SOCK_DGRAM, libc::SOCK_RAW].map(|kind| has_bits(1, TYPE, unsigned(kind)));
     let mut pairs = any(datagrams)?;
     pairs.extend(any([is_not(0, unsigned(libc::AF_UNIX))])?);
-    Ok(Calls::from([(libc::SYS_socket, Vec::new()), (libc::SYS_socketpair, pairs)]))
+    let mut calls = always(&[libc::SYS_connect, libc::SYS_socket]);
+    calls.insert(libc::SYS_socketpair, pairs);
+    Ok(calls)
 }
 
 /// What is left of a process that only computes.

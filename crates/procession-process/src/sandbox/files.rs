@@ -1,7 +1,8 @@
 //! Landlock: which files may be opened for what, and which processes be reached.
 //!
 //! Any Landlock domain, whatever its rules, keeps those inside from tracing those outside (ptrace, `/proc/<pid>/mem`, descriptors).
-//! From version 6 on it also keeps them from signalling, which before that is left to `calls`.
+//! From version 6 on it also keeps them from signalling, which before that is left to `calls`. Before version 2 (Linux 5.19) no file
+//! can be moved or linked to another directory in any domain.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -53,9 +54,7 @@ fn restrict(sandbox: &Sandbox) -> Result<(), Refusal> {
         .and_then(|rules| rules.scope(Scope::Signal))
         .and_then(Ruleset::create)
         .map_err(refused)?;
-    if sandbox.restricts_files {
-        rules = grant(rules, sandbox)?;
-    }
+    rules = if sandbox.restricts_files { grant(rules, sandbox)? } else { let_move(rules)? };
     match rules.restrict_self().map_err(refused)?.ruleset {
         RulesetStatus::NotEnforced => {
             Err(Refusal::new(refusal::SANDBOX, "Landlock has enforced nothing"))
@@ -75,8 +74,15 @@ fn handled(sandbox: &Sandbox) -> Rights {
     if sandbox.restricts_files {
         AccessFs::from_all(KNOWN)
     } else {
-        AccessFs::MakeBlock | AccessFs::MakeChar
+        AccessFs::MakeBlock | AccessFs::MakeChar | AccessFs::Refer
     }
+}
+
+/// Files may go from one directory to another: of all rights, this is the one that nobody has in any sandbox who was not granted it.
+fn let_move(rules: RulesetCreated) -> Result<RulesetCreated, Refusal> {
+    // What lies elsewhere, in a place that no path leads to, stays in its directory.
+    let Ok(root) = open(Path::new("/")) else { return Ok(rules) };
+    rules.add_rule(PathBeneath::new(root, AccessFs::Refer)).map_err(refused)
 }
 
 fn grant(mut rules: RulesetCreated, sandbox: &Sandbox) -> Result<RulesetCreated, Refusal> {

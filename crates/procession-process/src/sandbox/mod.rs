@@ -75,7 +75,8 @@ use crate::start_method::StartMethod;
 /// # Requirements
 ///
 /// Linux 5.13 with Landlock enabled; 6.2 if files are restricted (before that, Landlock did not stop files from being
-/// truncated). Before 6.12 a process in a sandbox cannot signal the processes that it starts, either.
+/// truncated). Before 6.12 a process in a sandbox cannot signal the processes that it starts, either; before 5.19 it cannot move a
+/// file to another directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[must_use = "a sandbox does nothing before it is given to a builder"]
 pub struct Sandbox {
@@ -105,8 +106,8 @@ impl Sandbox {
         Self::default()
     }
 
-    /// The process opens no connections: it makes no sockets but connected pairs. Unix sockets count, because behind those of
-    /// system services is whatever these may do.
+    /// The process opens no connections: it makes no sockets but connected pairs, and connects none that it was given. Unix sockets
+    /// count, because behind those of system services is whatever these may do.
     ///
     /// ```
     /// use procession_process::{Process, Sandbox};

@@ -5,7 +5,7 @@ mod attacks;
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -21,8 +21,8 @@ use procession_shm::{Shared, SharedSlice};
 use seccompiler::SeccompAction;
 
 use self::attacks::{
-    ENVIRON, Outcome, attack_files, attack_network, attack_processes, attack_system, read_files,
-    refused, run_programs, run_true, worked,
+    ENVIRON, Outcome, attack_files, attack_network, attack_processes, attack_system, move_between,
+    read_files, reconnect, refused, run_programs, run_true, worked,
 };
 use skips::skipped;
 
@@ -147,6 +147,38 @@ fn the_plain_sandbox_leaves_files_network_and_programs_alone() {
         Ok(Process::spawn(|n: u32| n + 1, 1)?.join()?)
     };
     assert_eq!(builder.spawn(nested, ()).unwrap().join().unwrap(), 2);
+}
+
+/// Landlock denies this in every sandbox that says nothing of it.
+#[test]
+fn files_go_from_one_directory_to_another_where_files_are_not_restricted() {
+    if !available("files_go_from_one_directory_to_another_where_files_are_not_restricted") {
+        return;
+    }
+    let (one, other) = (directory_with_file("one"), Scratch::new("other"));
+    for sandbox in [Sandbox::new(), Sandbox::new().no_network()] {
+        let directories = (one.0.clone(), other.0.clone());
+        worked(&confined(sandbox).spawn(move_between, directories).unwrap().join().unwrap());
+        assert_eq!(fs::read_to_string(other.0.join("moved")).unwrap(), "contents");
+        fs::remove_file(other.0.join("link")).unwrap();
+        fs::rename(other.0.join("moved"), one.0.join("file")).unwrap();
+    }
+}
+
+/// It can be talked through, to whoever it was connected to, and to nobody else.
+#[test]
+fn without_a_network_a_socket_stays_connected_to_whom_it_is() {
+    if !available("without_a_network_a_socket_stays_connected_to_whom_it_is") {
+        return;
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connect = || Fd::new(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap());
+    worked(&Process::spawn(reconnect, (connect(), port)).unwrap().join().unwrap());
+    for sandbox in [Sandbox::new().no_network(), Sandbox::new().compute_only()] {
+        let process = confined(sandbox).spawn(reconnect, (connect(), port)).unwrap();
+        refused(&process.join().unwrap());
+    }
 }
 
 #[test]

@@ -2,10 +2,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::Command;
+
+use procession_channel::Fd;
 
 /// What was tried, and the error number it ended with; 0 if it worked.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
@@ -58,7 +61,7 @@ pub(super) fn attack_processes(parent: u32) -> Vec<Outcome> {
     let parent_long = libc::c_long::from(pid);
     let pidfd = call(libc::SYS_pidfd_open, parent_long, 0, 0, 0);
     let (reader, _writer) = io::pipe().unwrap();
-    let pipe = libc::c_long::from(std::os::fd::AsRawFd::as_raw_fd(&reader));
+    let pipe: libc::c_long = reader.as_raw_fd().into();
     // Signal 0 asks whether one might; a real one must not be tried on a test that is to go on.
     let signals = [
         Outcome::of_call("kill", call(libc::SYS_kill, parent_long, 0, 0, 0)),
@@ -167,6 +170,32 @@ pub(super) fn attack_network(port: u16) -> Vec<Outcome> {
         Outcome::of("udp", UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))),
         Outcome::of("unix", UnixStream::connect("/nothing/here")),
         Outcome::of("unix datagrams", UnixDatagram::pair()),
+    ]
+}
+
+/// Has a connected socket forget to whom, and connect to whoever listens at the port.
+pub(super) fn reconnect((socket, port): (Fd<TcpStream>, u16)) -> Vec<Outcome> {
+    let socket = socket.into_inner().unwrap();
+    let no_family = libc::sa_family_t::try_from(libc::AF_UNSPEC).unwrap();
+    let nobody = libc::sockaddr { sa_family: no_family, sa_data: [0; 14] };
+    let len = u32::try_from(size_of::<libc::sockaddr>()).unwrap();
+    // SAFETY: the address is one of this length.
+    let forgotten = unsafe { libc::connect(socket.as_raw_fd(), &raw const nobody, len) };
+    let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+    vec![
+        Outcome::of_call("forget the peer", forgotten.into()),
+        Outcome::of(
+            "connect again",
+            rustix::net::connect(&socket, &address).map_err(io::Error::from),
+        ),
+    ]
+}
+
+/// Moves a file `file` from one directory to the other, in both ways.
+pub(super) fn move_between((from, to): (PathBuf, PathBuf)) -> Vec<Outcome> {
+    vec![
+        Outcome::of("link", fs::hard_link(from.join("file"), to.join("link"))),
+        Outcome::of("rename", fs::rename(from.join("file"), to.join("moved"))),
     ]
 }
 
