@@ -16,7 +16,7 @@ use procession_channel::Message;
 use procession_channel::codec::{Limits, decode};
 use procession_process::function::Function;
 use procession_process::link::{Frame, SharedValue};
-use procession_shm::Deadline;
+use procession_shm::{Deadline, Spin};
 
 #[cfg(feature = "stream")]
 pub use stream::ImapStream;
@@ -56,7 +56,7 @@ const HAND_OVER_AFTER: Duration = Duration::from_micros(20);
 const CHUNKS_PER_WORKER: usize = 4;
 
 /// The same while chunks are known to be much shorter than [`CHUNK_SPAN`], because they must not grow: so many that nobody has
-/// to wake up for each.
+/// to wake up for each, which is what a worker [does](worked_in) in that span.
 const SHORT_CHUNKS_PER_WORKER: usize = 64;
 
 /// How many bytes of input may be in flight for each worker, unless two items have more: about twice what its ring holds. More
@@ -145,6 +145,12 @@ pub(crate) struct Setup<I> {
     pub(crate) fill: Fill<I>,
     pub(crate) options: Options,
     pub(crate) is_ordered: bool,
+}
+
+/// For how long each of so many workers works in `span`: those that share a processor get on only in their share of the time.
+fn worked_in(span: Duration, workers: usize, cores: usize) -> Duration {
+    let sharing = u32::try_from(workers.div_ceil(cores.max(1))).unwrap_or(u32::MAX);
+    span / sharing.max(1)
 }
 
 /// A call without items, for chunks as they were asked for.
@@ -367,7 +373,8 @@ impl<I: Iterator, R> Imap<'_, I, R> {
     /// Sets the size of the next chunk.
     fn adapt(&mut self, pace: Pace) {
         self.adapt_chunk(pace);
-        let chunks = pace.items_in(CHUNK_SPAN) / self.chunk;
+        let worked = worked_in(CHUNK_SPAN, self.core.workers, Spin::cores());
+        let chunks = pace.items_in(worked) / self.chunk;
         self.chunks_per_worker = chunks.clamp(CHUNKS_PER_WORKER, SHORT_CHUNKS_PER_WORKER);
     }
 
@@ -542,5 +549,17 @@ impl<I: Iterator, R> fmt::Debug for Imap<'_, I, R> {
             .field("pulled", &self.pulled)
             .field("yielded", &self.yielded)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_shares_a_processor_works_for_a_share_of_the_time() {
+        let worked = |workers, cores| worked_in(CHUNK_SPAN, workers, cores).as_micros();
+        assert_eq!([worked(1, 2), worked(2, 2), worked(256, 256)], [500; 3]);
+        assert_eq!([worked(3, 2), worked(64, 2), worked(usize::MAX, 1)], [250, 15, 0]);
     }
 }
