@@ -48,7 +48,7 @@ pub(crate) use receive::{memory, record as received};
 pub(crate) use send::is_open as is_sending;
 pub use send::{Outgoing, Unsent, attach, need_family, send_scope};
 pub use sole::Sole;
-pub use strangers::{Strangers, hang_up};
+pub use strangers::{Strangers, hang_up, let_go};
 pub use unique::{Moved, Unique};
 
 /// Why a handle could not be put into a message or taken out of it.

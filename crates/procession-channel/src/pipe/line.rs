@@ -447,14 +447,21 @@ fn bells(ring: &Ring, side: Side) -> (Bell<'_>, Bell<'_>) {
 /// Tells the other side, unless this one goes on elsewhere or belongs to the process that this one was forked from.
 impl Drop for Line {
     fn drop(&mut self) {
-        if !self.is_here() || self.is_leaving.get() {
+        if !self.is_here() {
             return;
         }
-        self.close();
+        let is_leaving = self.is_leaving.get();
+        if !is_leaving {
+            self.close();
+        }
         // Its post has the socket, too.
         drop(self.posted.take());
         if let (Some(socket), Some(closer)) = (self.socket.take(), &self.closer) {
-            transfer::hang_up(socket, closer);
+            if is_leaving {
+                transfer::let_go(socket, closer);
+            } else {
+                transfer::hang_up(socket, closer);
+            }
         }
     }
 }

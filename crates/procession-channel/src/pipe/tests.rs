@@ -407,6 +407,21 @@ fn nobody_waits_for_what_is_left_in_an_end_to_be_closed() {
     });
 }
 
+/// Who has got the end may have closed it before its sender has.
+#[test]
+fn nobody_waits_for_what_is_left_in_an_end_that_was_sent_to_be_closed() {
+    let (file, _unread) = lingering();
+    comes_to_its_end(move || {
+        let (sender, receiver) = small::<u8>();
+        let socket = receiver.end.with(|end| end.as_ref().unwrap().line.socket().try_clone());
+        crate::packet::send(socket.unwrap().unwrap().as_fd(), 0, &[file.as_fd()]).unwrap();
+        drop(file);
+        let ((), outgoing) = send_scope(|| postcard::to_stdvec(&sender).map(drop)).unwrap();
+        outgoing.commit();
+        drop((sender, receiver));
+    });
+}
+
 #[test]
 fn nobody_waits_for_what_comes_with_a_message_of_another_form_to_be_closed() {
     let (file, _unread) = lingering();

@@ -128,7 +128,7 @@ impl<T> Queue<T> {
 
     /// How many items were put and not got, those that are claimed and not done counted in. It is exact at one moment of the call.
     ///
-    /// In a process that does not belong to the family it is 0.
+    /// In a process that does not belong to the family it is 0. It blocks while another process is in the middle of a get.
     ///
     /// ```
     /// let queue = procession_channel::queue::Queue::new()?;
@@ -156,7 +156,10 @@ impl<T> Queue<T> {
         self.len() == 0
     }
 
-    /// Whether [`try_put`](Self::try_put) of a small value would find no room.
+    /// Whether [`try_put`](Self::try_put) of a small value would find no room. One with handles may find none also in a queue that is
+    /// not full: about 64 of them can be under way.
+    ///
+    /// It blocks while another process is in the middle of a put, or of a get if the memory of the queue has to grow.
     ///
     /// ```
     /// let queue = procession_channel::queue::Queue::bounded(1)?;
@@ -232,7 +235,7 @@ impl<T> Queue<T> {
     }
 
     /// Counts one item that this process got as done, for [`join`](Self::join). To be called once for each item; an item that was
-    /// [claimed](Self::claim) is counted by [`Claim::done`].
+    /// [claimed](Self::claim) is counted by [`Claim::done`]. It blocks while another process is in the middle of a get.
     ///
     /// # Errors
     ///
@@ -251,7 +254,8 @@ impl<T> Queue<T> {
         self.getter.task_done()
     }
 
-    /// Waits until all items that were put are done: got, and counted by [`task_done`](Self::task_done).
+    /// Waits until all items that were put are done: got, and counted by [`task_done`](Self::task_done). The last of these wakes it,
+    /// and the death of a process that had got some.
     ///
     /// # Errors
     ///

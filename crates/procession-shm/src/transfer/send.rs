@@ -121,8 +121,12 @@ impl Outgoing {
     /// assert!(buffer.freeze().is_err());                    // it is the receiver's now
     /// # Ok::<(), procession_shm::SegmentError>(())
     /// ```
-    pub fn commit(self) {
-        drop(self.into_descriptors());
+    pub fn commit(mut self) {
+        let Some(luggage) = self.0.take() else { return };
+        let Luggage { descriptors, leaving, .. } = *luggage;
+        // First, so that it is what has left that lets go of its descriptors last: it knows whether closing them can take long.
+        drop(descriptors);
+        leaving.iter().for_each(|handle| handle.commit());
     }
 
     /// As [`commit`](Self::commit), and keeps the descriptors, for a channel that sends later or may have to send again.

@@ -7,13 +7,17 @@
 //!
 //! What a handle has been made of is its owner's to close, who knows what he has asked for. Of a packet for which this process has not
 //! descriptors enough, those that fit are closed at once, so that there is room for another attempt.
+//!
+//! An end that has gone on is looked into before the copy here is closed, and its peer may put something into it just between the two;
+//! if the process that has it now closes it at the same time, the close here takes as long as that likes.
 
 use std::mem::take;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvFlags, ReturnFlags, Shutdown, recvmsg, shutdown, sockopt,
+    RecvAncillaryBuffer, RecvFlags, ReturnFlags, Shutdown, recv, recvmsg, shutdown, sockopt,
 };
 
 use super::Closer;
@@ -143,6 +147,28 @@ impl Drop for Strangers {
 /// ```
 pub fn hang_up(socket: impl AsFd + Send + 'static, closer: &Closer) {
     if closer.is_here() && has_something(socket.as_fd()) {
+        closer.close(socket);
+    }
+}
+
+/// Closes this process' copy of an end of a Unix socket that has gone to another process, and goes on there. That process may have closed
+/// its own already, with all that is left in it.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::os::unix::net::UnixStream;
+/// use procession_shm::transfer::{Closer, let_go};
+///
+/// let (mut ours, theirs) = UnixStream::pair()?;
+/// let_go(theirs.try_clone()?, &Closer::new());
+/// ours.write_all(b"on")?; // the end goes on
+/// assert_eq!(Read::read(&mut &theirs, &mut [0; 9])?, 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn let_go(socket: impl AsFd + Send + 'static, closer: &Closer) {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    let looked = rustix::io::retry_on_intr(|| recv(socket.as_fd(), &mut [0_u8; 0][..], flags));
+    if looked != Err(Errno::AGAIN) {
         closer.close(socket);
     }
 }
