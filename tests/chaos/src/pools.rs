@@ -178,9 +178,13 @@ fn imap(dice: &mut Dice, job: Job<'_>, terms: Terms) {
         return errands.iter().zip(results).for_each(|(errand, result)| errand.check(result));
     }
     let most = dice.below(80) as usize;
-    let count = job.imap_unordered(run, &errands).take(most).count();
-    if count != errands.len().min(most) {
-        complain(format_args!("{count} results of {} tasks, {most} at most", errands.len()));
+    let results: Vec<_> = job.imap_unordered(run, &errands).take(most).collect();
+    let (count, last) = (results.len(), results.last());
+    match last {
+        // What was not pulled has no outcome then.
+        Some(Err(error @ TaskError::Broken(_))) => judge("imap", error),
+        _ if count == errands.len().min(most) => {}
+        _ => complain(format_args!("{count} results of {} tasks, {most} at most", errands.len())),
     }
 }
 
