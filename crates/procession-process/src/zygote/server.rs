@@ -27,7 +27,7 @@ use crate::launcher::Start;
 use crate::overflow;
 use crate::panics;
 use crate::refusal::Refusal;
-use crate::standard::{block_signals, set_handler, signal_set};
+use crate::standard::{block_signals, open_standard_descriptors, set_handler, signal_set};
 use crate::threads;
 
 /// The least number of children at which it is looked which of them live.
@@ -66,6 +66,8 @@ impl Server {
         let control = start.fds.into_iter().next().ok_or(io::ErrorKind::NotFound)?;
         let preload = postcard::from_bytes(&start.payload).map_err(io::Error::other)?;
         let preloaded = run_preload(preload)?;
+        // The function may have closed some, and what comes with a request must not have their numbers.
+        open_standard_descriptors()?;
         block_signals();
         // Two mappings less for each child to make.
         overflow::use_own_signal_stack()?;

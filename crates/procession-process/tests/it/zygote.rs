@@ -67,6 +67,22 @@ pub(crate) const ROLES: &[(&str, fn())] = &[
             std::path::Path::new("/proc")
         );
     }),
+    ("preload that closes standard descriptors", || {
+        let builder = zygote().preload(|| {
+            for number in 0..3 {
+                // SAFETY: this program does not use its standard descriptors after this.
+                unsafe { libc::close(number) };
+            }
+        });
+        for number in 0..3 {
+            let process = builder.clone().stdin(Stdio::null()).stdout(Stdio::piped());
+            let say = |n: u32| say(&n.to_string());
+            let mut process = process.spawn(say, number).unwrap();
+            let said = std::io::read_to_string(process.take_stdout().unwrap()).unwrap();
+            process.join().unwrap();
+            assert_eq!(said.trim(), number.to_string());
+        }
+    }),
     ("closed standard descriptors of a zygote", || {
         let leads =
             |()| [0, 1].map(|number| fs::read_link(format!("/proc/self/fd/{number}")).unwrap());
@@ -256,6 +272,13 @@ fn environment_and_directory_are_those_of_the_parent() {
     needs_pidfds!();
     play("environment of a zygote").succeed();
     play("directory of a zygote").succeed();
+}
+
+/// What a zygote opens after that must not have their numbers, which are those of its children's own.
+#[test]
+fn a_preload_function_may_close_the_standard_descriptors() {
+    needs_pidfds!();
+    play("preload that closes standard descriptors").succeed();
 }
 
 #[test]
