@@ -1,5 +1,51 @@
 //! What is sent.
 
+use serde::{Deserialize, Serialize};
+
+/// A message of several parts, as programs have them: 56 bytes and a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    id: u64,
+    kind: Kind,
+    at: (f64, f64),
+    name: String,
+}
+
+/// The bytes in a [`Record`].
+pub const RECORD_LEN: usize = size_of::<Record>() + NAME.len();
+
+const NAME: &str = "a name of some bytes";
+
+/// What a [`Record`] is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Kind {
+    Empty,
+    Counted(u32),
+    Named { by: u16, times: u32 },
+}
+
+impl Record {
+    /// Number `id` of many that differ.
+    pub fn new(id: u64) -> Self {
+        let kind = match id % 3 {
+            0 => Kind::Empty,
+            1 => Kind::Counted(1000),
+            _ => Kind::Named { by: 7, times: 100_000 },
+        };
+        Self { id: 1_000_000_007 * id, kind, at: (0.5, -0.5), name: NAME.to_owned() }
+    }
+
+    /// Reads of each part something, as somebody would who uses what he got.
+    pub fn touch(&self) -> u64 {
+        let kind = match self.kind {
+            Kind::Empty => 0,
+            Kind::Counted(count) => u64::from(count),
+            Kind::Named { by, times } => u64::from(by) + u64::from(times),
+        };
+        self.id ^ kind ^ self.at.0.to_bits() ^ self.at.1.to_bits() ^ touch(self.name.as_bytes())
+    }
+}
+
 /// `len` bytes that are not all the same.
 pub fn source(len: usize) -> Vec<u8> {
     (0..=u8::MAX).cycle().take(len).collect()

@@ -1,5 +1,6 @@
 //! Pipes: one sends, one receives.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::hint::black_box;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use procession::Message;
 use procession::pipe::{self, Receiver, RecvError, Sender};
 use procession::prelude::*;
 use procession_bench_harness::clock::time_ns;
-use procession_bench_harness::payload::{self, touch};
+use procession_bench_harness::payload::{self, Record, touch};
 use procession_bench_harness::{Case, Effort, Outcome, cpu, round_trip, throughput};
 
 use crate::bare::ring::{PIECE, copied};
@@ -28,6 +29,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("throughput-8B", "bare-ring", |effort| copied::<8>(effort, 8)),
         case("throughput-64B", OURS, |effort| values(effort, 64, || [7_u64; 8])),
         case("throughput-64B", "bare-ring", |effort| copied::<64>(effort, 64)),
+        case("throughput-record", OURS, records),
         case("throughput-1KiB", OURS, |effort| vectors(effort, 1 << 10)),
         case("throughput-1KiB", "procession-bytes", |effort| bytes(effort, 1 << 10)),
         case("throughput-1KiB", "bare-ring", |effort| copied::<1024>(effort, 1 << 10)),
@@ -187,6 +189,36 @@ fn values<T: Message>(effort: Effort, len: usize, make: fn() -> T) -> Outcome {
         Ok(done.send(0)?)
     }
     one_way(effort, len, drain, |values| Ok(values.send(make()).map_err(|error| error.kind)?))
+}
+
+/// Values of several parts, each made by its sender.
+fn records(effort: Effort) -> Outcome {
+    fn drain((processor, records, done): Place<Record, u64>) -> procession::Result<()> {
+        settle(&records, processor)?;
+        let mut sum = 0_u64;
+        for record in &records {
+            sum = sum.wrapping_add(record?.touch());
+        }
+        Ok(done.send(sum)?)
+    }
+    let (records, done, child) = connect(drain)?;
+    let (count, sum) = (Cell::new(0), Cell::new(0_u64));
+    let send = || -> Result<(), Box<dyn Error>> {
+        let record = Record::new(count.replace(count.get() + 1));
+        sum.set(sum.get().wrapping_add(record.touch()));
+        Ok(records.send(record).map_err(|error| error.kind)?)
+    };
+    let finish = || {
+        records.close();
+        if done.recv()? == sum.get() {
+            Ok(())
+        } else {
+            Err("the parts have changed on their way".into())
+        }
+    };
+    let figures = throughput::of_messages(effort, payload::RECORD_LEN, send, finish)?;
+    child.join()?;
+    Ok(figures)
 }
 
 /// Vectors of `len` bytes, each made by its sender, as values are.
