@@ -162,7 +162,6 @@ pub fn fixed_len<T: Message>() -> Option<usize> {
 }
 
 /// The value whose memory is `bytes`, if a `T` is of [fixed length](fixed_len) and they are as long.
-#[cfg(not(procession_loom))]
 #[inline]
 pub(crate) fn read_fixed<T: Message>(bytes: &[u8]) -> Option<T> {
     bulk::read_numbers(bytes)

@@ -32,7 +32,9 @@ impl<X: HasLine> End<X> {
     }
 
     /// Uses the end; `None` is one that is closed, and `work` closes it by taking it out.
-    #[inline]
+    ///
+    /// It is part of its caller, and so what `work` returns does not come back through memory.
+    #[inline(always)]
     pub(super) fn with<R>(&self, work: impl FnOnce(&mut Option<X>) -> R) -> Result<R, Moved> {
         self.place.with(|end| {
             if end.as_ref().is_some_and(|end| !end.line().is_here()) {

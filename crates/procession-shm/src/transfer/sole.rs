@@ -78,7 +78,7 @@ impl<R: Send + 'static> Sole<R> {
     /// sole.with(|numbers| numbers.push(2)).unwrap();
     /// assert_eq!(sole.with(|numbers| numbers.len()), Ok(2));
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn with<T>(&self, work: impl FnOnce(&mut R) -> T) -> Result<T, Moved> {
         let use_of = self.begin().ok_or(Moved)?;
         // SAFETY: by S1 the state `BUSY`, which `begin` has set and which lasts until `use_of` is dropped, gives the thing to
