@@ -73,6 +73,11 @@ impl<'de> Input<'de> {
     #[inline]
     fn take_str(&mut self) -> Result<&'de str> {
         let bytes = self.take_counted_bytes()?;
+        // Most texts are, and are seen to be by whole vectors. The check below goes by words, and by bytes up to the first of them.
+        if bytes.is_ascii() {
+            // SAFETY: ASCII is UTF-8.
+            return Ok(unsafe { std::str::from_utf8_unchecked(bytes) });
+        }
         std::str::from_utf8(bytes).map_err(|_| DecodeError::invalid("a string is not UTF-8"))
     }
 
