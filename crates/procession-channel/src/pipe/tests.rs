@@ -388,6 +388,14 @@ fn lingering() -> (Fd<File>, TcpStream) {
     (Fd::new(socket.into()), unread)
 }
 
+/// A pipe whose receiver, which is not trusted, has left something with the sender, beside nothing.
+fn with_a_gift(file: impl AsFd) -> (Sender<u8>, Receiver<u8>) {
+    let (sender, receiver) = small();
+    let socket = receiver.end.with(|end| end.as_ref().unwrap().line.socket().try_clone());
+    crate::packet::send(socket.unwrap().unwrap().as_fd(), 0, &[file.as_fd()]).unwrap();
+    (sender, receiver)
+}
+
 #[test]
 fn nobody_waits_for_what_is_left_in_an_end_to_be_closed() {
     let (file, _unread) = lingering();
@@ -396,13 +404,9 @@ fn nobody_waits_for_what_is_left_in_an_end_to_be_closed() {
         sender.send(file).unwrap();
         drop((sender, receiver));
     });
-    // What a receiver that is not trusted leaves with its sender, beside nothing.
     let (file, _unread) = lingering();
     comes_to_its_end(move || {
-        let (sender, receiver) = small::<u8>();
-        let socket = receiver.end.with(|end| end.as_ref().unwrap().line.socket().try_clone());
-        crate::packet::send(socket.unwrap().unwrap().as_fd(), 0, &[file.as_fd()]).unwrap();
-        drop(file);
+        let (sender, receiver) = with_a_gift(file);
         drop((receiver, sender));
     });
 }
@@ -412,10 +416,7 @@ fn nobody_waits_for_what_is_left_in_an_end_to_be_closed() {
 fn nobody_waits_for_what_is_left_in_an_end_that_was_sent_to_be_closed() {
     let (file, _unread) = lingering();
     comes_to_its_end(move || {
-        let (sender, receiver) = small::<u8>();
-        let socket = receiver.end.with(|end| end.as_ref().unwrap().line.socket().try_clone());
-        crate::packet::send(socket.unwrap().unwrap().as_fd(), 0, &[file.as_fd()]).unwrap();
-        drop(file);
+        let (sender, receiver) = with_a_gift(file);
         let ((), outgoing) = send_scope(|| postcard::to_stdvec(&sender).map(drop)).unwrap();
         outgoing.commit();
         drop((sender, receiver));
