@@ -224,6 +224,7 @@ impl Shop {
 
 #[cfg(all(test, not(procession_loom)))]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering}; // tidy: raw atomic: only the test's own threads use it
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
@@ -273,14 +274,21 @@ mod tests {
         let max = limit::descriptor_share();
         let closer = Closer::new();
         let keeps: Vec<_> = (0..=max).map(|_| slow(&closer)).collect();
-        let dripping = std::thread::spawn(move || {
-            // Many times as long as anybody waits.
-            for keep in keeps.into_iter().take(40) {
-                std::thread::sleep(STEP);
-                drop(keep);
+        let is_refused = Arc::new(AtomicBool::new(false));
+        let dripping = std::thread::spawn({
+            let is_refused = Arc::clone(&is_refused);
+            // All of them take many times as long as anybody waits.
+            move || {
+                for keep in keeps {
+                    if !is_refused.load(Ordering::Relaxed) {
+                        std::thread::sleep(STEP);
+                    }
+                    drop(keep);
+                }
             }
         });
-        let refused = closer.need_room(30, &Deadline::NEVER);
+        let refused = closer.need_room(max, &Deadline::NEVER);
+        is_refused.store(true, Ordering::Relaxed);
         assert!(matches!(refused, Err(NoRoom::HeldUp { .. })), "{refused:?}");
         dripping.join().unwrap();
     }
