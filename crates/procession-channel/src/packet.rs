@@ -12,14 +12,12 @@ use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use procession_shm::transfer::{self, Closer, PACKET_DESCRIPTORS_MAX, Strangers};
+use procession_shm::transfer::{self, Closer, PACKET_DESCRIPTORS_MAX as PACKET_MAX, Strangers};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
     SocketType, recv, sendmsg, socketpair, sockopt,
 };
-
-const PACKET_MAX: usize = PACKET_DESCRIPTORS_MAX;
 
 /// So many descriptors go with one message at most.
 pub(crate) const DESCRIPTORS_MAX: usize = PACKET_MAX * PACKET_MAX;
@@ -86,7 +84,7 @@ fn send_one(socket: BorrowedFd<'_>, tag: u64, descriptors: &[BorrowedFd<'_>]) ->
 pub(crate) fn peek(socket: BorrowedFd<'_>, closer: Option<&Closer>) -> Result<Packet, Errno> {
     let mut tag = [0; TAG_LEN];
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    let transfer::Packet { len, descriptors, is_cut } =
+    let transfer::Packet { len, descriptors, is_cut, .. } =
         transfer::receive_packet(socket, &mut tag, flags)?;
     Ok(Packet {
         tag: (len == TAG_LEN).then_some(u64::from_le_bytes(tag)),

@@ -1,16 +1,13 @@
 //! One packet on a Unix socket, with the descriptors that it carries.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
+use procession_shm::transfer::{self, receive_packet};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-/// The kernel's limit of descriptors in one packet (SCM_MAX_FD).
-pub(crate) const DESCRIPTORS_MAX: usize = 253;
+pub(crate) use procession_shm::transfer::PACKET_DESCRIPTORS_MAX as DESCRIPTORS_MAX;
 
 /// The longest packet that this crate sends: it must fit the smallest socket buffer.
 pub(crate) const BYTES_MAX: usize = 32 << 10;
@@ -53,20 +50,8 @@ pub(crate) fn receive(socket: impl AsFd, flags: RecvFlags) -> rustix::io::Result
     let waiting = rustix::io::ioctl_fionread(&socket).unwrap_or(0);
     let expected = usize::try_from(waiting).ok().filter(|len| (1..BYTES_MAX).contains(len));
     let mut bytes = vec![0; expected.unwrap_or(BYTES_MAX)];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut parts = [IoSliceMut::new(&mut bytes)];
-    let flags = RecvFlags::CMSG_CLOEXEC | flags;
-    let received = rustix::io::retry_on_intr(|| recvmsg(&socket, &mut parts, &mut control, flags))?;
-    let descriptors = control.drain().filter_map(rights).flatten().collect();
-    let is_cut = received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
-    bytes.truncate(received.bytes);
-    Ok(Packet { bytes, descriptors, is_cut })
-}
-
-fn rights(message: RecvAncillaryMessage<'_>) -> Option<impl Iterator<Item = OwnedFd> + use<'_>> {
-    match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-        _ => None,
-    }
+    let transfer::Packet { len, descriptors, is_cut, is_longer } =
+        receive_packet(socket.as_fd(), &mut bytes, flags)?;
+    bytes.truncate(len);
+    Ok(Packet { bytes, descriptors, is_cut: is_cut || is_longer })
 }

@@ -278,10 +278,12 @@ impl State {
         let tries_left = earlier.len() < call.options.retries as usize && !retry.is_moved();
         let may_retry = tries_left && error.is_worth_a_retry();
         let is_retried = may_retry && !call.called_off;
-        match may_retry {
-            true if is_retried => self.queue.push_front(call.options.priority, retry),
-            true => self.fail(id, item, TaskError::Cancelled { item }),
-            false => self.fail(id, item, error.with_attempts(earlier)),
+        if is_retried {
+            self.queue.push_front(call.options.priority, retry);
+        } else if may_retry {
+            self.fail(id, item, TaskError::Cancelled { item });
+        } else {
+            self.fail(id, item, error.with_attempts(earlier));
         }
         is_retried
     }

@@ -29,7 +29,7 @@ use rustix::net::{
 };
 
 /// The most descriptors that can go beside one item or result (SCM_MAX_FD of the kernel).
-pub const DESCRIPTORS_MAX: usize = 253;
+pub const DESCRIPTORS_MAX: usize = transfer::PACKET_DESCRIPTORS_MAX;
 
 /// One end of the socket.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ struct Packet {
 fn receive_from(socket: BorrowedFd<'_>, flags: RecvFlags) -> Result<Packet, Errno> {
     let mut number = [0; size_of::<u64>()];
     let flags = flags | RecvFlags::DONTWAIT;
-    let transfer::Packet { len, descriptors, is_cut } =
+    let transfer::Packet { len, descriptors, is_cut, .. } =
         transfer::receive_packet(socket, &mut number, flags)?;
     let is_whole = len == number.len();
     if len == 0 {

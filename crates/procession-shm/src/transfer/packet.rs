@@ -50,6 +50,8 @@ pub struct Packet {
     pub descriptors: Vec<OwnedFd>,
     /// Whether the kernel left descriptors out, because it found no number for them here.
     pub is_cut: bool,
+    /// Whether there were more bytes than have come.
+    pub is_longer: bool,
 }
 
 /// Receives a packet into `bytes`. What is longer is cut off.
@@ -84,9 +86,10 @@ pub fn receive_packet(
     })?;
     let descriptors = control.drain().filter_map(rights).flatten().collect();
     let is_cut = received.flags.contains(ReturnFlags::CTRUNC);
+    let is_longer = received.flags.contains(ReturnFlags::TRUNC);
     drop(control);
     close_process(&space);
-    Ok(Packet { len: received.bytes, descriptors, is_cut })
+    Ok(Packet { len: received.bytes, descriptors, is_cut, is_longer })
 }
 
 fn rights(message: RecvAncillaryMessage<'_>) -> Option<impl Iterator<Item = OwnedFd> + use<'_>> {
